@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Every bound of the system, each with its reason. Rule 5: everything is bounded. */
+#ifndef HM_BASE_LIMITS_H
+#define HM_BASE_LIMITS_H
+
+/* Bytes. */
+#define HM_DATAGRAM_BYTES_MAX 1200  /* fits IPv6's 1280 with room for tunnels; never fragmented */
+#define HM_FRAME_BYTES_MAX 262144   /* a full exchange of 1,000 members; larger ones are split */
+#define HM_MPACK_DEPTH_MAX 16       /* our deepest message nests 5 levels */
+#define HM_RECORD_BYTES_MAX 300     /* an alive record must fit several times in a datagram */
+#define HM_LABELS_BYTES_MAX 4096    /* labels travel over links only */
+#define HM_LABEL_KEY_BYTES_MAX 63   /* as DNS labels, so that they can become names */
+#define HM_LABEL_VALUE_BYTES_MAX 255
+#define HM_LABELS_MAX 64            /* what 4 KiB can hold in practice */
+#define HM_NAME_BYTES_MAX 63        /* one DNS label (RFC 1035) */
+#define HM_MESH_NAME_BYTES_MAX 63   /* the same, so that a mesh can become a domain */
+#define HM_VERSION_BYTES_MAX 31     /* "0.1.0-rc1+git20261121" and more */
+#define HM_REQUEST_BYTES_MAX 65536  /* an operation request from a client */
+#define HM_REPLY_BYTES_MAX (HM_FRAME_BYTES_MAX - 4096) /* must travel in one frame */
+
+/* Counts. */
+#define HM_MEMBERS_MAX 8192         /* roster; "correct for thousands" */
+#define HM_CANDIDATES_MAX 64        /* addresses to try that no member is known to have */
+#define HM_RECORD_ADDRS_MAX 4       /* candidate addresses of one node: they must fit its record */
+#define HM_LINKS_MAX 24             /* 8 ring neighbours, as many that chose us, and a few guests */
+#define HM_RING_SALTS 4             /* 4 rings, 2 neighbours each: degree 8 (architecture.md) */
+#define HM_DIRECT_RECEIVERS_MAX 64  /* up to here verdicts go to all directly */
+#define HM_EVENTS_MAX 1024          /* member events kept for `meshctl events` */
+#define HM_CALLS_MAX 64             /* operations that wait for another node or for an event */
+#define HM_GOSSIP_QUEUE_MAX 4096    /* updates waiting to be piggy-backed; oldest sent most goes */
+#define HM_OBSERVERS_MAX 4          /* accusers remembered per suspect; two make a verdict */
+#define HM_REPLAY_WINDOW 256        /* datagrams that may arrive out of order (protocols.md) */
+#define HM_ZRE_PEERS_MAX 64         /* foreign Zyre peers we speak to; more are ignored */
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Counters: one list, one array per node. The driver owns it and hands it to the core; both count
+ * in it, from the loop's thread only. Gauges are computed when somebody asks (ops_mesh). */
+#ifndef HM_BASE_METRICS_H
+#define HM_BASE_METRICS_H
+
+#include <stdint.h>
+
+/* X(enum, exported name, help). Names are public: added, never changed. */
+#define METRICS_LIST(X)                                                                            \
+    X(M_DATAGRAMS_SENT, "mesh_datagrams_sent_total", "Sealed datagrams sent")                      \
+    X(M_DATAGRAMS_RECEIVED, "mesh_datagrams_received_total", "Datagrams opened and taken")         \
+    X(M_DATAGRAM_BYTES_SENT, "mesh_datagram_bytes_sent_total", "Bytes in sealed datagrams sent")   \
+    X(M_DATAGRAM_BYTES_RECEIVED, "mesh_datagram_bytes_received_total", "Bytes in datagrams taken") \
+    X(M_DROP_NOT_OURS, "mesh_drops_not_ours_total", "Datagrams that are not homemesh's")           \
+    X(M_DROP_VERSION, "mesh_drops_version_total", "Datagrams or frames of another version")        \
+    X(M_DROP_FOREIGN_MESH, "mesh_drops_foreign_mesh_total", "Datagrams of another mesh")           \
+    X(M_DROP_FOREIGN_KEY, "mesh_drops_foreign_key_total", "Our mesh's name, sealed by another key")\
+    X(M_DROP_UNKNOWN_SENDER, "mesh_drops_unknown_sender_total", "Datagrams of nobody we know")     \
+    X(M_DROP_UNSEALED, "mesh_drops_unsealed_total", "Datagrams whose seal did not open")           \
+    X(M_DROP_REPLAYED, "mesh_drops_replayed_total", "Datagrams seen before or too old")            \
+    X(M_DROP_MALFORMED, "mesh_drops_malformed_total", "Authentic messages that made no sense")     \
+    X(M_DROP_UNKNOWN_TYPE, "mesh_drops_unknown_type_total", "Messages of a type not known here")   \
+    X(M_DROP_FORGED_RECORD, "mesh_drops_forged_record_total", "Records without a good signature")  \
+    X(M_DROP_RATE, "mesh_drops_rate_total", "First contacts beyond the rate that is served")       \
+    X(M_DROP_FULL, "mesh_drops_full_total", "Things dropped because a table was full")             \
+    X(M_CHALLENGES, "mesh_challenges_total", "Unknown sessions that were challenged")              \
+    X(M_PROBES, "mesh_probes_total", "Probes started")                                             \
+    X(M_PROBES_FAILED, "mesh_probes_failed_total", "Probes without any answer in time")            \
+    X(M_PROBES_INDIRECT, "mesh_probes_indirect_total", "Probes that asked helpers")                \
+    X(M_PROBES_URGENT, "mesh_probes_urgent_total", "Probes started by evidence")                   \
+    X(M_SUSPICIONS, "mesh_suspicions_total", "Suspicions raised here")                             \
+    X(M_REFUTATIONS, "mesh_refutations_total", "Suspicions of this node that it refuted")          \
+    X(M_VERDICTS, "mesh_verdicts_total", "Members declared failed here")                           \
+    X(M_CLAIMS_DOUBTED, "mesh_claims_doubted_total", "Verdicts of too few observers, re-checked")  \
+    X(M_UNREACHABLE, "mesh_unreachable_total", "Port-unreachable reports")                         \
+    X(M_GOSSIP_DROPPED, "mesh_gossip_dropped_total", "Updates pushed out of a full gossip queue")  \
+    X(M_FULL_EXCHANGES, "mesh_full_exchanges_total", "Full exchanges of the member list")          \
+    X(M_LINKS_UP, "mesh_links_up_total", "Links that came up")                                     \
+    X(M_LINKS_DOWN, "mesh_links_down_total", "Links that ended")                                   \
+    X(M_LINK_DENIED, "mesh_link_denied_total", "Link handshakes refused by ZAP")                   \
+    X(M_FRAMES_SENT, "mesh_frames_sent_total", "Frames sent on links")                             \
+    X(M_FRAMES_RECEIVED, "mesh_frames_received_total", "Frames received on links")                 \
+    X(M_FRAMES_REFUSED, "mesh_frames_refused_total", "Frames a full or absent link refused")       \
+    X(M_BEACONS_SENT, "mesh_beacons_sent_total", "ZRE beacons sent")                               \
+    X(M_BEACONS_RECEIVED, "mesh_beacons_received_total", "ZRE beacons of others")                  \
+    X(M_BEACONS_MALFORMED, "mesh_beacons_malformed_total", "Datagrams on the beacon port that are no beacon") \
+    X(M_ZRE_RECEIVED, "mesh_zre_received_total", "ZRE messages understood")                        \
+    X(M_ZRE_MALFORMED, "mesh_zre_malformed_total", "ZRE messages dropped as malformed")            \
+    X(M_STORE_BATCHES, "mesh_store_batches_total", "Batches handed to the store")                  \
+    X(M_STORE_FAILED, "mesh_store_failed_total", "Batches the store could not commit")             \
+    X(M_STORE_BYTES, "mesh_store_bytes_total", "Bytes of keys and values handed to the store")     \
+    X(M_CALLS, "mesh_calls_total", "Operations asked by local clients")                            \
+    X(M_CALLS_REMOTE, "mesh_calls_remote_total", "Operations asked by other nodes")                \
+    X(M_CALLS_REFUSED, "mesh_calls_refused_total", "Operations refused: malformed or too many")    \
+    X(M_LOOP_STALLS, "mesh_loop_stalls_total", "Times the loop was held up by 100 ms or more")     \
+    X(M_LOOP_STALLED_MS, "mesh_loop_stalled_ms_total", "Milliseconds the loop was held up")        \
+    X(M_LOOP_WAKEUPS, "mesh_loop_wakeups_total", "Times the loop woke up")                         \
+    X(M_LOG_LOST, "mesh_log_lost_total", "Log lines lost because nobody read them")
+
+enum metric {
+#define METRIC_ENUM(name, exported, help) name,
+    METRICS_LIST(METRIC_ENUM)
+#undef METRIC_ENUM
+        METRIC_COUNT
+};
+
+struct metrics {
+    uint64_t value[METRIC_COUNT];
+};
+
+static inline void metric_add(struct metrics *m, enum metric which, uint64_t n)
+{
+    m->value[which] += n;
+}
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The core: one node's protocol, pure. Read this first.
+ *
+ * Everything that happens enters as an event; everything it decides leaves as effects. It does no
+ * I/O, reads no clock, draws no randomness but from its seed. The first event is EV_LOADED. After each
+ * step the driver calls core_step again with a tick no later than core_deadline_ns. One thread.
+ *
+ * Inside: session (replay, challenges, first contact), member (the roster and the rules by which one
+ * statement overrides another), swim (probing), suspicion and evidence (doubt and verdicts), gossip,
+ * sync (full exchange), overlay (who links to whom), coord (Vivaldi), labels, evlog, call. */
+#ifndef HM_CORE_CORE_H
+#define HM_CORE_CORE_H
+
+#include "base/metrics.h"
+#include "core/crypto.h"
+#include "core/effect.h"
+#include "core/event.h"
+#include "core/params.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct core core_t;
+
+struct label {
+    const char *key;
+    const char *value;
+};
+
+/* Result of an operation's handler. */
+struct call_result {
+    int code;             /* HM_OK or HM_E* */
+    char text[256];       /* for code != HM_OK: what was wrong and what would be right */
+    bool wait;            /* nothing to say yet: call again at the next member event or at the deadline */
+};
+
+/* Operations, handed in by ops. `args` is a msgpack map. Writes one msgpack value to reply. When
+ * is_last is set, `wait` is no longer possible: answer with what there is. Pure. */
+struct call_handler {
+    void *ctx;
+    void (*handle)(void *ctx, core_t *core, const char *op, struct span args, bool is_local,
+                   bool is_last, struct buf *reply, struct call_result *ret_result);
+};
+
+struct core_conf {
+    const char *mesh;    /* all texts are copied */
+    const char *name;    /* a DNS label */
+    const char *version; /* of the software */
+    uint8_t key[NODE_KEY_BYTES];
+    struct crypto crypto;
+    uint64_t session;    /* random number of this process start */
+    uint16_t port;       /* sealed UDP and ZRE mailbox */
+    uint16_t link_port;
+    const struct label *labels;
+    size_t label_count;
+    struct core_params params;
+    struct metrics *metrics;         /* borrowed for the core's life */
+    const struct call_handler *calls; /* borrowed for the core's life; NULL: no operations */
+};
+
+/* NULL: out of memory. The seed drives every random choice. */
+core_t *core_new(const struct core_conf *conf, uint64_t seed);
+void core_destroy(core_t **p);
+
+/* HM_EINVAL: the driver broke the contract (time ran backwards, first event not EV_LOADED), HM_ENOMEM.
+ * Never fails for foreign bytes. Effects are valid until the next step. */
+int core_step(core_t *core, const struct event *ev, struct effects *ret_fx);
+
+/* When the next tick is wanted, TIMER_NEVER if never. */
+uint64_t core_deadline_ns(const core_t *core);
+
+/* Reading, for handlers of operations and for the simulator's checks. */
+
+enum member_status { STATUS_ALIVE, STATUS_SUSPECT, STATUS_FAILED, STATUS_LEFT };
+const char *member_status_name(enum member_status status);
+
+struct member_view {
+    struct node_id id;
+    const char *name;    /* borrowed until the next step, as all pointers here */
+    struct addr addr;
+    enum member_status status;
+    uint64_t incarnation;
+    struct span labels;  /* msgpack map, may be empty (data NULL) */
+    const char *version; /* "" if not known yet */
+    uint64_t rtt_ns;     /* 0: not known */
+    uint64_t since_wall_ms;
+    uint64_t last_heard_ns; /* ago; UINT64_MAX: never */
+    enum reason reason;
+    struct node_id observer;
+    bool is_self;
+    bool is_linked;
+};
+
+size_t core_member_count(const core_t *core); /* the roster, self included */
+void core_member_at(const core_t *core, size_t idx, struct member_view *ret_view); /* by id */
+/* By name, id or unique id prefix (at least 4 digits). HM_ENOTFOUND, HM_EAMBIGUOUS. */
+int core_member_find(const core_t *core, const char *who, struct member_view *ret_view);
+
+enum member_event_type { EVENT_ALIVE, EVENT_SUSPECT, EVENT_FAILED, EVENT_LEFT, EVENT_UPDATED };
+const char *member_event_name(enum member_event_type type); /* "node.alive", … */
+
+struct member_event {
+    uint64_t seq; /* rises; also across restarts */
+    uint64_t wall_ms;
+    enum member_event_type type;
+    struct node_id node;
+    struct node_id observer; /* who saw it; zero: nobody (remembered) */
+    enum reason reason;
+    uint64_t incarnation;
+    uint32_t observer_health; /* the local health score of this node then: 0 is healthy */
+    char name[64];
+};
+
+/* The oldest kept event with a number above seq, or NULL. Borrowed until the next step. */
+const struct member_event *core_event_after(const core_t *core, uint64_t seq);
+uint64_t core_event_last_seq(const core_t *core);
+
+struct core_status {
+    struct node_id id;
+    const char *mesh;
+    const char *name;
+    const char *version;
+    struct addr addr;
+    uint16_t link_port;
+    uint64_t uptime_ns;
+    uint64_t incarnation;
+    uint64_t boot_epoch;
+    uint64_t view_hash;
+    unsigned health;      /* 0 is healthy, up to 8 */
+    unsigned links;
+    size_t alive, suspect, failed, left; /* self counts as alive */
+    bool leaving;
+    bool store_failed;    /* the last batch was not committed */
+    uint64_t foreign_ago_ns; /* since a mesh of our name with another key was heard; UINT64_MAX: never */
+    struct addr foreign_addr;
+    size_t gossip_queued, candidates, calls_waiting;
+};
+
+void core_status(const core_t *core, struct core_status *ret_status);
+const struct metrics *core_metrics(const core_t *core);
+uint64_t core_now_ns(const core_t *core);
+uint64_t core_wall_ms(const core_t *core);
+
+/* Round trip between two nodes by their coordinates, in ns; 0 if one is not known. */
+uint64_t core_rtt_estimate(const core_t *core, const struct node_id *a, const struct node_id *b);
+/* Last measured round trips to a member, newest first; returns how many (at most max). */
+size_t core_rtt_samples(const core_t *core, const struct node_id *id, uint64_t *ret_ns, size_t max);
+
+/* Leave the mesh: everyone is told, then FX_STOP(0). For the `leave` operation's handler. */
+void core_leave(core_t *core);
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* What the core tells the log: typed, so that the simulator can count them and the daemon can write
+ * text or JSON. The sentence and the fields of each note are made in one place (note_format). */
+#ifndef HM_CORE_NOTE_H
+#define HM_CORE_NOTE_H
+
+#include "base/addr.h"
+#include "base/node_id.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum note_level { NOTE_DEBUG, NOTE_INFO, NOTE_WARN, NOTE_ERROR };
+
+enum note_code {
+    NOTE_STARTED,          /* node, addr, value = incarnation */
+    NOTE_MEMBER_ALIVE,     /* node, name, addr, observer, reason */
+    NOTE_MEMBER_SUSPECT,
+    NOTE_MEMBER_FAILED,
+    NOTE_MEMBER_LEFT,
+    NOTE_MEMBER_UPDATED,
+    NOTE_REFUTED,          /* we refuted; observer = who accused us, value = our incarnation */
+    NOTE_VERDICT_DOUBTED,  /* node, observer: too few observers, re-checking */
+    NOTE_FORGED_RECORD,    /* addr or observer = who handed it to us */
+    NOTE_FOREIGN_KEY,      /* addr */
+    NOTE_ROSTER_FULL,      /* node */
+    NOTE_STORE_DAMAGED,    /* value = entries dropped */
+    NOTE_STORE_FAILED,     /* value = reason */
+    NOTE_STALLED,          /* value = ms */
+    NOTE_LINK_UP,          /* node */
+    NOTE_LINK_DOWN,        /* node */
+    NOTE_SAME_IDENTITY,    /* addr: another process uses our identity */
+    NOTE_LEAVING,
+};
+
+/* Why a member changed. Names are public (events, JSON): added, never changed. */
+enum reason {
+    REASON_NONE,
+    REASON_JOINED,       /* it answered our challenge, or a member told us of it */
+    REASON_RESTARTED,    /* it is back with a newer incarnation */
+    REASON_REFUTED,      /* it refuted a suspicion */
+    REASON_RECOVERED,    /* it answered although thought failed */
+    REASON_NO_ACK,       /* no answer: direct, by helpers, or over the link */
+    REASON_REFUSED,      /* its machine refuses connections: the process is gone */
+    REASON_LEFT,         /* it said so itself */
+    REASON_UPDATED,      /* new record: address, labels, version */
+    REASON_REMEMBERED,   /* from the last run */
+};
+
+struct note {
+    enum note_level level;
+    enum note_code code;
+    enum reason reason;
+    struct node_id node;     /* zero: none */
+    struct node_id observer; /* zero: none */
+    struct addr addr;        /* family 0: none */
+    uint64_t value;
+    char name[64];           /* of the node, "" if unknown */
+    char observer_name[64];
+};
+
+/* "no-ack", "refused", … */
+const char *reason_name(enum reason reason);
+const char *note_code_name(enum note_code code);
+
+/* Fields of a note for a log line: at most NOTE_FIELDS_MAX pairs; texts live in the struct. */
+#define NOTE_FIELDS_MAX 8
+struct note_text {
+    char message[256];
+    size_t field_count;
+    struct {
+        const char *key;
+        char value[ADDR_TEXT_BYTES + 64];
+    } fields[NOTE_FIELDS_MAX];
+};
+
+void note_format(const struct note *note, struct note_text *ret_text);
+
+#endif
