@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Drives the core in the daemon: bytes to events, effects to system calls, no policy of its own.
+ * Owns the loop and everything on it. One thread, except inside store and resolver. */
+#ifndef HM_IO_DRIVER_H
+#define HM_IO_DRIVER_H
+
+#include "base/addr.h"
+#include "core/core.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct driver driver_t;
+struct keys;
+struct log;
+
+#define DRIVER_PORT_DEFAULT 8471 /* protocols.md; taken by another node: the next free one */
+
+struct driver_conf {
+    const char *mesh;
+    const char *name; /* a DNS label */
+    const char *version;
+    const char *data_dir;    /* the store lies in it */
+    const char *socket_path; /* of the local API; at most 107 bytes */
+    struct keys *keys;       /* borrowed, identity and key ring */
+    struct log *log;         /* borrowed */
+    struct addr bind;        /* family 0: every interface; port 0: default, gives way */
+    const char *const *joins; /* HOST[:PORT], also those of a token */
+    size_t join_count;
+    const struct label *labels;
+    size_t label_count;
+    const struct call_handler *calls; /* operations; borrowed */
+};
+
+/* Opens the store, binds the sockets, makes the core. Must be called before any ZeroMQ context exists
+ * (the store is checked in a forked child). What failed is in the log already. HM_EBUSY: a port asked
+ * for is in use; HM_EINVAL: the address is not of this machine; HM_EDENIED; HM_EIO; HM_ENOMEM. */
+int driver_new(const struct driver_conf *conf, driver_t **ret_driver);
+/* Closes everything, also when half-built. */
+void driver_destroy(driver_t **p);
+
+/* Runs until the core says stop; returns its exit code. */
+int driver_run(driver_t *d);
+
+/* Leave the mesh and stop: driver_run returns within a second. A second call stops at once. */
+void driver_shutdown(driver_t *d);
+
+/* A descriptor of the caller's on the loop, e.g. a signalfd. `read` as in io/reactor.h. */
+int driver_watch_fd(driver_t *d, int fd, bool (*read)(void *ctx), void *ctx);
+
+#endif
