@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Where a node's files are, and how others find a running node.
+ *
+ * D, the data directory, holds all of a node: identity, store/, meshd.sock, lock. The lock is an open file
+ * description lock on D/lock, held while meshd lives; the file tells pid, mesh, name, id, socket and key
+ * ring. The kernel ends the lock with the process, so nothing here can go stale: a node runs
+ * exactly when its lock is held. For each running node the runtime directory has a link ID8 -> D. It serves
+ * two ends: meshctl finds the nodes of its user, and a socket path above 107 bytes is reached through it. */
+#ifndef HM_IO_PATHS_H
+#define HM_IO_PATHS_H
+
+#include "base/limits.h"
+#include "base/node_id.h"
+#include "io/conf.h"
+#include "io/why.h"
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#define PATHS_BYTES 4096
+#define PATHS_SOCKET_BYTES_MAX 107 /* sockaddr_un, without the NUL */
+#define PATHS_NODES_MAX 256        /* nodes of one user on one machine that are listed */
+
+struct paths {
+    char data_dir[PATHS_BYTES];  /* absolute */
+    char identity[PATHS_BYTES];
+    char store_dir[PATHS_BYTES];
+    char ring[PATHS_BYTES];      /* the mesh's key ring */
+    char lock[PATHS_BYTES];
+    char socket[PATHS_BYTES];    /* set by paths_publish; at most PATHS_SOCKET_BYTES_MAX bytes */
+    char wanted_socket[PATHS_BYTES]; /* --socket, "" if not given */
+    char runtime_link[PATHS_BYTES];  /* set by paths_publish, "" if none */
+    int lock_fd;
+};
+
+/* Works out the names; nothing is made. HM_EINVAL (too long), HM_ENOTFOUND (no home directory). */
+int paths_init(struct paths *paths, const struct conf *conf, struct why *why);
+/* Makes D and the ring's directory (0700) and takes the lock. HM_EBUSY: why names the holder. HM_EIO. */
+int paths_lock(struct paths *paths, struct why *why);
+/* Writes who we are into the lock file, sweeps stale links, makes ours, and chooses the socket's path.
+ * A runtime directory that cannot be had fails (HM_EIO) only if the socket's path needs it. */
+int paths_publish(struct paths *paths, const struct node_id *id, const struct conf *conf,
+                  struct why *why);
+/* Removes our link and gives up the lock. Safe in any state after paths_init. */
+void paths_fini(struct paths *paths);
+
+/* A running node, as meshctl sees it. */
+struct paths_node {
+    char data_dir[PATHS_BYTES];
+    char socket[PATHS_BYTES];
+    char ring[PATHS_BYTES];
+    char mesh[HM_MESH_NAME_BYTES_MAX + 1];
+    char name[HM_NAME_BYTES_MAX + 1];
+    char id[NODE_ID_TEXT_BYTES];
+    pid_t pid;
+};
+
+/* All running nodes of this user, sorted by mesh, then name, then directory. The caller frees
+ * *ret_nodes. HM_ENOMEM. */
+int paths_find_nodes(struct paths_node **ret_nodes, size_t *ret_count);
+/* The node that runs on this data directory. HM_ENOTFOUND: none does. HM_EIO: cannot be read. */
+int paths_node_at(const char *data_dir, struct paths_node *ret_node, struct why *why);
+
+#endif
