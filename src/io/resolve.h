@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Addresses to join (--join, the token): resolved for ever, in a thread of its own.
+ *
+ * getaddrinfo may block for a minute, so it runs in a detached thread that owns copies of everything
+ * and speaks through a socket pair; closing our end ends it, and nobody waits for it. Each target is
+ * reported after 1 s, 2 s, 4 s … 30 s again and again: a machine that is off today may be on
+ * tomorrow, and a name may mean another address. Numeric targets are repeated without DNS. */
+#ifndef HM_IO_RESOLVE_H
+#define HM_IO_RESOLVE_H
+
+#include "base/addr.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct resolve resolve_t;
+
+#define RESOLVE_TARGETS_MAX 64 /* more make no mesh easier to find */
+#define RESOLVE_HOST_BYTES 256 /* a DNS name has at most 253 bytes */
+#define RESOLVE_ADDRS_MAX 8    /* of one name */
+
+struct resolve_target {
+    char host[RESOLVE_HOST_BYTES]; /* a name, or a numeric address without brackets */
+    uint16_t port;
+};
+
+/* Reads "HOST", "HOST:PORT", "1.2.3.4:5", "::1" or "[::1]:5". HM_EMALFORMED. Pure: also for conf. */
+int resolve_target_read(const char *text, uint16_t default_port, struct resolve_target *ret_target);
+
+/* Starts; targets are copied. HM_EFULL: too many; HM_EIO with errno; HM_ENOMEM. No targets: HM_OK and
+ * *ret_resolve NULL, which all functions below accept. */
+int resolve_new(const struct resolve_target *targets, size_t count, resolve_t **ret_resolve);
+void resolve_destroy(resolve_t **p);
+
+/* To poll for reading; -1 for NULL. */
+int resolve_fd(const resolve_t *resolve);
+
+struct resolve_report {
+    struct addr addr;              /* none: the name could not be resolved, error says why */
+    char host[RESOLVE_HOST_BYTES]; /* as given */
+    char error[128];
+};
+
+/* Takes the next report: an address to try (EV_CANDIDATE, CANDIDATE_JOIN), or a failure, which is
+ * reported when it begins or changes and not each time. HM_ENOTFOUND: nothing more now. */
+int resolve_take(resolve_t *resolve, struct resolve_report *ret_report);
+
+#endif

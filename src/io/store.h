@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The store: LMDB in D/store behind an actor with group commit.
+ *
+ * The loop hands over batches and never waits for a disk. The actor (its own thread) takes all batches
+ * that wait, writes them in one synced transaction and reports durable(n): all up to n are on disk.
+ * When a transaction fails it reports failed(n, reason): n and all handed over since are discarded;
+ * what is handed over after the report was taken is tried again. Reports come in order. Each value carries a hash over table, key and value,
+ * so a damaged record is dropped and counted, never believed.
+ *
+ * A damaged file may crash inside liblmdb, so store_check looks at it in a child process first, and
+ * moves it aside when it is bad. */
+#ifndef HM_IO_STORE_H
+#define HM_IO_STORE_H
+
+#include "core/event.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct store store_t;
+
+#define STORE_TEXT_BYTES 512     /* lines for the log */
+#define STORE_BATCHES_MAX 256    /* handed over and not reported; then batches are refused */
+#define STORE_KEY_BYTES_MAX 511  /* LMDB's */
+#define STORE_FORMAT 1           /* of the tables; in table "meta" */
+
+enum store_check {
+    STORE_SOUND,      /* there and readable, or not there yet */
+    STORE_MOVED,      /* it was damaged: moved aside, a new one begins empty; ret_text for the log */
+    STORE_REFUSED,    /* cannot be used: no permission, full disk, NFS, newer format; ret_text says */
+};
+
+/* Checks data_dir/store in a child process. Call before any thread or ZeroMQ context exists (it
+ * forks), with the lock on data_dir held. ret_text has STORE_TEXT_BYTES; "" if STORE_SOUND. */
+enum store_check store_check(const char *data_dir, char *ret_text);
+
+/* Opens data_dir/store (made if absent) and starts the actor. On failure HM_EIO, HM_EDENIED, HM_EFULL
+ * (disk), HM_EVERSION or HM_ENOMEM, and one line in ret_text (STORE_TEXT_BYTES). */
+int store_open(const char *data_dir, store_t **ret_store, char *ret_text);
+/* Commits what was handed over, then closes. */
+void store_close(store_t **p);
+
+/* Everything stored, for EV_LOADED: in order of table and key, borrowed until store_load_done or
+ * store_close. ret_dropped: damaged records left out. HM_EIO, HM_ENOMEM. Call before store_persist. */
+int store_load(store_t *store, const struct store_entry **ret_entries, size_t *ret_count,
+               size_t *ret_dropped);
+void store_load_done(store_t *store);
+
+/* Hands over one batch (FX_PERSIST); entries are copied. batch rises with each call. What cannot be
+ * taken (HM_EFULL: STORE_BATCHES_MAX are outstanding; HM_ENOMEM; HM_EINVAL: a key of no or too many
+ * bytes, no such table) is reported by store_take like any failed batch: on an error call it soon,
+ * since the socket may stay silent. */
+int store_persist(store_t *store, uint64_t batch, const struct store_entry *entries, size_t count);
+
+/* The socket to poll for reading. */
+void *store_socket(const store_t *store);
+
+struct store_report {
+    uint64_t batch;
+    int reason; /* HM_OK: durable up to batch; HM_E*: batch and all after it failed */
+    char text[128]; /* for the log when it failed: "No space left on device" */
+};
+
+/* Takes the next report. HM_ENOTFOUND: nothing more now. */
+int store_take(store_t *store, struct store_report *ret_report);
+
+/* Batches handed over and not yet reported. */
+size_t store_outstanding(const store_t *store);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The ZRE mailbox (RFC 36): how Zyre programs and meshd see each other.
+ *
+ * One ROUTER on TCP port P receives; each peer that we greet or that greets us gets a DEALER with our
+ * identity (01 and the node id), on which our HELLO, PING and PING-OK go. Nodes of the mesh never
+ * come here: they answer the sealed join first. Everything received is unauthenticated: it changes
+ * nothing but the sender's own entry, and may add an address to try.
+ *
+ *   (none) --greeted or its HELLO--> known --5 s of silence--> known, pinged --30 s--> (none)
+ *                                      \--sequence gap----------------------------------> (none)
+ *
+ * At most HM_ZRE_PEERS_MAX entries; more are ignored and counted. No socket ever blocks. */
+#ifndef HM_IO_ZRE_H
+#define HM_IO_ZRE_H
+
+#include "base/addr.h"
+#include "base/metrics.h"
+#include "base/node_id.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct zre zre_t;
+
+struct zre_conf {
+    void *zmq_ctx;           /* zsys_init() or a context of the driver's own */
+    struct addr bind;        /* address (any-address included) and port P; IPv4 or IPv6 */
+    struct addr advertise;   /* what our HELLO says where we are, for peers whose route is unknown */
+    struct node_id id;
+    const char *mesh;        /* copied; header X-HOMEMESH and the group we are in */
+    const char *name;        /* copied */
+    struct metrics *metrics; /* borrowed for its life */
+};
+
+/* HM_EBUSY: the port is taken (try another); HM_EIO with errno; HM_ENOMEM. */
+int zre_new(const struct zre_conf *conf, zre_t **ret_zre);
+void zre_destroy(zre_t **p);
+
+/* The ROUTER to poll for reading. The DEALERs need no polling. */
+void *zre_socket(const zre_t *zre);
+
+/* Greets an address (FX_ZRE_HELLO): nothing if it is known already or the table is full. */
+void zre_greet(zre_t *zre, const struct addr *to, const struct node_id *id, uint64_t now_ns);
+
+/* Reads at most ZRE_TURN_MAX messages. HM_OK: a HELLO named our mesh; ret_addr is an address to try
+ * (EV_CANDIDATE, CANDIDATE_ZRE). HM_ENOTFOUND: nothing more now. */
+#define ZRE_TURN_MAX 64
+int zre_take(zre_t *zre, uint64_t now_ns, struct addr *ret_addr, struct node_id *ret_id);
+
+/* Pings and expires peers. */
+void zre_tick(zre_t *zre, uint64_t now_ns);
+/* When zre_tick is wanted next; TIMER_NEVER (base/heap.h) with no peers. */
+uint64_t zre_deadline_ns(const zre_t *zre);
+
+size_t zre_peer_count(const zre_t *zre);
+
+#endif
