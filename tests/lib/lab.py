@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: MPL-2.0
+"""A lab: hosts in namespaces on one bridge, with faults, and the daemons that run on them.
+
+The bridge lies in a namespace of its own, so nothing touches the machine's network. Host i is
+10.77.0.(i+1), its cable is the bridge's port p<i>. Loss, partitions and silence are rules in the
+bridge, so they meet whole packets between two hosts, in each direction by itself. Every process is
+known by its pid; close() ends exactly those.
+"""
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from netns import Netns
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+MESHD = os.environ.get("MESHD", os.path.join(TOP, "build", "meshd"))
+MESHCTL = os.environ.get("MESHCTL", os.path.join(TOP, "build", "meshctl"))
+# Deadlines are multiplied by this, for runs under sanitizers or on a slow board.
+PATIENCE = float(os.environ.get("HM_PATIENCE", "1"))
+POLL_SECONDS = 0.015
+
+
+class Skip(Exception):
+    """The test cannot run here; the text says why."""
+
+
+class Failed(AssertionError):
+    """What was expected did not happen."""
+
+
+def expect(condition, text):
+    if not condition:
+        raise Failed(text() if callable(text) else text)
+
+
+def wait_for(predicate, seconds, what, poll=POLL_SECONDS):
+    """Call predicate until it is true; return its value. The text `what` names it in the failure."""
+    deadline = time.monotonic() + seconds * PATIENCE
+    while True:
+        value = predicate()
+        if value:
+            return value
+        if time.monotonic() >= deadline:
+            detail = what() if callable(what) else what
+            raise Failed(f"not within {seconds * PATIENCE:g} s: {detail}")
+        time.sleep(poll)
+
+
+def hold_for(predicate, seconds, what, poll=0.1):
+    """The predicate must stay true for so long."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not predicate():
+            raise Failed(what() if callable(what) else what)
+        time.sleep(poll)
+
+
+class Process:
+    """A daemon or tool that runs on a host; its output goes to a log file."""
+
+    def __init__(self, name, popen, log_path):
+        self.name = name
+        self.popen = popen
+        self.log_path = log_path
+        self.started = time.monotonic()
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    def running(self):
+        return self.popen.poll() is None
+
+    def signal(self, number):
+        if self.running():
+            os.kill(self.popen.pid, number)
+
+    def kill(self):
+        """kill -9, and reap."""
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGKILL)
+        self.popen.wait()
+
+    def wait(self, seconds):
+        try:
+            return self.popen.wait(seconds * PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"{self.name} (pid {self.pid}) did not end within {seconds} s") from None
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+
+class Host:
+    """One machine of the lab. With no bridge it has only loopback."""
+
+    def __init__(self, lab, index, ipv6=False, cable=True):
+        self.lab = lab
+        self.index = index
+        self.name = f"n{index + 1}"
+        self.netns = Netns(ipv6)
+        self.port = f"p{index}" if cable else None
+        self.address = f"10.77.0.{index + 1}" if cable else "127.0.0.1"
+
+    def popen(self, name, command, env=None, stdin=subprocess.DEVNULL, extra=None):
+        log_path = os.path.join(self.lab.dir, f"{name}.log")
+        with open(log_path, "ab") as log:
+            popen = self.netns.popen(command, stdin=stdin, stdout=log, stderr=log, extra=extra,
+                                     env=env or self.lab.env)
+        process = Process(name, popen, log_path)
+        self.lab.processes.append(process)
+        return process
+
+    def run(self, command, stdin=None, timeout=20, env=None, check=False):
+        return self.netns.run(command, stdin, timeout, env or self.lab.env, check)
+
+    def socket(self, *kind):
+        return self.netns.socket(*kind)
+
+    def change_address(self, address):
+        """As after a new DHCP lease: the old address is gone, the neighbours' caches are not."""
+        self.netns.ip(f"addr flush dev eth0\naddr add {address}/24 brd + dev eth0\n")
+        self.address = address
+
+
+class Lab:
+    """Hosts, faults, processes and a directory; a context manager that cleans up after itself."""
+
+    def __init__(self, hosts=0, ipv6=False, directory=None):
+        self.dir = directory or tempfile.mkdtemp(prefix="hm-")
+        self.processes = []
+        self.followers = []
+        self.hosts = []
+        self.ipv6 = ipv6
+        self.switch = None
+        self.lost = 0                  # percent
+        self.cut = []                  # pairs of sets of ports
+        self.dead_ports = set()
+        home = os.path.join(self.dir, "home")
+        runtime = os.path.join(self.dir, "run")
+        os.makedirs(home, exist_ok=True)
+        os.makedirs(runtime, mode=0o700, exist_ok=True)
+        self.env = {key: value for key, value in os.environ.items()
+                    if key in ("PATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "LANG")
+                    or key.startswith(("ASAN_", "UBSAN_", "TSAN_", "LSAN_", "LLVM_PROFILE"))}
+        self.env.update(HOME=home, XDG_RUNTIME_DIR=runtime, XDG_STATE_HOME=os.path.join(home, "state"),
+                        TERM="dumb", TMPDIR=self.dir)
+        if hosts:
+            self.add_hosts(hosts)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *failure):
+        self.close()
+
+    # Hosts ---------------------------------------------------------------------------------------
+
+    def add_hosts(self, count):
+        if self.switch is None:
+            self.switch = Netns(ipv6=False)
+            self.switch.ip("link add br0 type bridge mcast_snooping 0\nlink set br0 up\n")
+        batch = ""
+        added = []
+        for index in range(len(self.hosts), len(self.hosts) + count):
+            host = Host(self, index, self.ipv6)
+            batch += f"link add {host.port} type veth peer name eth0 netns {host.netns.path}\n"
+            batch += f"link set {host.port} master br0 up\n"
+            self.hosts.append(host)
+            added.append(host)
+        self.switch.ip(batch)
+        for host in added:
+            host.netns.ip(f"link set eth0 up\naddr add {host.address}/24 brd + dev eth0\n")
+        return added
+
+    def loopback_host(self):
+        """A machine with nothing but loopback."""
+        host = Host(self, len(self.hosts), cable=False)
+        self.hosts.append(host)
+        return host
+
+    # Faults --------------------------------------------------------------------------------------
+
+    def _apply(self):
+        rules = ["table bridge lab {}", "delete table bridge lab"]
+        drops = []
+        for port in sorted(self.dead_ports):
+            drops += [f"iifname {port} drop", f"oifname {port} drop"]
+        for left, right in self.cut:
+            one, two = ", ".join(sorted(left)), ", ".join(sorted(right))
+            drops += [f"iifname {{ {one} }} oifname {{ {two} }} drop",
+                      f"iifname {{ {two} }} oifname {{ {one} }} drop"]
+        if self.lost:
+            drops.append(f"numgen random mod 100 < {self.lost} drop")
+        if drops:
+            rules += ["table bridge lab {", "chain faults {",
+                      "type filter hook forward priority 0; policy accept;"] + drops + ["}", "}"]
+        self.switch.nft("\n".join(rules) + "\n")
+
+    def loss(self, percent):
+        """So many of a hundred packets between any two hosts are lost, each way by itself."""
+        self.lost = percent
+        self._apply()
+
+    def partition(self, left, right):
+        self.cut.append(({host.port for host in left}, {host.port for host in right}))
+        self._apply()
+
+    def heal(self):
+        self.cut = []
+        self.dead_ports = set()
+        self._apply()
+
+    def silence(self, host):
+        """Nothing comes from or to the host any more, and its own link stays up."""
+        self.dead_ports.add(host.port)
+        self._apply()
+
+    def cable(self, host, plugged):
+        self.switch.ip(f"link set {host.port} {'up' if plugged else 'down'}\n")
+
+    def traffic(self):
+        """Bytes and packets so far, per host: {index: (received, sent, packets)}, as the host sees it."""
+        shown = self.switch.run(["ip", "-j", "-s", "link"], check=True).stdout
+        result = {}
+        for link in json.loads(shown):
+            name = link["ifname"]
+            if name.startswith("p") and name[1:].isdigit():
+                stats = link["stats64"]
+                result[int(name[1:])] = (stats["tx"]["bytes"], stats["rx"]["bytes"],
+                                         stats["tx"]["packets"] + stats["rx"]["packets"])
+        return result
+
+    # The end -------------------------------------------------------------------------------------
+
+    def close(self):
+        for process in self.processes:
+            if process.running():
+                try:
+                    process.kill()
+                except OSError:
+                    pass
+        for follower in self.followers:
+            follower.close()
+        for host in self.hosts:
+            host.netns.close()
+        if self.switch is not None:
+            self.switch.close()
+            self.switch = None
+
+    def remove_files(self):
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def tails(self, lines=25):
+        """The ends of all logs, for a failure report."""
+        text = []
+        for name in sorted(os.listdir(self.dir)):
+            if not name.endswith(".log"):
+                continue
+            with open(os.path.join(self.dir, name), encoding="utf-8", errors="replace") as file:
+                tail = file.read().splitlines()[-lines:]
+            if tail:
+                text.append(f"---- {name}")
+                text.extend(tail)
+        return "\n".join(text)
+
+
+class Lines:
+    """One thread that reads the output of many programs, with the time each line arrived."""
+
+    def __init__(self):
+        self._poll = select.epoll()
+        self._sources = {}
+        self._lock = threading.Lock()
+        self._ended = False
+        self._thread = threading.Thread(target=self._read_all, daemon=True)
+        self._thread.start()
+
+    def add(self, fd, on_line):
+        os.set_blocking(fd, False)
+        with self._lock:
+            self._sources[fd] = [on_line, b""]
+            self._poll.register(fd, select.EPOLLIN)
+
+    def _read_all(self):
+        while not self._ended:
+            for fd, _ in self._poll.poll(0.5):
+                now = time.monotonic()
+                try:
+                    data = os.read(fd, 65536)
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    data = b""
+                with self._lock:
+                    source = self._sources.get(fd)
+                    if source is None:
+                        continue
+                    if not data:
+                        self._poll.unregister(fd)
+                        del self._sources[fd]
+                        continue
+                    *lines, source[1] = (source[1] + data).split(b"\n")
+                for line in lines:
+                    source[0](now, line.decode("utf-8", "replace"))
+
+    def close(self):
+        self._ended = True
+        self._thread.join(2)
+
+
+def stderr(text):
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: MPL-2.0
+"""meshd on a host of the lab, asked through meshctl: only what the interface promises is used."""
+import datetime
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+from lab import MESHCTL, MESHD, Failed, Skip, expect, wait_for
+
+MESH = "lab"
+STATUSES = {"alive", "suspect", "failed", "left"}
+
+
+def need_binaries():
+    for path in (MESHD, MESHCTL):
+        if not os.access(path, os.X_OK):
+            raise Skip(f"{path} is not there: build first, or name it in MESHD and MESHCTL")
+
+
+def wall(text):
+    """Seconds since 1970 of an RFC 3339 time."""
+    text = re.sub(r"(\.\d{6})\d+", r"\1", text.replace("Z", "+00:00"))
+    return datetime.datetime.fromisoformat(text).timestamp()
+
+
+class Node:
+    """One meshd. It can be started again and again on the same data directory."""
+
+    def __init__(self, host, name=None, mesh=MESH, data_dir=None, flags=(), env=None,
+                 set_name=True, command=None):
+        self.host = host
+        self.lab = host.lab
+        self.name = name or host.name
+        self.mesh = mesh
+        self.data_dir = data_dir or os.path.join(self.lab.dir, "state", self.name)
+        self.flags = list(flags)
+        self.extra_env = env or {}
+        self.set_name = set_name
+        self.command = command
+        self.process = None
+
+    def argv(self, more=()):
+        argv = [self.command or MESHD, f"--discover={self.mesh}", f"--data-dir={self.data_dir}"]
+        if self.set_name:
+            argv.append(f"--name={self.name}")
+        return argv + self.flags + list(more)
+
+    def start(self, more=(), stdin=subprocess.DEVNULL):
+        os.makedirs(os.path.dirname(self.data_dir), exist_ok=True)
+        self.process = self.host.popen(self.name, self.argv(more), stdin=stdin,
+                                       env={**self.lab.env, **self.extra_env})
+        return self
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def kill(self):
+        self.process.kill()
+
+    def pause(self):
+        self.process.signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.signal(signal.SIGCONT)
+
+    def terminate(self, seconds=3):
+        """SIGTERM; returns the exit status and how long it took."""
+        begun = time.monotonic()
+        self.process.signal(signal.SIGTERM)
+        status = self.process.wait(seconds)
+        return status, time.monotonic() - begun
+
+    def log(self):
+        return self.process.log()
+
+    # Asking --------------------------------------------------------------------------------------
+
+    def ctl(self, *arguments, timeout=20, stdin=None):
+        """meshctl on this node's data directory; returns the finished process."""
+        return self.host.run([MESHCTL, f"--data-dir={self.data_dir}", *arguments],
+                             timeout=timeout, stdin=stdin)
+
+    def json(self, *arguments):
+        """As ctl, parsed; None when the daemon does not answer yet."""
+        done = self.ctl(*arguments, "--format=json")
+        if done.returncode == 3:
+            return None
+        expect(done.returncode == 0,
+               f"meshctl {' '.join(arguments)} at {self.name}: exit {done.returncode}: {done.stderr}")
+        try:
+            return json.loads(done.stdout)
+        except ValueError:
+            raise Failed(f"meshctl {' '.join(arguments)} at {self.name} printed no JSON: "
+                         f"{done.stdout[:300]!r}") from None
+
+    def nodes(self):
+        """name -> object of `nodes list`; two nodes of one name keep the last."""
+        listed = self.json("nodes", "list")
+        return {} if listed is None else {entry["name"]: entry for entry in listed}
+
+    def view(self):
+        return {name: entry["status"] for name, entry in self.nodes().items()}
+
+    def self_entry(self):
+        return next((entry for entry in self.nodes().values() if entry["self"]), None)
+
+    def wait_up(self, seconds=5):
+        def up():
+            expect(self.process.running(), lambda: f"{self.name} ended: {self.log()[-600:]}")
+            return self.ctl("version").returncode == 0 and self.view()
+        return wait_for(up, seconds, f"{self.name} answers meshctl")
+
+    def sees(self, *names, status="alive"):
+        view = self.view()
+        return all(view.get(name) == status for name in names)
+
+    def metric_values(self):
+        """Prometheus samples: name with labels -> value."""
+        done = self.ctl("metrics", "--format=prometheus")
+        expect(done.returncode == 0, f"metrics at {self.name}: {done.stderr}")
+        values = {}
+        for line in done.stdout.splitlines():
+            if line and not line.startswith("#"):
+                name, _, value = line.rpartition(" ")
+                values[name] = float(value)
+        return values
+
+    # What it has open ----------------------------------------------------------------------------
+
+    def sockets(self):
+        """{('tcp'|'udp', address, port)} that the daemon listens on, from /proc."""
+        inodes = set()
+        for fd in os.listdir(f"/proc/{self.pid}/fd"):
+            try:
+                target = os.readlink(f"/proc/{self.pid}/fd/{fd}")
+            except OSError:
+                continue
+            if target.startswith("socket:["):
+                inodes.add(target[8:-1])
+        found = set()
+        for kind in ("tcp", "udp"):
+            with open(f"/proc/{self.pid}/net/{kind}", encoding="ascii") as file:
+                for line in file.read().splitlines()[1:]:
+                    field = line.split()
+                    if field[9] not in inodes or (kind == "tcp" and field[3] != "0A"):
+                        continue
+                    address, port = field[1].split(":")
+                    dotted = ".".join(str(byte) for byte in bytes.fromhex(address)[::-1])
+                    found.add((kind, dotted, int(port, 16)))
+        return found
+
+    def port(self):
+        """P: the sealed UDP port and the mailbox's TCP port."""
+        entry = wait_for(self.self_entry, 5, f"{self.name} lists itself")
+        return int(entry["address"].rpartition(":")[2])
+
+    def link_ports(self):
+        """TCP ports it listens on that are not the mailbox's."""
+        port = self.port()
+        return sorted({number for kind, _, number in self.sockets() if kind == "tcp"} - {port})
+
+
+class Events:
+    """`meshctl events --follow` held open on one node; lines carry the time they arrived."""
+
+    def __init__(self, node):
+        self.node = node
+        self.items = []                # (arrival on the monotonic clock, object)
+        self.bad = []
+        self._lock = threading.Lock()
+        self.popen = node.host.netns.popen(
+            [MESHCTL, f"--data-dir={node.data_dir}", "events", "--follow", "--format=json"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env=node.lab.env)
+        node.lab.followers.append(self)
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self):
+        for line in self.popen.stdout:
+            now = time.monotonic()
+            try:
+                item = json.loads(line)
+            except ValueError:
+                self.bad.append(line)
+                continue
+            with self._lock:
+                self.items.append((now, item))
+
+    def all(self, since=None):
+        """Objects whose own wall time is not before `since` (time.time())."""
+        with self._lock:
+            items = [item for _, item in self.items]
+        if since is None:
+            return items
+        return [item for item in items if wall(item["time"]) >= since - 0.002]
+
+    def find(self, kind, name, since=None):
+        return next((item for item in self.all(since)
+                     if item["type"] == f"node.{kind}" and item["node"] == name), None)
+
+    def close(self):
+        if self.popen.poll() is None:
+            self.popen.kill()
+        self.popen.wait()
+        self._thread.join(2)
+        self.popen.stdout.close()
+
+
+def start_mesh(lab, count, hosts=None, **options):
+    """Nodes on the hosts, started at once, sharing one user's mesh key; returns when all see all."""
+    need_binaries()
+    hosts = hosts or lab.add_hosts(count)
+    nodes = [Node(host, **options).start() for host in hosts]
+    wait_formed(nodes)
+    return nodes
+
+
+def formed(nodes):
+    names = {node.name for node in nodes}
+    return all(node.sees(*names) for node in nodes)
+
+
+def views(nodes):
+    return "; ".join(f"{node.name} sees {node.view()}" for node in nodes if node.process.running())
+
+
+def wait_formed(nodes, seconds=6):
+    wait_for(lambda: formed(nodes), seconds, lambda: f"all see all alive: {views(nodes)}")
+
+
+def wait_status(observers, name, status, seconds):
+    wait_for(lambda: all(node.sees(name, status=status) for node in observers), seconds,
+             lambda: f"{name} is {status}: {views(observers)}")
+
+
+def follow(nodes):
+    """Followers on all nodes, once each is attached."""
+    return [Events(node) for node in nodes]
+
+
+def no_change(followers, since, allowed=()):
+    """No member event but of the allowed types since then."""
+    for follower in followers:
+        for item in follower.all(since):
+            if item["type"] in ("node.suspect", "node.failed", "node.left") \
+                    and item["type"] not in allowed:
+                raise Failed(f"{follower.node.name} reported {item['type']} of {item['node']}, "
+                             f"reason {item.get('reason')!r}, observer {item.get('observer')!r}")
+    return True
