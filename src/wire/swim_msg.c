@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Membership messages: see swim_msg.h. One table says which fields each type has; writing and reading
+ * walk it, so the two cannot disagree. */
+#include "wire/swim_msg.h"
+
+#include "base/err.h"
+
+#include <string.h>
+
+/* n nonce, e echo, h view hash, c coordinate, t target, r record, u updates. */
+static const char *fields_of(uint64_t type)
+{
+    switch (type) {
+    case SWIM_JOIN: return "nr";
+    case SWIM_ANSWER: return "enrhu";
+    case SWIM_CONFIRM: return "er";
+    case SWIM_CHALLENGE: return "n";
+    case SWIM_ECHO: return "e";
+    case SWIM_PING: return "nhcu";
+    case SWIM_ACK: return "ehcu";
+    case SWIM_PING_REQ: return "ntu";
+    case SWIM_RELAYED: return "e";
+    case SWIM_NACK: return "e";
+    case SWIM_GOSSIP: return "u";
+    default: return NULL;
+    }
+}
+
+static void put_be32(uint8_t *at, uint32_t v)
+{
+    for (int i = 0; i < 4; i++) {
+        at[i] = (uint8_t) (v >> (24 - 8 * i));
+    }
+}
+
+static uint32_t get_be32(const uint8_t *at)
+{
+    return (uint32_t) at[0] << 24 | (uint32_t) at[1] << 16 | (uint32_t) at[2] << 8 | at[3];
+}
+
+static void write_coord(struct buf *b, const struct coord_wire *coord)
+{
+    uint8_t bytes[COORD_WIRE_BYTES];
+    for (size_t i = 0; i < COORD_DIMENSIONS; i++) {
+        put_be32(bytes + 4 * i, (uint32_t) coord->at_us[i]);
+    }
+    put_be32(bytes + 16, coord->height_us);
+    put_be32(bytes + 20, coord->error_ppm);
+    mp_bin(b, bytes, sizeof bytes);
+}
+
+static void read_coord(struct mp_reader *r, struct coord_wire *coord)
+{
+    struct span s = mp_read_bin(r, COORD_WIRE_BYTES);
+    if (s.size != COORD_WIRE_BYTES) {
+        r->failed = true;
+        return;
+    }
+    for (size_t i = 0; i < COORD_DIMENSIONS; i++) {
+        uint32_t v = get_be32(s.data + 4 * i);
+        memcpy(&coord->at_us[i], &v, sizeof v);
+    }
+    coord->height_us = get_be32(s.data + 16);
+    coord->error_ppm = get_be32(s.data + 20);
+}
+
+static void write_field(struct buf *b, char field, const struct swim_msg *msg)
+{
+    switch (field) {
+    case 'n': mp_uint(b, msg->nonce); break;
+    case 'e': mp_uint(b, msg->echo); break;
+    case 'h': mp_uint(b, msg->view_hash); break;
+    case 'c': write_coord(b, &msg->coord); break;
+    case 't': mp_id(b, &msg->target); break;
+    case 'r': mp_bin(b, msg->record.data, msg->record.size); break;
+    case 'u':
+        mp_array(b, msg->update_count);
+        for (size_t i = 0; i < msg->update_count; i++) {
+            buf_append(b, msg->updates[i].data, msg->updates[i].size);
+        }
+        break;
+    default: HM_ASSERT(false);
+    }
+}
+
+void swim_msg_write(struct buf *b, const struct swim_msg *msg)
+{
+    const char *fields = fields_of((uint64_t) msg->type);
+    HM_ASSERT(fields != NULL);
+    mp_array(b, strlen(fields) + 1);
+    mp_uint(b, (uint64_t) msg->type);
+    for (; *fields != '\0'; fields++) {
+        write_field(b, *fields, msg);
+    }
+}
+
+static void read_updates(struct mp_reader *r, struct swim_msg *msg)
+{
+    msg->update_count = mp_read_array(r);
+    const uint8_t *start = r->at;
+    mp_skip_many(r, msg->update_count);
+    msg->update_bytes = mp_failed(r) ? span_of(NULL, 0) : span_of(start, (size_t) (r->at - start));
+}
+
+static void read_field(struct mp_reader *r, char field, struct swim_msg *msg)
+{
+    switch (field) {
+    case 'n': msg->nonce = mp_read_uint(r, UINT64_MAX); break;
+    case 'e': msg->echo = mp_read_uint(r, UINT64_MAX); break;
+    case 'h': msg->view_hash = mp_read_uint(r, UINT64_MAX); break;
+    case 'c': read_coord(r, &msg->coord); break;
+    case 't': mp_read_id(r, &msg->target); break;
+    case 'r': msg->record = mp_read_bin(r, HM_RECORD_BYTES_MAX); break;
+    case 'u': read_updates(r, msg); break;
+    default: HM_ASSERT(false);
+    }
+}
+
+int swim_msg_read(struct span bytes, struct swim_msg *ret_msg)
+{
+    struct mp_reader r;
+    struct swim_msg msg;
+    memset(&msg, 0, sizeof msg);
+    mp_open(&r, bytes);
+    size_t count = mp_read_array(&r);
+    uint64_t type = mp_read_uint(&r, UINT64_MAX);
+    if (mp_failed(&r)) {
+        return HM_EMALFORMED;
+    }
+    const char *fields = fields_of(type);
+    if (fields == NULL) {
+        mp_skip_many(&r, count - 1);
+        return mp_failed(&r) || !mp_at_end(&r) ? HM_EMALFORMED : HM_ENOTFOUND;
+    }
+    size_t known = strlen(fields) + 1;
+    if (count < known) {
+        return HM_EMALFORMED;
+    }
+    msg.type = (enum swim_type) type;
+    for (; *fields != '\0'; fields++) {
+        read_field(&r, *fields, &msg);
+    }
+    mp_skip_many(&r, count - known);
+    if (mp_failed(&r) || !mp_at_end(&r)) {
+        return HM_EMALFORMED;
+    }
+    *ret_msg = msg;
+    return HM_OK;
+}
+
+void swim_update_write_record(struct buf *b, struct span record)
+{
+    mp_array(b, 2);
+    mp_uint(b, UPDATE_RECORD);
+    mp_bin(b, record.data, record.size);
+}
+
+void swim_update_write_claim(struct buf *b, const struct claim *claim)
+{
+    mp_array(b, 6);
+    mp_uint(b, UPDATE_CLAIM);
+    mp_uint(b, (uint64_t) claim->kind);
+    mp_id(b, &claim->target);
+    mp_uint(b, claim->incarnation);
+    mp_uint(b, claim->reason);
+    mp_array(b, claim->observer_count);
+    for (size_t i = 0; i < claim->observer_count; i++) {
+        mp_id(b, &claim->observers[i]);
+    }
+}
+
+static void read_claim(struct mp_reader *r, struct claim *claim)
+{
+    uint64_t kind = mp_read_uint(r, CLAIM_REFUSED);
+    mp_read_id(r, &claim->target);
+    claim->incarnation = mp_read_uint(r, UINT64_MAX - 1);
+    claim->reason = (uint8_t) mp_read_uint(r, UINT8_MAX);
+    claim->observer_count = mp_read_array(r);
+    if (kind < CLAIM_SUSPECT || claim->observer_count > HM_OBSERVERS_MAX) {
+        r->failed = true;
+        return;
+    }
+    claim->kind = (enum claim_kind) kind;
+    for (size_t i = 0; i < claim->observer_count; i++) {
+        mp_read_id(r, &claim->observers[i]);
+    }
+}
+
+bool swim_update_next(struct mp_reader *r, struct swim_update *ret_update)
+{
+    while (!mp_at_end(r)) {
+        struct swim_update u;
+        memset(&u, 0, sizeof u);
+        size_t count = mp_read_array(r);
+        uint64_t kind = mp_read_uint(r, UINT64_MAX);
+        size_t known = kind == UPDATE_RECORD ? 2 : kind == UPDATE_CLAIM ? 6 : 1;
+        if (mp_failed(r) || count < known) {
+            r->failed = true;
+            return false;
+        }
+        if (kind == UPDATE_RECORD) {
+            u.record = mp_read_bin(r, HM_RECORD_BYTES_MAX);
+        } else if (kind == UPDATE_CLAIM) {
+            read_claim(r, &u.claim);
+        }
+        mp_skip_many(r, count - known);
+        if (mp_failed(r)) {
+            return false;
+        }
+        if (known > 1) {
+            u.kind = (enum update_kind) kind;
+            *ret_update = u;
+            return true;
+        }
+    }
+    return false;
+}
