@@ -20,7 +20,8 @@ typedef struct beacon beacon_t;
 
 /* port: P, carried in the beacon. metrics: borrowed for its life. HM_ENOMEM. When the port cannot be
  * shared or opened the beacon still sends; beacon_problem says what is wrong. */
-int beacon_new(const struct node_id *id, uint16_t port, struct metrics *metrics, beacon_t **ret_beacon);
+int beacon_new(const struct node_id *id, uint16_t port, struct metrics *metrics,
+               beacon_t **ret_beacon);
 /* Says goodbye (port 0) on every interface and closes. */
 void beacon_destroy(beacon_t **p);
 

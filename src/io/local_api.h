@@ -13,6 +13,7 @@
 
 #include "base/metrics.h"
 #include "base/span.h"
+#include "io/why.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,15 +21,14 @@
 
 typedef struct local_api local_api_t;
 
-#define LOCAL_CALLS_MAX 256         /* requests without a reply, all clients together */
+#define LOCAL_CALLS_MAX 256 /* requests without a reply, all clients together */
 #define LOCAL_REQUEST_ID_BYTES_MAX 32
-#define LOCAL_TEXT_BYTES 256
 
 /* path: at most 107 bytes. zmq_ctx as in zre_conf. metrics: borrowed for its life. HM_EBUSY: another
  * process answers there; HM_EEXIST: something that is no socket lies there; HM_EDENIED, HM_EIO,
- * HM_ENOMEM; ret_text (LOCAL_TEXT_BYTES) says it in one line. A stale socket is replaced. */
+ * HM_ENOMEM. A stale socket is replaced. */
 int local_api_new(void *zmq_ctx, const char *path, struct metrics *metrics, local_api_t **ret_api,
-                  char *ret_text);
+                  struct why *why);
 /* Replies that were sent are flushed (at most 200 ms, by the context's end); the file goes. */
 void local_api_destroy(local_api_t **p);
 

@@ -36,8 +36,8 @@ struct netif_list {
 int netif_list_read(const struct addr *bind, struct netif_list *ret_list);
 
 /* The addresses to tell others, best first, ports 0; returns how many (at most max, at least 1). */
-size_t netif_addresses(const struct netif_list *list, const struct addr *bind, struct addr *ret_addrs,
-                       size_t max);
+size_t netif_addresses(const struct netif_list *list, const struct addr *bind,
+                       struct addr *ret_addrs, size_t max);
 
 bool netif_lists_equal(const struct netif_list *a, const struct netif_list *b);
 

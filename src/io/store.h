@@ -13,30 +13,30 @@
 #define HM_IO_STORE_H
 
 #include "core/event.h"
+#include "io/why.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 typedef struct store store_t;
 
-#define STORE_TEXT_BYTES 512     /* lines for the log */
-#define STORE_BATCHES_MAX 256    /* handed over and not reported; then batches are refused */
-#define STORE_KEY_BYTES_MAX 511  /* LMDB's */
-#define STORE_FORMAT 1           /* of the tables; in table "meta" */
+#define STORE_BATCHES_MAX 256   /* handed over and not reported; then batches are refused */
+#define STORE_KEY_BYTES_MAX 511 /* LMDB's */
+#define STORE_FORMAT 1          /* of the tables; in table "meta" */
 
 enum store_check {
-    STORE_SOUND,      /* there and readable, or not there yet */
-    STORE_MOVED,      /* it was damaged: moved aside, a new one begins empty; ret_text for the log */
-    STORE_REFUSED,    /* cannot be used: no permission, full disk, NFS, newer format; ret_text says */
+    STORE_SOUND,   /* there and readable, or not there yet */
+    STORE_MOVED,   /* it was damaged: moved aside, a new one begins empty; why tells the log */
+    STORE_REFUSED, /* cannot be used: no permission, full disk, NFS, newer format; why says */
 };
 
 /* Checks data_dir/store in a child process. Call before any thread or ZeroMQ context exists (it
- * forks), with the lock on data_dir held. ret_text has STORE_TEXT_BYTES; "" if STORE_SOUND. */
-enum store_check store_check(const char *data_dir, char *ret_text);
+ * forks), with the lock on data_dir held. */
+enum store_check store_check(const char *data_dir, struct why *why);
 
 /* Opens data_dir/store (made if absent) and starts the actor. On failure HM_EIO, HM_EDENIED, HM_EFULL
- * (disk), HM_EVERSION or HM_ENOMEM, and one line in ret_text (STORE_TEXT_BYTES). */
-int store_open(const char *data_dir, store_t **ret_store, char *ret_text);
+ * (disk), HM_EVERSION or HM_ENOMEM. */
+int store_open(const char *data_dir, store_t **ret_store, struct why *why);
 /* Commits what was handed over, then closes. */
 void store_close(store_t **p);
 
@@ -57,7 +57,7 @@ void *store_socket(const store_t *store);
 
 struct store_report {
     uint64_t batch;
-    int reason; /* HM_OK: durable up to batch; HM_E*: batch and all after it failed */
+    int reason;     /* HM_OK: durable up to batch; HM_E*: batch and all after it failed */
     char text[128]; /* for the log when it failed: "No space left on device" */
 };
 

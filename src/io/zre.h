@@ -23,9 +23,9 @@
 typedef struct zre zre_t;
 
 struct zre_conf {
-    void *zmq_ctx;           /* zsys_init() or a context of the driver's own */
-    struct addr bind;        /* address (any-address included) and port P; IPv4 or IPv6 */
-    struct addr advertise;   /* what our HELLO says where we are, for peers whose route is unknown */
+    void *zmq_ctx;         /* zsys_init() or a context of the driver's own */
+    struct addr bind;      /* address (any-address included) and port P; IPv4 or IPv6 */
+    struct addr advertise; /* what our HELLO says where we are, for peers whose route is unknown */
     struct node_id id;
     const char *mesh;        /* copied; header X-HOMEMESH and the group we are in */
     const char *name;        /* copied */

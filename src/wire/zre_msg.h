@@ -21,13 +21,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ZRE_BEACON_PORT 5670  /* assigned by IANA */
+#define ZRE_BEACON_PORT 5670 /* assigned by IANA */
 #define ZRE_BEACON_BYTES 22
 #define ZRE_BEACON_V3_BYTES 54
 #define ZRE_VERSION 2
-#define ZRE_IDENTITY_BYTES 17 /* of a mailbox peer: 01 and its UUID */
+#define ZRE_IDENTITY_BYTES 17  /* of a mailbox peer: 01 and its UUID */
 #define ZRE_MSG_BYTES_MAX 8192 /* a HELLO with more groups and headers than this is refused */
-#define ZRE_LIST_MAX 256      /* strings in a list, pairs in a dictionary */
+#define ZRE_LIST_MAX 256       /* strings in a list, pairs in a dictionary */
 #define ZRE_STRING_BYTES_MAX 255
 
 struct zre_beacon {
@@ -59,14 +59,14 @@ struct zre_list {
 };
 
 struct zre_msg {
-    uint8_t id;           /* enum zre_msg_id, or one to skip */
+    uint8_t id; /* enum zre_msg_id, or one to skip */
     uint16_t sequence;
-    struct span endpoint; /* HELLO: "tcp://ip:port" */
+    struct span endpoint;    /* HELLO: "tcp://ip:port" */
     struct zre_list groups;  /* HELLO */
-    uint8_t status;       /* HELLO, JOIN, LEAVE: counts joins and leaves */
-    struct span name;     /* HELLO */
+    uint8_t status;          /* HELLO, JOIN, LEAVE: counts joins and leaves */
+    struct span name;        /* HELLO */
     struct zre_list headers; /* HELLO */
-    struct span group;    /* SHOUT, JOIN, LEAVE */
+    struct span group;       /* SHOUT, JOIN, LEAVE */
 };
 
 /* Reads the first frame of a mailbox message. HM_EMALFORMED; HM_EVERSION: right signature, other
