@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The sealed datagrams' sockets: plain bytes in and out, non-blocking.
  *
- * An answer leaves from the address at which its receiver last reached us (IP_PKTINFO), so machines
- * with several interfaces or addresses answer as the one that was asked. Port-unreachable reports come
+ * What goes to a peer leaves from the address at which that peer last proved to reach us
+ * (udp_answer_here), so machines with several interfaces or addresses answer as the one that was asked;
+ * to anybody else the kernel's routes choose. Port-unreachable reports come
  * from the socket's error queue with the address that we had sent to; other ICMP is ignored. */
 #ifndef HM_IO_UDP_H
 #define HM_IO_UDP_H
@@ -32,7 +33,11 @@ int udp_bind(udp_t *u, const struct addr *at, uint16_t *ret_port);
 /* Closes all sockets; udp_bind may follow. */
 void udp_unbind(udp_t *u);
 
-/* HM_OK also means only that the kernel took it. HM_EFULL: its buffer is full; HM_EUNREACHABLE: no
+/* The datagram just handed up was authentic: from now on, what goes to its sender leaves from the
+ * address at which it arrived. Call it from within the handler only. */
+void udp_answer_here(udp_t *u);
+
+/* HM_OK means only that the kernel took it. HM_EFULL: its buffer is full; HM_EUNREACHABLE: no
  * route, no such interface, or no socket of that family; HM_EIO. Never blocks. */
 int udp_send(udp_t *u, const struct addr *to, struct span bytes);
 

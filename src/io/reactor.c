@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The loop: see reactor.h.
+ *
+ * A ZeroMQ socket's descriptor is edge-triggered and any call on the socket may swallow the edge, so
+ * before each sleep every socket is asked for its state once; after it, only those whose descriptor
+ * stirred. That is half of what zmq_poll asks, and this loop's cost is what an idle node costs.
+ * Items added in a turn take part from the next one; removed ones are freed then. */
+#define _GNU_SOURCE
+#include "io/reactor.h"
+
+#include "base/err.h"
+#include "io/clock.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#define TURN_MESSAGES_MAX 256         /* of one item in one turn: architecture, "drivers" */
+#define TURN_NS_MAX NS_PER_MS
+#define TIMERS_PER_TURN_MAX 256       /* a timer that arms itself anew at once must not starve us */
+#define STALL_MS_MIN 100              /* shorter delays are the scheduler's daily business */
+#define SLEEP_MS_MAX 3600000          /* poll takes an int */
+
+struct item {
+    int fd;       /* to poll; a socket's ZMQ_FD */
+    void *socket; /* NULL: a plain descriptor */
+    unsigned want;
+    enum reactor_class cls;
+    reactor_read_fn *read;
+    void *ctx;
+    bool ready;
+    bool dead; /* removed, freed at the next turn */
+};
+
+struct reactor {
+    struct item **items; /* by class once tidy */
+    struct pollfd *polls; /* the same order, for one turn */
+    size_t count;
+    size_t room;
+    bool tidy;
+    struct timer_heap timers;
+    void (*stalled)(void *ctx, uint64_t ms);
+    void *stalled_ctx;
+    uint64_t now_ns;
+    uint64_t woke_ns; /* 0: has not slept yet */
+    uint64_t wakeups;
+};
+
+reactor_t *reactor_new(void)
+{
+    reactor_t *r = calloc(1, sizeof *r);
+    if (r != NULL) {
+        timer_heap_init(&r->timers);
+        r->now_ns = clock_boot_ns();
+        r->tidy = true;
+    }
+    return r;
+}
+
+void reactor_destroy(reactor_t **p)
+{
+    if (*p == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < (*p)->count; i++) {
+        free((*p)->items[i]);
+    }
+    free((*p)->items);
+    free((*p)->polls);
+    timer_heap_fini(&(*p)->timers);
+    free(*p);
+    *p = NULL;
+}
+
+static int make_room(reactor_t *r)
+{
+    if (r->count < r->room) {
+        return HM_OK;
+    }
+    size_t room = r->room == 0 ? 32 : r->room * 2;
+    struct item **items = realloc(r->items, room * sizeof *items);
+    if (items == NULL) {
+        return HM_ENOMEM;
+    }
+    r->items = items;
+    struct pollfd *polls = realloc(r->polls, room * sizeof *polls);
+    if (polls == NULL) {
+        return HM_ENOMEM;
+    }
+    r->polls = polls;
+    r->room = room;
+    return HM_OK;
+}
+
+static int add(reactor_t *r, const struct item *what)
+{
+    HM_ASSERT(what->fd >= 0 && what->read != NULL);
+    if (make_room(r) != HM_OK) {
+        return HM_ENOMEM;
+    }
+    struct item *item = malloc(sizeof *item);
+    if (item == NULL) {
+        return HM_ENOMEM;
+    }
+    *item = *what;
+    r->items[r->count++] = item;
+    r->tidy = false;
+    return HM_OK;
+}
+
+int reactor_add_fd(reactor_t *r, int fd, unsigned want, enum reactor_class cls,
+                   reactor_read_fn *read, void *ctx)
+{
+    struct item item = {.fd = fd, .want = want, .cls = cls, .read = read, .ctx = ctx};
+    return add(r, &item);
+}
+
+int reactor_add_socket(reactor_t *r, void *zmq_socket, enum reactor_class cls,
+                       reactor_read_fn *read, void *ctx)
+{
+    struct item item = {
+        .fd = -1, .socket = zmq_socket, .want = REACTOR_READ, .cls = cls, .read = read, .ctx = ctx};
+    size_t size = sizeof item.fd;
+    if (zmq_getsockopt(zmq_socket, ZMQ_FD, &item.fd, &size) != 0) {
+        return HM_ENOMEM;
+    }
+    return add(r, &item);
+}
+
+static void remove_item(reactor_t *r, int fd, const void *zmq_socket)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        struct item *item = r->items[i];
+        if (!item->dead && item->socket == zmq_socket && (zmq_socket != NULL || item->fd == fd)) {
+            item->dead = true;
+            r->tidy = false;
+        }
+    }
+}
+
+void reactor_remove_fd(reactor_t *r, int fd)
+{
+    remove_item(r, fd, NULL);
+}
+
+void reactor_remove_socket(reactor_t *r, void *zmq_socket)
+{
+    remove_item(r, -1, zmq_socket);
+}
+
+static void fire_timer(reactor_t *r)
+{
+    struct timer *timer = timer_take_due(&r->timers, r->now_ns);
+    struct reactor_timer *t = timer->owner;
+    t->fire(t->ctx);
+}
+
+int reactor_timer_arm(reactor_t *r, struct reactor_timer *t, uint64_t at_ns)
+{
+    t->timer.owner = t;
+    return timer_arm(&r->timers, &t->timer, at_ns);
+}
+
+void reactor_timer_disarm(reactor_t *r, struct reactor_timer *t)
+{
+    timer_disarm(&r->timers, &t->timer);
+}
+
+void reactor_on_stall(reactor_t *r, void (*stalled)(void *ctx, uint64_t ms), void *ctx)
+{
+    r->stalled = stalled;
+    r->stalled_ctx = ctx;
+}
+
+uint64_t reactor_now_ns(const reactor_t *r)
+{
+    return r->now_ns;
+}
+
+uint64_t reactor_wakeups(const reactor_t *r)
+{
+    return r->wakeups;
+}
+
+/* Drops removed items and sorts the others by class, oldest first. */
+static void tidy(reactor_t *r)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < r->count; i++) {
+        struct item *item = r->items[i];
+        if (item->dead) {
+            free(item);
+            continue;
+        }
+        size_t at = kept++;
+        for (; at > 0 && r->items[at - 1]->cls > item->cls; at--) {
+            r->items[at] = r->items[at - 1];
+        }
+        r->items[at] = item;
+    }
+    r->count = kept;
+    r->tidy = true;
+}
+
+static bool socket_is_ready(void *zmq_socket)
+{
+    int events = 0;
+    size_t size = sizeof events;
+    /* A failure (the context is going down) shows at the read. */
+    return zmq_getsockopt(zmq_socket, ZMQ_EVENTS, &events, &size) != 0 || (events & ZMQ_POLLIN) != 0;
+}
+
+/* Fills polls and asks the sockets; true if something is ready already. */
+static bool prepare(reactor_t *r)
+{
+    bool any = false;
+    for (size_t i = 0; i < r->count; i++) {
+        struct item *item = r->items[i];
+        int events = ((item->want & REACTOR_READ) != 0 ? POLLIN : 0) |
+                     ((item->want & REACTOR_WRITE) != 0 ? POLLOUT : 0);
+        r->polls[i] = (struct pollfd){.fd = item->fd, .events = (short) events};
+        item->ready = item->socket != NULL && socket_is_ready(item->socket);
+        any = any || item->ready;
+    }
+    return any;
+}
+
+static void report_stall(reactor_t *r, uint64_t late_ns)
+{
+    if (late_ns >= STALL_MS_MIN * NS_PER_MS && r->stalled != NULL) {
+        r->stalled(r->stalled_ctx, late_ns / NS_PER_MS);
+    }
+}
+
+static int sleep_ms(uint64_t now_ns, uint64_t until_ns)
+{
+    if (until_ns <= now_ns) {
+        return 0;
+    }
+    if (until_ns == TIMER_NEVER) {
+        return -1;
+    }
+    uint64_t ms = (until_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS;
+    return ms > SLEEP_MS_MAX ? SLEEP_MS_MAX : (int) ms;
+}
+
+/* Sleeps and marks what is ready. */
+static int wait_ready(reactor_t *r, uint64_t until_ns)
+{
+    bool any = prepare(r);
+    int timeout_ms = any ? 0 : sleep_ms(r->now_ns, until_ns);
+    int n = poll(r->polls, r->count, timeout_ms);
+    if (n < 0 && errno != EINTR) {
+        return HM_EIO;
+    }
+    uint64_t before_ns = r->now_ns;
+    r->now_ns = clock_boot_ns();
+    r->woke_ns = r->now_ns;
+    r->wakeups += timeout_ms != 0;
+    for (size_t i = 0; n > 0 && i < r->count; i++) {
+        struct item *item = r->items[i];
+        if (r->polls[i].revents != 0 && !item->ready) {
+            item->ready = item->socket == NULL || socket_is_ready(item->socket);
+        }
+    }
+    if (timeout_ms >= 0) {
+        uint64_t due_ns = before_ns + (uint64_t) timeout_ms * NS_PER_MS;
+        report_stall(r, r->now_ns > due_ns ? r->now_ns - due_ns : 0);
+    }
+    return HM_OK;
+}
+
+static void serve(reactor_t *r, struct item *item)
+{
+    uint64_t end_ns = r->now_ns + TURN_NS_MAX;
+    for (unsigned n = 0; n < TURN_MESSAGES_MAX && !item->dead && r->now_ns < end_ns; n++) {
+        bool took = item->read(item->ctx);
+        r->now_ns = clock_boot_ns();
+        if (!took) {
+            break;
+        }
+    }
+}
+
+int reactor_turn(reactor_t *r, uint64_t deadline_ns)
+{
+    if (!r->tidy) {
+        tidy(r);
+    }
+    r->now_ns = clock_boot_ns();
+    uint64_t until_ns = timer_first_ns(&r->timers);
+    until_ns = deadline_ns < until_ns ? deadline_ns : until_ns;
+    if (r->woke_ns != 0 && r->now_ns - r->woke_ns >= STALL_MS_MIN * NS_PER_MS) {
+        report_stall(r, r->now_ns - r->woke_ns);
+        until_ns = 0; /* the deadline we were given may have moved */
+    }
+    int rc = wait_ready(r, until_ns);
+    if (rc != HM_OK) {
+        return rc;
+    }
+    /* Readers may add items, which come behind `count`, and remove some, which stay until tidied. */
+    size_t count = r->count;
+    for (size_t i = 0; i < count; i++) {
+        struct item *item = r->items[i];
+        if (item->ready && !item->dead) {
+            serve(r, item);
+        }
+    }
+    for (unsigned n = 0; n < TIMERS_PER_TURN_MAX && timer_first_ns(&r->timers) <= r->now_ns; n++) {
+        fire_timer(r);
+    }
+    return HM_OK;
+}
