@@ -6,14 +6,16 @@
 
 #include "base/addr.h"
 #include "core/core.h"
+#include "io/keys.h"
+#include "io/log.h"
+#include "io/store.h"
+#include "io/why.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 typedef struct driver driver_t;
-struct keys;
-struct log;
 
 #define DRIVER_PORT_DEFAULT 8471 /* protocols.md; taken by another node: the next free one */
 
@@ -21,10 +23,10 @@ struct driver_conf {
     const char *mesh;
     const char *name; /* a DNS label */
     const char *version;
-    const char *data_dir;    /* the store lies in it */
     const char *socket_path; /* of the local API; at most 107 bytes */
-    struct keys *keys;       /* borrowed, identity and key ring */
-    struct log *log;         /* borrowed */
+    store_t *store;          /* open (after store_check); taken when driver_new succeeds */
+    keys_t *keys;            /* borrowed: identity and key ring */
+    log_t *log;              /* borrowed */
     struct addr bind;        /* family 0: every interface; port 0: default, gives way */
     const char *const *joins; /* HOST[:PORT], also those of a token */
     size_t join_count;
@@ -33,10 +35,9 @@ struct driver_conf {
     const struct call_handler *calls; /* operations; borrowed */
 };
 
-/* Opens the store, binds the sockets, makes the core. Must be called before any ZeroMQ context exists
- * (the store is checked in a forked child). What failed is in the log already. HM_EBUSY: a port asked
- * for is in use; HM_EINVAL: the address is not of this machine; HM_EDENIED; HM_EIO; HM_ENOMEM. */
-int driver_new(const struct driver_conf *conf, driver_t **ret_driver);
+/* Loads the store, binds the sockets, makes the core. HM_EBUSY: a port asked for is in use; HM_EINVAL: the
+ * address is not of this machine; HM_EDENIED; HM_EIO; HM_ENOMEM; why says it in words. */
+int driver_new(const struct driver_conf *conf, driver_t **ret_driver, struct why *why);
 /* Closes everything, also when half-built. */
 void driver_destroy(driver_t **p);
 
