@@ -122,7 +122,8 @@ int addr_parse(const char *text, uint16_t default_port, struct addr *ret_addr)
     if (split_port(text, default_port, host, sizeof host, &a.port) != 0) {
         return HM_EMALFORMED;
     }
-    if (inet_pton(AF_INET, host, a.ip) == 1) {
+    bool bracketed = text[0] == '[';
+    if (!bracketed && inet_pton(AF_INET, host, a.ip) == 1) {
         a.family = 4;
     } else if (inet_pton(AF_INET6, host, a.ip) == 1) {
         a.family = 6;

@@ -43,7 +43,7 @@ static bool grow(struct buf *b, size_t need)
 uint8_t *buf_extend(struct buf *b, size_t size)
 {
     bool fits = !b->failed && size <= b->max - b->size;
-    if (!fits || (b->size + size > b->room && !grow(b, b->size + size))) {
+    if (!fits || ((b->data == NULL || b->size + size > b->room) && !grow(b, b->size + size))) {
         b->failed = true;
         return NULL;
     }

@@ -57,7 +57,7 @@ int datagram_head_read(struct span bytes, struct datagram_head *ret_head)
         *ret_head = h;
         return HM_EVERSION;
     }
-    if (get_be(p + 4, 2) != bytes.size) {
+    if (get_be(p + 4, 2) != bytes.size || bytes.size > HM_DATAGRAM_BYTES_MAX) {
         return HM_EMALFORMED;
     }
     switch (p[3]) {

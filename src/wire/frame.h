@@ -49,7 +49,8 @@ struct datagram_head {
 
 /* Writes the head of a datagram whose sealed part (with its tag) has sealed_bytes. */
 void datagram_head_write(struct buf *b, const struct datagram_head *head, size_t sealed_bytes);
-/* HM_EMALFORMED: not ours, or cut; HM_EVERSION: magic right, version not ours (ret_head has it). */
+/* HM_EMALFORMED: not ours, cut, or above HM_DATAGRAM_BYTES_MAX; HM_EVERSION: magic right, version not
+ * ours (ret_head has it). */
 int datagram_head_read(struct span bytes, struct datagram_head *ret_head);
 
 #define FRAME_HEAD_BYTES 8

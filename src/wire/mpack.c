@@ -94,9 +94,9 @@ void mp_id(struct buf *b, const struct node_id *id)
 
 void mp_open(struct mp_reader *r, struct span bytes)
 {
-    r->at = bytes.data;
-    r->end = bytes.data + bytes.size;
     r->failed = bytes.data == NULL;
+    r->at = bytes.data;
+    r->end = r->failed ? NULL : bytes.data + bytes.size;
 }
 
 bool mp_failed(const struct mp_reader *r)
@@ -391,7 +391,7 @@ static void skip_nested(struct mp_reader *r, unsigned depth)
         return;
     }
     r->at += h.body;
-    if (h.items > 0 && depth == 0) {
+    if (depth == 0 && (h.kind == MP_ARRAY || h.kind == MP_MAP)) {
         r->failed = true;
         return;
     }
