@@ -38,7 +38,7 @@ struct conf {
     size_t join_count;
     char join[CONF_JOIN_MAX][CONF_JOIN_BYTES_MAX + 1]; /* HOST or HOST:PORT, shape checked */
     bool has_bind;
-    struct addr bind; /* port 0: choose one (CONF_PORT_DEFAULT or the next free one) */
+    struct addr bind; /* family 0: every address; port 0: CONF_PORT_DEFAULT or the next free one */
     char socket[4096];
     char role[HM_LABEL_VALUE_BYTES_MAX + 1];
     char capabilities[CONF_CAPABILITIES_BYTES_MAX + 1]; /* comma-separated, checked */

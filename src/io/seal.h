@@ -22,12 +22,13 @@ typedef struct seal seal_t;
 seal_t *seal_new(const keys_t *keys);
 void seal_destroy(seal_t **p);
 
-/* Makes a peer known by its Ed25519 public key; again is fine. HM_EMALFORMED: id is not the key's, or no
- * such key can be. HM_EFULL: HM_MEMBERS_MAX peers. HM_ENOMEM. */
+/* Makes a peer known by its Ed25519 public key; again is fine. HM_EMALFORMED: id is not the key's.
+ * HM_EFULL: HM_MEMBERS_MAX peers. HM_ENOMEM. */
 int seal_peer_add(seal_t *seal, const struct node_id *id, const uint8_t public_key[KEYS_KEY_BYTES]);
 
 /* Appends the whole datagram to *out. `receiver` matters for DATAGRAM_PAIR only. HM_ENOTFOUND: that
- * peer was never added; HM_EINVAL: body above DATAGRAM_BODY_BYTES_MAX; HM_EFULL: out has no room. */
+ * peer was never added; HM_EMALFORMED: its key is no point of the curve; HM_EINVAL: body above
+ * DATAGRAM_BODY_BYTES_MAX; HM_EFULL: out has no room; HM_ENOMEM. */
 int seal_datagram(seal_t *seal, enum datagram_class cls, const struct node_id *receiver,
                   uint64_t session, uint64_t counter, struct span body, struct buf *out);
 

@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The log: see log.h. Callers make the whole line on their stack, then put it into the ring under a lock
+ * that nobody holds while writing; the writer copies a piece out and writes it with the lock released. */
+#define _GNU_SOURCE
+#include "io/log.h"
+
+#include "base/err.h"
+#include "base/limits.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WRITE_BYTES 4096
+#define DESTROY_WAIT_MS 200
+#define LIMIT_KEY_BYTES 48
+#define WRITER_STACK_BYTES 65536
+
+enum dress { DRESS_PLAIN, DRESS_TERMINAL, DRESS_JOURNAL, DRESS_JSON };
+
+struct limit {
+    char key[LIMIT_KEY_BYTES];
+    uint64_t last_ms; /* 0: never */
+    uint64_t left_out;
+};
+
+struct log {
+    int fd;
+    enum dress dress;
+    enum note_level level;
+
+    pthread_mutex_t mutex; /* guards all below */
+    pthread_cond_t wake;
+    char node[HM_NAME_BYTES_MAX + 1];
+    bool has_writer;
+    bool stopping;
+    pthread_t writer;
+    size_t head; /* next byte to write out */
+    size_t used; /* bytes waiting */
+    uint64_t lost;
+    uint64_t lost_told;
+    size_t limit_count;
+    struct limit limits[LOG_LIMIT_KEYS];
+    char ring[LOG_RING_BYTES];
+};
+
+/* ---- making a line --------------------------------------------------------------------------- */
+
+/* A line under construction: what does not fit is cut; one byte is kept for the line's end. */
+struct line {
+    char text[LOG_LINE_BYTES_MAX];
+    size_t size;
+};
+
+static void put(struct line *line, const char *text, size_t size)
+{
+    size_t room = sizeof line->text - 8 - line->size; /* 8: the ends of a cut JSON line */
+    size = size < room ? size : room;
+    memcpy(line->text + line->size, text, size);
+    line->size += size;
+}
+
+static void puts_line(struct line *line, const char *text)
+{
+    put(line, text, strlen(text));
+}
+
+/* Length of the clean UTF-8 character at text, 0 if it must be escaped. */
+static size_t clean_char(const char *text, size_t left)
+{
+    for (size_t n = 1; n <= 4 && n <= left; n++) {
+        if (text_is_clean_utf8((const uint8_t *) text, n)) {
+            return n;
+        }
+    }
+    return 0;
+}
+
+/* Escapes what could break out of a quoted text, and what is no clean UTF-8. */
+static void put_escaped(struct line *line, const char *text, bool is_json)
+{
+    size_t left = strlen(text);
+    while (left > 0) {
+        char escape[8];
+        size_t n = clean_char(text, left);
+        bool must_quote = n == 1 && (*text == '"' || *text == '\\');
+        if (n != 0 && !must_quote) {
+            if (line->size + n > sizeof line->text - 16) {
+                return; /* no half characters */
+            }
+            put(line, text, n);
+        } else if (must_quote) {
+            snprintf(escape, sizeof escape, "\\%c", *text);
+            puts_line(line, escape);
+        } else if (*text == '\n') {
+            puts_line(line, "\\n");
+        } else {
+            /* A stray byte of no character shows as U+00XX in JSON: readable, and still JSON. */
+            snprintf(escape, sizeof escape, is_json ? "\\u%04x" : "\\x%02x", (unsigned char) *text);
+            puts_line(line, escape);
+        }
+        text += n == 0 ? 1 : n;
+        left -= n == 0 ? 1 : n;
+        if (line->size >= sizeof line->text - 24) {
+            return;
+        }
+    }
+}
+
+static const char *level_name(enum note_level level)
+{
+    switch (level) {
+    case NOTE_DEBUG:
+        return "debug";
+    case NOTE_INFO:
+        return "info";
+    case NOTE_WARN:
+        return "warn";
+    case NOTE_ERROR:
+        return "error";
+    }
+    return "info";
+}
+
+static const char *level_colour(enum note_level level)
+{
+    switch (level) {
+    case NOTE_DEBUG:
+        return "\033[2m";
+    case NOTE_INFO:
+        return "\033[32m";
+    case NOTE_WARN:
+        return "\033[33m";
+    case NOTE_ERROR:
+        return "\033[31m";
+    }
+    return "";
+}
+
+static unsigned level_syslog(enum note_level level)
+{
+    switch (level) {
+    case NOTE_DEBUG:
+        return 7;
+    case NOTE_INFO:
+        return 6;
+    case NOTE_WARN:
+        return 4;
+    case NOTE_ERROR:
+        return 3;
+    }
+    return 6;
+}
+
+static void format_time(bool is_short, char *text, size_t max)
+{
+    struct timespec now;
+    struct tm tm;
+    char date[32];
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (is_short) {
+        localtime_r(&now.tv_sec, &tm);
+        strftime(date, sizeof date, "%H:%M:%S", &tm);
+    } else {
+        gmtime_r(&now.tv_sec, &tm);
+        strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm);
+    }
+    snprintf(text, max, "%s.%03ld%s", date, now.tv_nsec / 1000000, is_short ? "" : "Z");
+}
+
+static void start_line(const struct log *log, const char *node, enum note_level level,
+                       struct line *line)
+{
+    char time[48];
+    char head[256];
+    line->size = 0;
+    switch (log->dress) {
+    case DRESS_PLAIN:
+        format_time(false, time, sizeof time);
+        snprintf(head, sizeof head, "%s %-5s %s: ", time, level_name(level), node);
+        break;
+    case DRESS_TERMINAL:
+        format_time(true, time, sizeof time);
+        snprintf(head, sizeof head, "\033[2m%s\033[0m %s%-5s\033[0m \033[1m%s\033[0m ", time,
+                 level_colour(level), level_name(level), node);
+        break;
+    case DRESS_JOURNAL:
+        snprintf(head, sizeof head, "<%u>%s: ", level_syslog(level), node);
+        break;
+    case DRESS_JSON:
+        format_time(false, time, sizeof time);
+        snprintf(head, sizeof head,
+                 "{\"time\":\"%s\",\"level\":\"%s\",\"self\":\"%s\",\"message\":\"", time,
+                 level_name(level), node);
+        break;
+    }
+    puts_line(line, head);
+}
+
+static bool needs_quotes(const char *value)
+{
+    if (*value == '\0') {
+        return true;
+    }
+    for (; *value != '\0'; value++) {
+        if ((unsigned char) *value <= ' ' || *value == '"' || *value == '=' || *value == '\\' ||
+            (unsigned char) *value >= 0x7f) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void put_field(const struct log *log, struct line *line, const char *key, const char *value)
+{
+    if (value == NULL || line->size > sizeof line->text - 128) {
+        return; /* no room for a whole field: rather none */
+    }
+    bool is_json = log->dress == DRESS_JSON;
+    bool is_quoted = is_json || needs_quotes(value);
+    puts_line(line, is_json ? ",\"" : log->dress == DRESS_TERMINAL ? " \033[2m" : " ");
+    puts_line(line, key);
+    puts_line(line, is_json ? "\":" : log->dress == DRESS_TERMINAL ? "=\033[0m" : "=");
+    puts_line(line, is_quoted ? "\"" : "");
+    put_escaped(line, value, is_json);
+    puts_line(line, is_quoted ? "\"" : "");
+}
+
+static void end_line(const struct log *log, struct line *line)
+{
+    if (log->dress == DRESS_JSON) {
+        line->text[line->size++] = '}';
+    }
+    line->text[line->size++] = '\n';
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static void write_out(int fd, const char *text, size_t size)
+{
+    while (size > 0) {
+        ssize_t n = write(fd, text, size);
+        if (n < 0 && errno == EAGAIN) {
+            struct pollfd wait = {.fd = fd, .events = POLLOUT};
+            (void) poll(&wait, 1, -1);
+            continue;
+        }
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return; /* nobody reads any more: the log has no other place to say so */
+        }
+        text += n;
+        size -= (size_t) n;
+    }
+}
+
+static void ring_put(struct log *log, const char *text, size_t size)
+{
+    size_t at = (log->head + log->used) % LOG_RING_BYTES;
+    size_t first = LOG_RING_BYTES - at < size ? LOG_RING_BYTES - at : size;
+    memcpy(log->ring + at, text, first);
+    memcpy(log->ring, text + first, size - first);
+    log->used += size;
+}
+
+static size_t ring_take(struct log *log, char *text, size_t max)
+{
+    size_t size = log->used < max ? log->used : max;
+    size_t first = LOG_RING_BYTES - log->head < size ? LOG_RING_BYTES - log->head : size;
+    memcpy(text, log->ring + log->head, first);
+    memcpy(text + first, log->ring, size - first);
+    log->head = (log->head + size) % LOG_RING_BYTES;
+    log->used -= size;
+    return size;
+}
+
+static void unlock(void *mutex)
+{
+    pthread_mutex_unlock(mutex);
+}
+
+static void *writer_main(void *arg)
+{
+    struct log *log = arg;
+    char piece[WRITE_BYTES];
+    for (;;) {
+        size_t size = 0;
+        pthread_mutex_lock(&log->mutex);
+        /* log_destroy cancels us if stderr is stuck; the wait is a cancellation point too. */
+        pthread_cleanup_push(unlock, &log->mutex);
+        while (log->used == 0 && !log->stopping) {
+            pthread_cond_wait(&log->wake, &log->mutex);
+        }
+        size = ring_take(log, piece, sizeof piece);
+        pthread_cleanup_pop(1);
+        if (size == 0) {
+            return NULL; /* stopping, and all is written */
+        }
+        write_out(log->fd, piece, size);
+    }
+}
+
+/* Mutex held. Says how many lines were lost as soon as there is room again. */
+static void tell_lost(struct log *log)
+{
+    struct line line;
+    char count[24];
+    if (log->lost == log->lost_told || log->used + LOG_LINE_BYTES_MAX > LOG_RING_BYTES / 2) {
+        return;
+    }
+    snprintf(count, sizeof count, "%" PRIu64, log->lost - log->lost_told);
+    start_line(log, log->node, NOTE_WARN, &line);
+    puts_line(&line, "log lines were lost because nobody read them");
+    puts_line(&line, log->dress == DRESS_JSON ? "\"" : "");
+    put_field(log, &line, "count", count);
+    end_line(log, &line);
+    ring_put(log, line.text, line.size);
+    log->lost_told = log->lost;
+}
+
+static void emit(struct log *log, const struct line *line)
+{
+    pthread_mutex_lock(&log->mutex);
+    bool is_direct = !log->has_writer;
+    if (!is_direct) {
+        tell_lost(log);
+        if (log->used + line->size > LOG_RING_BYTES) {
+            log->lost++;
+        } else {
+            ring_put(log, line->text, line->size);
+        }
+        pthread_cond_signal(&log->wake);
+    }
+    pthread_mutex_unlock(&log->mutex);
+    if (is_direct) {
+        write_out(log->fd, line->text, line->size);
+    }
+}
+
+/* ---- the object ------------------------------------------------------------------------------ */
+
+/* systemd tells in JOURNAL_STREAM which device and inode stderr had when it was the journal. */
+static bool is_journal(int fd)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    char expected[64];
+    struct stat st;
+    if (stream == NULL || fstat(fd, &st) != 0) {
+        return false;
+    }
+    snprintf(expected, sizeof expected, "%ju:%ju", (uintmax_t) st.st_dev, (uintmax_t) st.st_ino);
+    return strcmp(stream, expected) == 0;
+}
+
+static enum dress choose_dress(const struct log_conf *conf)
+{
+    const char *no_color = getenv("NO_COLOR");
+    if (conf->format == LOG_JSON) {
+        return DRESS_JSON;
+    }
+    if (is_journal(conf->fd)) {
+        return DRESS_JOURNAL;
+    }
+    bool wants_colour = no_color == NULL || *no_color == '\0';
+    return isatty(conf->fd) && wants_colour ? DRESS_TERMINAL : DRESS_PLAIN;
+}
+
+log_t *log_new(const struct log_conf *conf)
+{
+    struct log *log = calloc(1, sizeof *log);
+    if (log == NULL) {
+        return NULL;
+    }
+    log->fd = conf->fd;
+    log->dress = choose_dress(conf);
+    log->level = conf->level;
+    text_copy(log->node, sizeof log->node, conf->node);
+    pthread_mutex_init(&log->mutex, NULL);
+    pthread_cond_init(&log->wake, NULL);
+    return log;
+}
+
+int log_start(log_t *log)
+{
+    pthread_attr_t attr;
+    sigset_t all, before;
+    HM_ASSERT(!log->has_writer);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, WRITER_STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(&log->writer, &attr, writer_main, log);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
+    if (rc != 0) {
+        return HM_EIO;
+    }
+    pthread_setname_np(log->writer, "meshd-log");
+    log->has_writer = true;
+    return HM_OK;
+}
+
+static void stop_writer(struct log *log)
+{
+    struct timespec until;
+    pthread_mutex_lock(&log->mutex);
+    log->stopping = true;
+    pthread_cond_signal(&log->wake);
+    pthread_mutex_unlock(&log->mutex);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += DESTROY_WAIT_MS * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000L;
+    }
+    if (pthread_timedjoin_np(log->writer, NULL, &until) != 0) {
+        pthread_cancel(log->writer);
+        pthread_join(log->writer, NULL);
+    }
+}
+
+void log_destroy(log_t **p)
+{
+    if (*p == NULL) {
+        return;
+    }
+    if ((*p)->has_writer) {
+        stop_writer(*p);
+    }
+    pthread_cond_destroy(&(*p)->wake);
+    pthread_mutex_destroy(&(*p)->mutex);
+    free(*p);
+    *p = NULL;
+}
+
+bool log_wants(const log_t *log, enum note_level level)
+{
+    return log != NULL && level >= log->level;
+}
+
+void log_set_node(log_t *log, const char *name)
+{
+    pthread_mutex_lock(&log->mutex);
+    text_copy(log->node, sizeof log->node, name);
+    pthread_mutex_unlock(&log->mutex);
+}
+
+uint64_t log_lost(const log_t *log)
+{
+    struct log *own = (struct log *) log; /* the mutex is no part of what the caller sees */
+    pthread_mutex_lock(&own->mutex);
+    uint64_t lost = own->lost;
+    pthread_mutex_unlock(&own->mutex);
+    return lost;
+}
+
+/* ---- what callers use ------------------------------------------------------------------------ */
+
+static void start_message(struct log *log, enum note_level level, const char *message,
+                          struct line *line)
+{
+    char node[HM_NAME_BYTES_MAX + 1];
+    pthread_mutex_lock(&log->mutex);
+    text_copy(node, sizeof node, log->node);
+    pthread_mutex_unlock(&log->mutex);
+    start_line(log, node, level, line);
+    put_escaped(line, message, log->dress == DRESS_JSON);
+    puts_line(line, log->dress == DRESS_JSON ? "\"" : "");
+}
+
+static void log_message(struct log *log, enum note_level level, const struct log_field *fields,
+                        uint64_t left_out, const char *message)
+{
+    struct line line;
+    char count[24];
+    start_message(log, level, message, &line);
+    for (; fields != NULL && fields->key != NULL; fields++) {
+        put_field(log, &line, fields->key, fields->value);
+    }
+    if (left_out > 0) {
+        snprintf(count, sizeof count, "%" PRIu64, left_out);
+        put_field(log, &line, "left_out", count);
+    }
+    end_line(log, &line);
+    emit(log, &line);
+}
+
+/* Whether a line of this key may be written now; *ret_left_out: how many were not since the last. */
+static bool limit_pass(struct log *log, const char *key, uint64_t *ret_left_out)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    uint64_t now_ms = (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000 + 1;
+    pthread_mutex_lock(&log->mutex);
+    size_t idx = 0;
+    while (idx < log->limit_count &&
+           strncmp(log->limits[idx].key, key, LIMIT_KEY_BYTES - 1) != 0) {
+        idx++;
+    }
+    if (idx == LOG_LIMIT_KEYS) {
+        idx = LOG_LIMIT_KEYS - 1;
+    } else if (idx == log->limit_count) {
+        text_copy(log->limits[idx].key, LIMIT_KEY_BYTES, key);
+        log->limit_count++;
+    }
+    struct limit *limit = &log->limits[idx];
+    bool pass = limit->last_ms == 0 || now_ms - limit->last_ms >= LOG_LIMIT_INTERVAL_MS;
+    if (pass) {
+        *ret_left_out = limit->left_out;
+        limit->left_out = 0;
+        limit->last_ms = now_ms;
+    } else {
+        limit->left_out++;
+    }
+    pthread_mutex_unlock(&log->mutex);
+    return pass;
+}
+
+void log_line(log_t *log, enum note_level level, const struct log_field *fields,
+              const char *format, ...)
+{
+    char message[LOG_LINE_BYTES_MAX];
+    va_list args;
+    if (!log_wants(log, level)) {
+        return;
+    }
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    log_message(log, level, fields, 0, message);
+}
+
+void log_stranger(log_t *log, enum note_level level, const char *key,
+                  const struct log_field *fields, const char *format, ...)
+{
+    char message[LOG_LINE_BYTES_MAX];
+    uint64_t left_out = 0;
+    va_list args;
+    if (!log_wants(log, level) || !limit_pass(log, key, &left_out)) {
+        return;
+    }
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    log_message(log, level, fields, left_out, message);
+}
+
+static bool is_by_strangers(enum note_code code)
+{
+    switch (code) {
+    case NOTE_FORGED_RECORD:
+    case NOTE_FOREIGN_KEY:
+    case NOTE_SAME_IDENTITY:
+    case NOTE_VERDICT_DOUBTED:
+    case NOTE_ROSTER_FULL:
+        return true;
+    case NOTE_STARTED:
+    case NOTE_MEMBER_ALIVE:
+    case NOTE_MEMBER_SUSPECT:
+    case NOTE_MEMBER_FAILED:
+    case NOTE_MEMBER_LEFT:
+    case NOTE_MEMBER_UPDATED:
+    case NOTE_REFUTED:
+    case NOTE_STORE_DAMAGED:
+    case NOTE_STORE_FAILED:
+    case NOTE_STALLED:
+    case NOTE_LINK_UP:
+    case NOTE_LINK_DOWN:
+    case NOTE_LEAVING:
+        break;
+    }
+    return false;
+}
+
+void log_note(log_t *log, const struct note *note)
+{
+    struct note_text text;
+    struct log_field fields[NOTE_FIELDS_MAX + 1];
+    uint64_t left_out = 0;
+    if (!log_wants(log, note->level)) {
+        return;
+    }
+    if (is_by_strangers(note->code) && !limit_pass(log, note_code_name(note->code), &left_out)) {
+        return;
+    }
+    note_format(note, &text);
+    for (size_t i = 0; i < text.field_count; i++) {
+        fields[i] = (struct log_field){text.fields[i].key, text.fields[i].value};
+    }
+    fields[text.field_count] = (struct log_field){NULL, NULL};
+    log_message(log, note->level, fields, left_out, text.message);
+}
