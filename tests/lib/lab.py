@@ -144,6 +144,7 @@ class Lab:
         self.lost = 0                  # percent
         self.cut = []                  # pairs of sets of ports
         self.dead_ports = set()
+        self.rules = []
         home = os.path.join(self.dir, "home")
         runtime = os.path.join(self.dir, "run")
         os.makedirs(home, exist_ok=True)
@@ -151,8 +152,8 @@ class Lab:
         self.env = {key: value for key, value in os.environ.items()
                     if key in ("PATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "LANG")
                     or key.startswith(("ASAN_", "UBSAN_", "TSAN_", "LSAN_", "LLVM_PROFILE"))}
-        self.env.update(HOME=home, XDG_RUNTIME_DIR=runtime, XDG_STATE_HOME=os.path.join(home, "state"),
-                        TERM="dumb", TMPDIR=self.dir)
+        self.env.update(HOME=home, XDG_RUNTIME_DIR=runtime, TERM="dumb", TMPDIR=self.dir,
+                        XDG_STATE_HOME=os.path.join(home, "state"))
         if hosts:
             self.add_hosts(hosts)
 
@@ -191,7 +192,7 @@ class Lab:
 
     def _apply(self):
         rules = ["table bridge lab {}", "delete table bridge lab"]
-        drops = []
+        drops = list(self.rules)
         for port in sorted(self.dead_ports):
             drops += [f"iifname {port} drop", f"oifname {port} drop"]
         for left, right in self.cut:
@@ -219,6 +220,11 @@ class Lab:
         self.dead_ports = set()
         self._apply()
 
+    def block(self, rule):
+        """An nft rule of the bridge's forward hook, for as long as the lab lives."""
+        self.rules.append(rule)
+        self._apply()
+
     def silence(self, host):
         """Nothing comes from or to the host any more, and its own link stays up."""
         self.dead_ports.add(host.port)
@@ -228,7 +234,7 @@ class Lab:
         self.switch.ip(f"link set {host.port} {'up' if plugged else 'down'}\n")
 
     def traffic(self):
-        """Bytes and packets so far, per host: {index: (received, sent, packets)}, as the host sees it."""
+        """Bytes and packets so far as each host sees it: {index: (received, sent, packets)}."""
         shown = self.switch.run(["ip", "-j", "-s", "link"], check=True).stdout
         result = {}
         for link in json.loads(shown):

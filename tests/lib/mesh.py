@@ -30,8 +30,7 @@ def wall(text):
 class Node:
     """One meshd. It can be started again and again on the same data directory."""
 
-    def __init__(self, host, name=None, mesh=MESH, data_dir=None, flags=(), env=None,
-                 set_name=True, command=None):
+    def __init__(self, host, name=None, mesh=MESH, data_dir=None, flags=(), env=None, extra=None):
         self.host = host
         self.lab = host.lab
         self.name = name or host.name
@@ -39,19 +38,17 @@ class Node:
         self.data_dir = data_dir or os.path.join(self.lab.dir, "state", self.name)
         self.flags = list(flags)
         self.extra_env = env or {}
-        self.set_name = set_name
-        self.command = command
+        self.extra = extra
         self.process = None
 
     def argv(self, more=()):
-        argv = [self.command or MESHD, f"--discover={self.mesh}", f"--data-dir={self.data_dir}"]
-        if self.set_name:
-            argv.append(f"--name={self.name}")
-        return argv + self.flags + list(more)
+        return [MESHD, f"--discover={self.mesh}", f"--data-dir={self.data_dir}",
+                f"--name={self.name}", *self.flags, *more]
 
     def start(self, more=(), stdin=subprocess.DEVNULL):
+        need_binaries()
         os.makedirs(os.path.dirname(self.data_dir), exist_ok=True)
-        self.process = self.host.popen(self.name, self.argv(more), stdin=stdin,
+        self.process = self.host.popen(self.name, self.argv(more), stdin=stdin, extra=self.extra,
                                        env={**self.lab.env, **self.extra_env})
         return self
 
@@ -105,6 +102,19 @@ class Node:
 
     def view(self):
         return {name: entry["status"] for name, entry in self.nodes().items()}
+
+    def events(self, since=None):
+        """Member events it remembers, those not before `since` (time.time())."""
+        events = self.json("events")
+        expect(isinstance(events, list), f"`events` at {self.name} is no list")
+        if since is None:
+            return events
+        return [event for event in events if wall(event["time"]) >= since - 0.002]
+
+    def event(self, kind, name, since):
+        """The first node.<kind> of the named node since then, or None."""
+        return next((event for event in self.events(since)
+                     if event["type"] == f"node.{kind}" and event["node"] == name), None)
 
     def self_entry(self):
         return next((entry for entry in self.nodes().values() if entry["self"]), None)
@@ -239,17 +249,29 @@ def wait_status(observers, name, status, seconds):
              lambda: f"{name} is {status}: {views(observers)}")
 
 
-def follow(nodes):
-    """Followers on all nodes, once each is attached."""
-    return [Events(node) for node in nodes]
+def wait_event(observers, kind, name, since, seconds):
+    """Every observer reports node.<kind> of the named node; returns the events."""
+    wait_for(lambda: all(node.event(kind, name, since) for node in observers), seconds,
+             lambda: f"node.{kind} of {name}: {views(observers)}")
+    return [node.event(kind, name, since) for node in observers]
 
 
-def no_change(followers, since, allowed=()):
-    """No member event but of the allowed types since then."""
-    for follower in followers:
-        for item in follower.all(since):
-            if item["type"] in ("node.suspect", "node.failed", "node.left") \
-                    and item["type"] not in allowed:
-                raise Failed(f"{follower.node.name} reported {item['type']} of {item['node']}, "
-                             f"reason {item.get('reason')!r}, observer {item.get('observer')!r}")
+def no_change(observers, since, allowed=()):
+    """No observer reported that anybody is suspect, failed or left since then."""
+    for node in observers:
+        for event in node.events(since):
+            kind = event["type"].partition(".")[2]
+            if kind in ("suspect", "failed", "left") and kind not in allowed:
+                raise Failed(f"{node.name} reports {event['type']} of {event['node']}, "
+                             f"reason {event.get('reason')!r}, observer {event.get('observer')!r}")
     return True
+
+
+def refused(process, code, pattern, seconds=5):
+    """The daemon ended with this exit code and one line that matches."""
+    status = process.wait(seconds)
+    lines = [line for line in process.log().splitlines() if line.strip()]
+    expect(status == code, f"exit {status}, expected {code}: {lines}")
+    expect(len(lines) == 1, f"one line, got {len(lines)}: {lines}")
+    expect(re.search(pattern, lines[0]), f"{pattern!r} is not in: {lines[0]}")
+    return lines[0]

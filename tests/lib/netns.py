@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
 CLONE_NEWNET = 0x40000000
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
@@ -64,6 +65,21 @@ def _before_exec(namespace_fd, extra):
         if extra is not None:
             extra()
     return run
+
+
+def own_hostname(name):
+    """For Netns.popen's `extra`: the child believes that the machine is called so."""
+    def run():
+        _check(_libc.unshare(CLONE_NEWUTS), "unshare host name")
+        socket.sethostname(name)
+    return run
+
+
+def as_nobody():
+    """For Netns.popen's `extra`: the child is no longer root."""
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
 
 
 class Netns:

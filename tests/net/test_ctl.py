@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: MPL-2.0
+"""meshctl: what it prints, whom it asks, and its exit codes."""
+import json
+import os
+import re
+import subprocess
+import time
+
+from harness import options
+from lab import MESHCTL, expect, wait_for
+from mesh import Events, Node, need_binaries, start_mesh, wait_event, wait_formed, wall
+
+DONE, REFUSED, USAGE, NO_DAEMON, PARTIAL, NO_SUCH = range(6)
+
+
+def ctl(lab, *arguments):
+    return lab.hosts[0].run([MESHCTL, *arguments])
+
+
+def code(done, expected, what):
+    expect(done.returncode == expected,
+           f"{what}: exit {done.returncode}, expected {expected}: {done.stdout!r} {done.stderr!r}")
+    return done
+
+
+def test_no_node(lab):
+    """No node runs: exit 3, one line."""
+    need_binaries()
+    lab.loopback_host()
+    for arguments in (["nodes", "list"], [f"--data-dir={lab.dir}/none", "nodes", "list"],
+                      [f"--socket={lab.dir}/none.sock", "status"]):
+        done = code(ctl(lab, *arguments), NO_DAEMON, arguments)
+        expect(len(done.stderr.strip().splitlines()) == 1 and not done.stdout,
+               f"one line: {done.stderr!r}")
+
+
+def test_one_node_two_nodes(lab):
+    """The only node needs no option; of two, a list to choose from."""
+    need_binaries()
+    host = lab.loopback_host()
+    one = Node(host, name="a").start()
+    one.wait_up()
+    done = code(ctl(lab, "nodes", "list", "--format=json"), DONE, "one node")
+    expect([entry["name"] for entry in json.loads(done.stdout)] == ["a"], done.stdout)
+    two = Node(host, name="b").start()
+    two.wait_up()
+    done = ctl(lab, "nodes", "list")
+    expect(done.returncode in (REFUSED, USAGE), f"two nodes: exit {done.returncode}")
+    for node in (one, two):
+        expect(node.data_dir in done.stdout + done.stderr,
+               f"{node.data_dir} is to choose from: {done.stdout} {done.stderr}")
+    code(ctl(lab, f"--data-dir={two.data_dir}", "status"), DONE, "chosen")
+    code(ctl(lab, "status", f"--data-dir={two.data_dir}"), DONE, "options after the command")
+    one.kill()
+    code(ctl(lab, "nodes", "list", "--format=json"), DONE, "one is left")
+
+
+def test_daemon_that_hangs(lab):
+    """A daemon that does not answer: exit 4 (or 3) after a while, and no hang."""
+    need_binaries()
+    node = Node(lab.loopback_host()).start()
+    node.wait_up()
+    node.pause()
+    begun = time.monotonic()
+    done = node.ctl("status", timeout=30)
+    node.resume()
+    expect(done.returncode in (NO_DAEMON, PARTIAL), f"exit {done.returncode}")
+    expect(time.monotonic() - begun < 20, "it gave up late")
+
+
+def test_commands(lab):
+    """Every command answers, plain and as JSON."""
+    nodes = start_mesh(lab, 3)
+    wait_for(lambda: nodes[0].nodes()["n2"]["rtt_ms"] is not None, 10, "a round trip is known")
+    for arguments in (["status"], ["nodes", "list"], ["nodes", "show", "n2"], ["nodes", "events"],
+                      ["events"], ["rtt", "n2"], ["metrics"], ["version"], ["token"]):
+        plain = code(nodes[0].ctl(*arguments), DONE, arguments)
+        expect(plain.stdout.strip() and not plain.stderr, f"{arguments}: {plain.stderr!r}")
+        expect("\x1b" not in plain.stdout, f"{arguments}: no colours into a pipe")
+        code(nodes[0].ctl("--format=json", *arguments), DONE, f"{arguments} as JSON")
+        nodes[0].json(*arguments)
+    for node in nodes:
+        expect(node.json("version")["version"] if isinstance(node.json("version"), dict) else True,
+               "a version")
+    plain = nodes[0].ctl("nodes", "list").stdout
+    expect(all(name in plain for name in ("n1", "n2", "n3", "alive")), plain)
+    starts = {line.index("alive") for line in plain.splitlines() if "alive" in line}
+    expect(len(starts) == 1, f"columns are aligned:\n{plain}")
+
+
+def test_help(lab):
+    """help, and help of each command with an example, need no daemon."""
+    need_binaries()
+    lab.loopback_host()
+    plain = code(ctl(lab, "help"), DONE, "help").stdout
+    for word in ("status", "nodes", "events", "rtt", "leave", "token", "metrics", "version"):
+        expect(word in plain, f"{word} is in the help")
+        done = code(ctl(lab, "help", word), DONE, f"help {word}")
+        expect("meshctl" in done.stdout and word in done.stdout, done.stdout)
+    code(ctl(lab, "nodes", "list", "--help"), DONE, "--help of a command")
+
+
+def test_wrong_usage(lab):
+    """Wrong commands, options and values: exit 2, the nearest right one named."""
+    need_binaries()
+    lab.loopback_host()
+    cases = [(["nods", "list"], "nodes"), (["nodes", "lst"], "list"), ([], "help"),
+             (["nodes", "list", "--formt=json"], "--format"),
+             (["nodes", "list", "--format=jsn"], "json"),
+             (["nodes", "show"], "NAME|name"), (["status", "surplus"], "surplus"),
+             (["events", "--folow"], "--follow"), (["--data-dir"], "data-dir")]
+    for arguments, pattern in cases:
+        done = code(ctl(lab, *arguments), USAGE, arguments)
+        expect(re.search(pattern, done.stderr), f"{arguments}: {pattern} is not in {done.stderr!r}")
+
+
+def test_no_such_node(lab):
+    """A name that nobody has: exit 5, and the name in the line."""
+    nodes = start_mesh(lab, 2)
+    for arguments in (["nodes", "show", "nosuch"], ["rtt", "nosuch"], ["--node", "nosuch", "status"]):
+        done = code(nodes[0].ctl(*arguments), NO_SUCH, arguments)
+        expect("nosuch" in done.stderr, f"{arguments}: {done.stderr!r}")
+
+
+def test_names_and_ids(lab):
+    """Wherever a name goes, an id or its unique prefix goes."""
+    nodes = start_mesh(lab, 2)
+    ident = nodes[0].nodes()["n2"]["id"]
+    for what in ("n2", ident, ident[:10]):
+        shown = nodes[0].json("nodes", "show", what)
+        expect(shown["id"] == ident and shown["name"] == "n2", f"show {what}: {shown}")
+        code(nodes[0].ctl("rtt", what), DONE, f"rtt {what}")
+        code(nodes[0].ctl(f"--node={what}", "status"), DONE, f"--node {what}")
+
+
+def test_ask_another_node(lab):
+    """--node NAME asks that node through the local one."""
+    nodes = start_mesh(lab, 3)
+
+    def own(*arguments):
+        done = code(nodes[0].ctl(*arguments, "nodes", "list", "--format=json"), DONE, arguments)
+        return [entry["name"] for entry in json.loads(done.stdout) if entry["self"]]
+    expect(own() == ["n1"], "asked here")
+    expect(own("--node", "n2") == ["n2"], "asked n2")
+    expect(own("--node=n3") == ["n3"], "asked n3")
+    done = code(nodes[0].ctl("nodes", "list", "--node", "n3", "--format=json"), DONE, "after")
+    expect([e["name"] for e in json.loads(done.stdout) if e["self"]] == ["n3"], "option after")
+    for arguments in (["metrics"], ["version"], ["status"], ["events"]):
+        code(nodes[0].ctl("--node=n2", *arguments), DONE, f"--node=n2 {arguments}")
+
+
+def test_ask_a_dead_node(lab):
+    """--node with a node that does not answer: exit 4 or 1, in time."""
+    nodes = start_mesh(lab, 3)
+    since = time.time()
+    nodes[2].kill()
+    wait_event(nodes[:1], "failed", "n3", since, 4)
+    begun = time.monotonic()
+    done = nodes[0].ctl("--node=n3", "status", timeout=30)
+    expect(done.returncode in (REFUSED, PARTIAL), f"exit {done.returncode}: {done.stderr}")
+    expect(time.monotonic() - begun < 12, "it gave up late")
+
+
+@options(alone=True)
+def test_rtt(lab):
+    """The round trip on one machine is far below 20 ms."""
+    nodes = start_mesh(lab, 2)
+    wait_for(lambda: nodes[0].nodes()["n2"]["rtt_ms"] is not None, 10, "a round trip is known")
+    wait_for(lambda: nodes[0].nodes()["n2"]["rtt_ms"] < 20, 10, "a plausible round trip")
+    expect(nodes[0].nodes()["n1"]["rtt_ms"] in (None, 0), "none to itself")
+    done = code(nodes[0].ctl("rtt", "n2"), DONE, "rtt")
+    expect("ms" in done.stdout or "µs" in done.stdout, f"with a unit: {done.stdout}")
+
+
+EVENT_FIELDS = {"time", "type", "node", "id", "observer", "reason", "seq"}
+
+
+def test_events(lab):
+    """events: each field, seq rising; nodes events NAME tells of that node only."""
+    nodes = start_mesh(lab, 3)
+    since = time.time()
+    nodes[2].kill()
+    wait_event(nodes[:1], "failed", "n3", since, 4)
+    events = nodes[0].events()
+    for event in events:
+        expect(EVENT_FIELDS <= set(event), f"fields of {event}")
+        expect(event["type"] in ("node.alive", "node.suspect", "node.failed", "node.left",
+                                 "node.updated"), f"type {event['type']}")
+        expect(abs(wall(event["time"]) - time.time()) < 60, f"time {event['time']}")
+    numbers = [event["seq"] for event in events]
+    expect(numbers == sorted(set(numbers)), f"seq rises: {numbers}")
+    mine = nodes[0].json("nodes", "events", "n3")
+    expect(mine and all(event["node"] == "n3" for event in mine), f"only of n3: {mine}")
+
+
+def test_events_follow(lab):
+    """events --follow: one object a line, as it happens, also from another node."""
+    nodes = start_mesh(lab, 3)
+    follower = Events(nodes[0])
+    time.sleep(0.5)
+    since = time.time()
+    nodes[2].kill()
+    wait_for(lambda: follower.find("failed", "n3", since), 4, "the event comes by itself")
+    nodes[2].start()
+    wait_for(lambda: follower.find("alive", "n3", since), 6, "and the return")
+    numbers = [event["seq"] for event in follower.all()]
+    expect(numbers == sorted(set(numbers)), f"seq rises: {numbers}")
+    expect(not follower.bad, f"no JSON: {follower.bad}")
+    nodes[0].terminate()
+    expect(follower.popen.wait(5) == NO_DAEMON, f"exit {follower.popen.poll()} when the node ends")
+
+
+def test_follower_that_stops_reading(lab):
+    """A follower that is stopped holds nothing up."""
+    nodes = start_mesh(lab, 2)
+    follower = Events(nodes[0])
+    time.sleep(0.3)
+    os.kill(follower.popen.pid, 19)
+    for _ in range(3):
+        nodes[1].kill()
+        nodes[1].start()
+        wait_formed(nodes)
+    begun = time.monotonic()
+    code(nodes[0].ctl("status"), DONE, "status")
+    expect(time.monotonic() - begun < 1, "it answers at once")
+    os.kill(follower.popen.pid, 18)
+
+
+def test_metrics(lab):
+    """metrics: valid Prometheus text; the same numbers as JSON."""
+    nodes = start_mesh(lab, 2)
+    done = code(nodes[0].ctl("metrics", "--format=prometheus"), DONE, "metrics")
+    typed, samples = set(), 0
+    for line in done.stdout.splitlines():
+        if line.startswith("# TYPE "):
+            typed.add(line.split()[2])
+        elif line and not line.startswith("#"):
+            match = re.fullmatch(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(\{.*\})? (\S+)", line)
+            expect(match, f"no sample: {line}")
+            float(match[3])
+            expect(re.sub("_(bucket|sum|count)$", "", match[1]) in typed or match[1] in typed,
+                   f"no TYPE before {line}")
+            samples += 1
+    expect(samples >= 10, f"{samples} samples")
+    expect(any("stall" in name for name in typed), "loop stalls are there")
+    expect(nodes[0].json("metrics"), "as JSON")
+
+
+def test_leave_twice(lab):
+    """meshctl leave when nobody is there: exit 3."""
+    nodes = start_mesh(lab, 2)
+    code(nodes[1].ctl("leave"), DONE, "leave")
+    nodes[1].process.wait(2)
+    code(nodes[1].ctl("leave"), NO_DAEMON, "leave again")
+
+
+def test_closed_pipe(lab):
+    """meshctl | head: no error, no hang."""
+    nodes = start_mesh(lab, 1)
+    command = f"{MESHCTL} --data-dir={nodes[0].data_dir} metrics --format=prometheus | head -1"
+    done = nodes[0].host.run(["sh", "-c", command])
+    expect(done.returncode == 0 and not done.stderr, f"{done.returncode} {done.stderr!r}")
+    popen = nodes[0].host.netns.popen(
+        [MESHCTL, f"--data-dir={nodes[0].data_dir}", "events", "--follow", "--format=json"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=lab.env)
+    time.sleep(0.3)
+    popen.terminate()
+    popen.wait(3)
+    popen.stdout.close()
+    popen.stderr.close()
+
+
+def test_many_clients(lab):
+    """Forty meshctl at once are all answered."""
+    nodes = start_mesh(lab, 2)
+    running = [nodes[0].host.netns.popen(
+        [MESHCTL, f"--data-dir={nodes[0].data_dir}", "nodes", "list", "--format=json"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=lab.env) for _ in range(40)]
+    codes = [popen.wait(20) for popen in running]
+    expect(codes == [0] * 40, f"exit codes {codes}")

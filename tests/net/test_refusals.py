@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: MPL-2.0
+"""What goes wrong at a start: one clear line, the documented exit code, nothing damaged."""
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+
+from harness import options
+from lab import MESHCTL, MESHD, Process, Skip, expect, hold_for, wait_for
+from mesh import MESH, Node, need_binaries, no_change, refused, start_mesh, wait_formed
+from netns import as_nobody, mount_tmpfs
+
+
+def one_node(lab, **how):
+    need_binaries()
+    node = Node(lab.add_hosts(1)[0], **how).start()
+    node.wait_up()
+    return node
+
+
+def again(node, name, **how):
+    """The same node once more, with a log of its own."""
+    other = Node(node.host, name=name, data_dir=node.data_dir, **how)
+    return other.start()
+
+
+def test_second_on_one_directory(lab):
+    """A second meshd on the same data directory: refused, the holder's pid named, the first goes on."""
+    node = one_node(lab)
+    second = again(node, "second")
+    refused(second.process, 1, rf"\b{node.pid}\b")
+    expect(node.view() == {"n1": "alive"}, "the first one goes on")
+
+
+def test_lock_ends_with_its_holder(lab):
+    """After kill -9 the directory is free at once."""
+    node = one_node(lab)
+    for _ in range(3):
+        node.kill()
+        node.start()
+        node.wait_up()
+
+
+def test_damaged_identity(lab):
+    """A cut or changed identity: refused, named, and left as it is."""
+    node = one_node(lab)
+    node.terminate()
+    path = os.path.join(node.data_dir, "identity")
+    with open(path, "rb") as file:
+        good = file.read()
+    flipped = bytearray(good)
+    flipped[len(good) // 2] ^= 1
+    for number, wrong in enumerate((good[:len(good) // 2], b"", bytes(len(good)), bytes(flipped),
+                                    good + good)):
+        with open(path, "wb") as file:
+            file.write(wrong)
+        broken = again(node, f"broken{number}")
+        refused(broken.process, 1, "identity")
+        with open(path, "rb") as file:
+            expect(file.read() == wrong, "the file is as it was")
+    with open(path, "wb") as file:
+        file.write(good)
+    node.start()
+    node.wait_up()
+
+
+def test_damaged_mesh_key(lab):
+    """A damaged key ring is refused, and not replaced."""
+    node = one_node(lab)
+    node.terminate()
+    path = os.path.join(os.path.dirname(node.data_dir), "key")
+    with open(path, "rb") as file:
+        good = file.read()
+    with open(path, "wb") as file:
+        file.write(good[:-20])
+    broken = again(node, "broken")
+    refused(broken.process, 1, "key")
+    with open(path, "rb") as file:
+        expect(file.read() == good[:-20], "the file is as it was")
+
+
+def test_unreadable_identity(lab):
+    """An identity of another user: one line with the path."""
+    need_binaries()
+    host = lab.add_hosts(1)[0]
+    state = os.path.join(lab.dir, "state")
+    os.makedirs(os.path.join(state, "n1"))
+    for path in (lab.dir, os.path.dirname(lab.dir)):
+        os.chmod(path, 0o755)
+    try:
+        for path in (state, os.path.join(state, "n1"), lab.env["XDG_RUNTIME_DIR"]):
+            os.chown(path, 65534, 65534)
+    except OSError:
+        raise Skip("no second user in this namespace") from None
+    node = Node(host, extra=as_nobody)
+    node.start()
+    node.wait_up()
+    expect(node.terminate()[0] == 0, "it ran as nobody")
+    path = os.path.join(node.data_dir, "identity")
+    os.chown(path, 0, 0)
+    os.chmod(path, 0o600)
+    broken = again(node, "broken", extra=as_nobody)
+    line = refused(broken.process, 1, "identity")
+    expect("ermission" in line, f"the reason: {line}")
+
+
+def test_directory_that_cannot_be_made(lab):
+    """A data directory below a file."""
+    need_binaries()
+    host = lab.add_hosts(1)[0]
+    path = os.path.join(lab.dir, "file")
+    with open(path, "w", encoding="ascii") as file:
+        file.write("x")
+    process = host.popen("n1", [MESHD, f"--discover={MESH}", f"--data-dir={path}/n1"])
+    refused(process, 1, "file")
+
+
+def test_port_in_use(lab):
+    """A port given in --bind that another program holds: refused, UDP as TCP."""
+    need_binaries()
+    host = lab.add_hosts(1)[0]
+    for kind, name in ((socket.SOCK_DGRAM, "udp"), (socket.SOCK_STREAM, "tcp")):
+        with host.socket(socket.AF_INET, kind) as foreign:
+            foreign.bind(("0.0.0.0", 9000))
+            if kind == socket.SOCK_STREAM:
+                foreign.listen()
+            node = Node(host, name=name, flags=["--bind=0.0.0.0:9000"]).start()
+            refused(node.process, 1, "9000")
+    node = Node(host, name="udp", flags=["--bind=0.0.0.0:9000"]).start()
+    node.wait_up()
+    expect(node.port() == 9000, "and it is taken when it is free")
+
+
+def test_address_of_nobody(lab):
+    """--bind with an address that this machine does not have."""
+    need_binaries()
+    node = Node(lab.add_hosts(1)[0], flags=["--bind=192.0.2.7"]).start()
+    refused(node.process, 1, r"192\.0\.2\.7")
+
+
+def test_wrong_flags(lab):
+    """Wrong flags, values and variables: exit 2, one line that names them and the nearest right one."""
+    need_binaries()
+    host = lab.loopback_host()
+    good = f"--discover={MESH}"
+    directory = f"--data-dir={lab.dir}/state/x"
+    cases = [([f"--discver={MESH}"], {}, r"--discver.*--discover"),
+             ([], {}, r"--discover"),
+             ([good, "--log-level=inf"], {}, r"log-level.*inf.*info"),
+             ([good, "--log-format=jason"], {}, r"log-format.*jason.*json"),
+             ([good, "--bind=10.0.0.1:99999"], {}, r"bind.*99999"),
+             ([good, "--bind=nonsense"], {}, r"bind.*nonsense"),
+             ([good, "--join=a:b:c"], {}, r"join.*a:b:c"),
+             ([good, "--join="], {}, r"join"),
+             ([good, "--label=novalue"], {}, r"label.*novalue"),
+             ([good, "--name=with space"], {}, r"name.*with space"),
+             ([good, "extra"], {}, r"extra"),
+             (["--discover="], {}, r"discover"),
+             ([good, "--token"], {}, r"token"),
+             ([good], {"MESHD_LOG_LEVEL": "loud"}, r"MESHD_LOG_LEVEL.*loud"),
+             ([good], {"MESHD_BIND": "::zz"}, r"MESHD_BIND.*::zz")]
+    for number, (flags, env, pattern) in enumerate(cases):
+        process = host.popen(f"case{number}", [MESHD, directory, *flags], env={**lab.env, **env})
+        refused(process, 2, pattern)
+    expect(not os.path.exists(f"{lab.dir}/state/x"), "nothing was made")
+
+
+def test_help_and_version(lab):
+    """--help and --version answer on stdout, exit 0, and start nothing."""
+    need_binaries()
+    host = lab.loopback_host()
+    for flag, word in (("--help", "--discover"), ("--version", ".")):
+        done = host.run([MESHD, flag])
+        expect(done.returncode == 0 and word in done.stdout and not done.stderr,
+               f"{flag}: {done.returncode} {done.stdout!r} {done.stderr!r}")
+
+
+def fill(path):
+    """Leave no free byte below path."""
+    with open(os.path.join(path, "filler"), "wb", buffering=0) as file:
+        size = 65536
+        while size >= 512:
+            try:
+                file.write(bytes(size))
+            except OSError:
+                size //= 2
+
+
+@options(timeout=60)
+def test_full_disk(lab):
+    """No room at the first start: one line, exit 1; with room it starts. Full later: it goes on."""
+    need_binaries()
+    host = lab.add_hosts(1)[0]
+    state = os.path.join(lab.dir, "state")
+    os.makedirs(state)
+    mount_tmpfs(state, size="1m", mode="700")
+    os.makedirs(os.path.join(state, "n1"))
+    fill(state)
+    node = Node(host).start()
+    refused(node.process, 1, r"[Ss]pace|full")
+    os.unlink(os.path.join(state, "filler"))
+    node = Node(host).start()
+    node.wait_up()
+    ident = node.self_entry()["id"]
+    fill(state)
+    other = Node(lab.add_hosts(1)[0], data_dir=os.path.join(lab.dir, "two", "n2"))
+    os.makedirs(os.path.join(lab.dir, "two"))
+    shutil.copy(os.path.join(state, "key"), os.path.join(lab.dir, "two", "key"))
+    other.start()
+    wait_formed([node, other])
+    node.kill()
+    node.start()
+    time.sleep(0.5)                    # it may end or run without room; both are fine
+    os.unlink(os.path.join(state, "filler"))
+    if not node.process.running():
+        node.start()
+    wait_formed([node, other], 8)
+    expect(node.self_entry()["id"] == ident, "the same node")
+
+
+def test_long_socket_path(lab):
+    """A data directory of more than 107 bytes works like any other."""
+    need_binaries()
+    deep = os.path.join(lab.dir, "d" * 90, "e" * 90, "n1")
+    os.makedirs(os.path.dirname(deep))
+    node = Node(lab.add_hosts(1)[0], data_dir=deep).start()
+    node.wait_up()
+    expect(node.view() == {"n1": "alive"}, "it answers")
+    done = node.host.run([MESHCTL, "nodes", "list", "--format=json"])
+    expect(done.returncode == 0, f"found without --data-dir: {done.stderr}")
+    node.kill()
+    node.start()
+    node.wait_up()
+
+
+def test_socket_elsewhere(lab):
+    """--socket names another place, for meshctl too."""
+    need_binaries()
+    path = os.path.join(lab.dir, "other.sock")
+    node = Node(lab.add_hosts(1)[0], flags=[f"--socket={path}"]).start()
+    wait_for(lambda: node.host.run([MESHCTL, f"--socket={path}", "version"]).returncode == 0, 5,
+             "it answers at its socket")
+    expect(os.stat(path).st_mode & 0o077 == 0, "others cannot open it")
+    node.terminate()
+    expect(not os.path.exists(path), "the socket goes with the node")
+
+
+def test_modes(lab):
+    """Secrets and the directory are the user's alone."""
+    node = one_node(lab)
+    for path in (node.data_dir, os.path.join(node.data_dir, "identity"),
+                 os.path.join(os.path.dirname(node.data_dir), "key")):
+        expect(os.stat(path).st_mode & 0o077 == 0, f"mode of {path}: {os.stat(path).st_mode:o}")
+
+
+def test_stuck_stderr(lab):
+    """Nobody reads its log: it goes on."""
+    need_binaries()
+    hosts = lab.add_hosts(2)
+    read, write = os.pipe()
+    node = Node(hosts[0], flags=["--log-level=debug"])
+    os.makedirs(os.path.dirname(node.data_dir), exist_ok=True)
+    popen = hosts[0].netns.popen(node.argv(), stdin=subprocess.DEVNULL, stdout=write, stderr=write,
+                                 env=lab.env)
+    os.close(write)
+    node.process = Process("n1", popen, os.devnull)
+    lab.processes.append(node.process)
+    wait_for(node.view, 5, "it answers")
+    for number in range(40):
+        node.ctl("nodes", "show", f"nobody{number}")
+    other = Node(hosts[1]).start()
+    wait_formed([node, other])
+    hold_for(lambda: no_change([other], time.time() - 1), 3, "a member changed", poll=0.5)
+    os.close(read)
+
+
+def test_json_log(lab):
+    """--log-format=json: every line an object; member changes say who and why."""
+    nodes = start_mesh(lab, 2, flags=["--log-format=json"])
+    nodes[1].kill()
+    wait_for(lambda: nodes[0].view().get("n2") == "failed", 5, "n2 failed")
+
+    def told():
+        lines = [json.loads(line) for line in nodes[0].log().splitlines()]
+        return [line for line in lines if "refused" in json.dumps(line) and "n2" in json.dumps(line)]
+    wait_for(told, 2, lambda: f"the log tells of n2: {nodes[0].log()[-800:]}")
