@@ -219,6 +219,7 @@ def test_mutated_zre(lab):
     good = zmtp.hello(1, endpoint)
     since, pid = time.time(), nodes[0].pid
     before = rss_kib(pid)
+    malformed = nodes[0].metric_values()["mesh_zre_malformed_total"]
     for message in zre_messages(endpoint):
         send_all(stranger, nodes[0], port, list(zmtp.each_mutation(message)), good)
         expect(nodes[0].process.running(), f"meshd died of mutations of {message.hex()}")
@@ -231,6 +232,8 @@ def test_mutated_zre(lab):
     no_change(nodes, since)
     expect(all(set(node.view()) == {"n1", "n2"} for node in nodes), lambda: views(nodes))
     expect(rss_kib(pid) - before < 8192, f"{rss_kib(pid) - before} KiB more memory")
+    counted = nodes[0].metric_values()["mesh_zre_malformed_total"] - malformed
+    expect(counted > 500, f"only {counted:g} are counted as malformed")
 
 
 def test_zre_identity_of_a_member(lab):
