@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Links between two or three ends in one process, each with a context and loop of its own, over
+ * loopback TCP: who gets in, who hears what, and how soon an end is known. */
+#define _GNU_SOURCE
+#include "base/err.h"
+#include "base/limits.h"
+#include "io/clock.h"
+#include "io/links.h"
+#include "wire/frame.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include <cmocka.h>
+
+#define LOG_MAX 4096
+
+struct end {
+    void *ctx;
+    reactor_t *reactor;
+    links_t *links;
+    struct metrics metrics;
+    struct node_id id;
+    uint8_t pk[32], sk[32];
+    struct addr addr;
+    char log[LOG_MAX]; /* "+b -b b:4=hello " */
+    unsigned frames, bad;
+};
+
+static void note(struct end *e, const char *what, const struct node_id *peer)
+{
+    size_t n = strlen(e->log);
+    snprintf(e->log + n, LOG_MAX - n, "%s%c ", what, peer->b[0]);
+}
+
+static void on_up(void *ctx, const struct node_id *peer)
+{
+    note(ctx, "+", peer);
+}
+
+static void on_down(void *ctx, const struct node_id *peer)
+{
+    note(ctx, "-", peer);
+}
+
+static void on_frame(void *ctx, const struct node_id *peer, uint8_t type, struct span body)
+{
+    struct end *e = ctx;
+    e->frames++;
+    if (body.size < 16) {
+        size_t n = strlen(e->log);
+        snprintf(e->log + n, LOG_MAX - n, "%c:%u=%.*s ", peer->b[0], type, (int) body.size,
+                 (const char *) body.data);
+    }
+}
+
+static void on_bad(void *ctx, const struct node_id *peer, int why)
+{
+    struct end *e = ctx;
+    (void) peer;
+    (void) why;
+    e->bad++;
+}
+
+/* Keys that are the same in the child: made of the name. */
+static void keypair_of(char name, uint8_t pk[32], uint8_t sk[32])
+{
+    uint8_t seed[crypto_box_SEEDBYTES];
+    memset(seed, name, sizeof seed);
+    crypto_box_seed_keypair(pk, sk, seed);
+}
+
+static void end_open(struct end *e, char name)
+{
+    memset(e, 0, sizeof *e);
+    e->ctx = zmq_ctx_new();
+    e->reactor = reactor_new();
+    memset(e->id.b, name, NODE_ID_BYTES);
+    keypair_of(name, e->pk, e->sk);
+    struct links_conf conf = {.zmq_ctx = e->ctx,
+                              .reactor = e->reactor,
+                              .metrics = &e->metrics,
+                              .handler = {e, on_up, on_down, on_frame, on_bad},
+                              .self = e->id,
+                              .curve_secret = e->sk};
+    memcpy(conf.curve_public, e->pk, 32);
+    e->links = links_new(&conf);
+    assert_non_null(e->links);
+    e->addr = addr_v4(127, 0, 0, 1, 0);
+    assert_int_equal(links_bind(e->links, &e->addr, &e->addr.port), HM_OK);
+    assert_int_not_equal(e->addr.port, 0);
+}
+
+static void end_close(struct end *e)
+{
+    links_destroy(&e->links, 100);
+    reactor_destroy(&e->reactor);
+    zmq_ctx_term(e->ctx);
+}
+
+static void admit(struct end *a, struct end *b)
+{
+    assert_int_equal(links_admit(a->links, &b->id, b->pk), HM_OK);
+    assert_int_equal(links_admit(b->links, &a->id, a->pk), HM_OK);
+}
+
+/* Runs the ends' loops until e's log is as wanted; milliseconds that took. */
+static unsigned run_until(struct end **ends, struct end *e, const char *wanted)
+{
+    uint64_t start = clock_boot_ns();
+    while (strcmp(e->log, wanted) != 0) {
+        uint64_t now = clock_boot_ns();
+        if (now > start + 8 * NS_PER_S) {
+            fail_msg("wanted \"%s\", got \"%s\"", wanted, e->log);
+        }
+        for (struct end **p = ends; *p != NULL; p++) {
+            reactor_turn((*p)->reactor, now + NS_PER_MS);
+        }
+    }
+    return (unsigned) ((clock_boot_ns() - start) / NS_PER_MS);
+}
+
+static void run_ms(struct end **ends, unsigned ms)
+{
+    uint64_t stop = clock_boot_ns() + ms * NS_PER_MS;
+    while (clock_boot_ns() < stop) {
+        for (struct end **p = ends; *p != NULL; p++) {
+            reactor_turn((*p)->reactor, clock_boot_ns() + NS_PER_MS);
+        }
+    }
+}
+
+static struct span text(const char *s)
+{
+    return span_of(s, strlen(s));
+}
+
+static void up_frames_both_ways_and_down(void **state)
+{
+    (void) state;
+    struct end a, b;
+    end_open(&a, 'a');
+    end_open(&b, 'b');
+    admit(&a, &b);
+    struct end *ends[] = {&a, &b, NULL};
+    assert_int_equal(links_send(a.links, &b.id, FRAME_SYNC, text("x")), HM_EUNREACHABLE);
+    assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
+    unsigned ms = run_until(ends, &a, "+b ");
+    print_message("up after %u ms\n", ms);
+    run_until(ends, &b, "+a ");
+    assert_int_equal(links_send(a.links, &b.id, FRAME_SYNC, text("x")), HM_OK);
+    assert_int_equal(links_send(b.links, &a.id, FRAME_SWIM, text("y")), HM_OK);
+    run_until(ends, &a, "+b b:2=y ");
+    run_until(ends, &b, "+a a:3=x ");
+    assert_int_equal(links_count(a.links), 1);
+    assert_int_equal(links_count(b.links), 1);
+    links_hangup(a.links, &b.id);
+    ms = run_until(ends, &b, "+a a:3=x -a ");
+    print_message("hang-up seen after %u ms\n", ms);
+    run_ms(ends, 50);
+    assert_string_equal(a.log, "+b b:2=y ");
+    assert_int_equal(links_count(a.links), 0);
+    end_close(&a);
+    end_close(&b);
+}
+
+static void hangup_by_the_accepting_end(void **state)
+{
+    (void) state;
+    struct end a, b;
+    end_open(&a, 'a');
+    end_open(&b, 'b');
+    admit(&a, &b);
+    struct end *ends[] = {&a, &b, NULL};
+    assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
+    run_until(ends, &a, "+b ");
+    run_until(ends, &b, "+a ");
+    links_hangup(b.links, &a.id);
+    run_until(ends, &a, "+b -b ");
+    run_ms(ends, 50);
+    assert_string_equal(b.log, "+a ");
+    assert_int_equal(links_count(b.links), 0);
+    /* And again, at once. */
+    assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
+    run_until(ends, &a, "+b -b +b ");
+    run_until(ends, &b, "+a +a ");
+    end_close(&a);
+    end_close(&b);
+}
+
+static void both_dial_and_one_remains(void **state)
+{
+    (void) state;
+    struct end a, b;
+    end_open(&a, 'a');
+    end_open(&b, 'b');
+    admit(&a, &b);
+    struct end *ends[] = {&a, &b, NULL};
+    assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
+    assert_int_equal(links_dial(b.links, &a.id, &a.addr), HM_OK);
+    run_until(ends, &a, "+b ");
+    run_until(ends, &b, "+a ");
+    run_ms(ends, 100);
+    assert_string_equal(a.log, "+b ");
+    assert_string_equal(b.log, "+a ");
+    assert_int_equal(links_count(a.links), 1);
+    assert_int_equal(links_count(b.links), 1);
+    links_hangup(a.links, &b.id); /* both ways */
+    run_until(ends, &b, "+a -a ");
+    run_ms(ends, 50);
+    assert_string_equal(a.log, "+b ");
+    assert_string_equal(b.log, "+a -a ");
+    end_close(&a);
+    end_close(&b);
+}
+
+static void dialling_again_replaces(void **state)
+{
+    (void) state;
+    struct end a, b;
+    end_open(&a, 'a');
+    end_open(&b, 'b');
+    admit(&a, &b);
+    struct end *ends[] = {&a, &b, NULL};
+    for (unsigned i = 0; i < 40; i++) {
+        assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
+        run_ms(ends, i % 5 * 2);
+    }
+    run_ms(ends, 200);
+    assert_int_equal(links_count(a.links), 1);
+    assert_int_equal(links_count(b.links), 1);
+    a.log[0] = b.log[0] = '\0';
+    assert_int_equal(links_send(a.links, &b.id, FRAME_SYNC, text("x")), HM_OK);
+    assert_int_equal(links_send(b.links, &a.id, FRAME_SYNC, text("y")), HM_OK);
+    run_until(ends, &a, "b:3=y ");
+    run_until(ends, &b, "a:3=x ");
+    end_close(&a);
+    end_close(&b);
+}
+
+static void strangers_stay_out(void **state)
+{
+    (void) state;
+    struct end a, b;
+    end_open(&a, 'a');
+    end_open(&b, 'b');
+    struct end *ends[] = {&a, &b, NULL};
+    assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_ENOTFOUND);
+    /* a knows b, b does not know a. */
+    assert_int_equal(links_admit(a.links, &b.id, b.pk), HM_OK);
+    assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
+    unsigned ms = run_until(ends, &a, "-b ");
+    print_message("denied after %u ms\n", ms);
+    assert_string_equal(b.log, "");
+    assert_int_equal(b.metrics.value[M_LINK_DENIED], 1);
+    /* a takes somebody else for b. */
+    struct end c;
+    end_open(&c, 'c');
+    struct end *three[] = {&a, &b, &c, NULL};
+    admit(&a, &c);
+    assert_int_equal(links_dial(a.links, &b.id, &c.addr), HM_OK);
+    run_until(three, &a, "-b -b ");
+    assert_string_equal(c.log, "");
+    /* Nobody listens. */
+    struct addr nobody = addr_v4(127, 0, 0, 1, 1);
+    assert_int_equal(links_dial(a.links, &b.id, &nobody), HM_OK);
+    ms = run_until(three, &a, "-b -b -b ");
+    print_message("refused after %u ms\n", ms);
+    end_close(&a);
+    end_close(&b);
+    end_close(&c);
+}
+
+static int tcp_connect(const struct addr *to)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(to->port)};
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *) &in, sizeof in), 0);
+    return fd;
+}
+
+static void garbage_and_floods_of_connections(void **state)
+{
+    (void) state;
+    struct end a, b;
+    end_open(&a, 'a');
+    end_open(&b, 'b');
+    admit(&a, &b);
+    struct end *ends[] = {&a, &b, NULL};
+    int fds[200];
+    for (size_t round = 0; round < 2; round++) {
+        for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
+            fds[i] = tcp_connect(&b.addr);
+            uint8_t bytes[80];
+            randombytes_buf(bytes, sizeof bytes);
+            bytes[0] = 0xff;
+            if (i % 2 == 0) {
+                (void) !send(fds[i], bytes, sizeof bytes, MSG_NOSIGNAL);
+            }
+            if (i % 8 == 0) {
+                run_ms(ends, 2);
+            }
+        }
+        for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
+            close(fds[i]);
+        }
+        run_ms(ends, 100);
+    }
+    assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
+    run_until(ends, &a, "+b ");
+    run_until(ends, &b, "+a ");
+    end_close(&a);
+    end_close(&b);
+}
+
+static void bounded_queue(void **state)
+{
+    (void) state;
+    struct end a, b;
+    end_open(&a, 'a');
+    end_open(&b, 'b');
+    admit(&a, &b);
+    struct end *ends[] = {&a, &b, NULL};
+    assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
+    run_until(ends, &a, "+b ");
+    run_until(ends, &b, "+a ");
+    static uint8_t big[HM_FRAME_BYTES_MAX];
+    unsigned sent = 0;
+    int rc = HM_OK;
+    while (sent < 1000 && (rc = links_send(a.links, &b.id, FRAME_SYNC, span_of(big, sizeof big))) == 0) {
+        sent++;
+    }
+    assert_int_equal(rc, HM_EFULL);
+    unsigned back = 0;
+    while (back < 1000 && (rc = links_send(b.links, &a.id, FRAME_SYNC, span_of(big, sizeof big))) == 0) {
+        back++;
+    }
+    assert_int_equal(rc, HM_EFULL);
+    uint64_t stop = clock_boot_ns() + 8 * NS_PER_S;
+    while ((b.frames < sent || a.frames < back) && clock_boot_ns() < stop) {
+        run_ms(ends, 1);
+    }
+    print_message("%u and %u frames of %u bytes were taken\n", sent, back, HM_FRAME_BYTES_MAX);
+    assert_int_equal(b.frames, sent);
+    assert_int_equal(a.frames, back);
+    assert_string_equal(a.log, "+b ");
+    end_close(&a);
+    end_close(&b);
+}
+
+/* The peer, in a process of its own: tells its address, hears ours, runs until it is killed. */
+static void child(const int tell[2], const int hear[2], struct end *a, bool dials)
+{
+    struct end b;
+    struct addr to;
+    end_open(&b, 'b');
+    links_admit(b.links, &a->id, a->pk);
+    if (write(tell[1], &b.addr, sizeof b.addr) != sizeof b.addr ||
+        read(hear[0], &to, sizeof to) != sizeof to ||
+        (dials && links_dial(b.links, &a->id, &to) != HM_OK)) {
+        _exit(1);
+    }
+    for (;;) {
+        reactor_turn(b.reactor, TIMER_NEVER);
+    }
+}
+
+static void killed(bool child_dials)
+{
+    struct end a = {0};
+    struct end b = {0};
+    int to_us[2];
+    int to_child[2];
+    assert_int_equal(pipe(to_us) | pipe(to_child), 0);
+    memset(a.id.b, 'a', NODE_ID_BYTES);
+    keypair_of('a', a.pk, a.sk);
+    pid_t pid = fork();
+    if (pid == 0) {
+        child(to_us, to_child, &a, child_dials);
+    }
+    end_open(&a, 'a');
+    memset(b.id.b, 'b', NODE_ID_BYTES);
+    keypair_of('b', b.pk, b.sk);
+    assert_int_equal(links_admit(a.links, &b.id, b.pk), HM_OK);
+    assert_int_equal(read(to_us[0], &b.addr, sizeof b.addr), sizeof b.addr);
+    assert_int_equal(write(to_child[1], &a.addr, sizeof a.addr), sizeof a.addr);
+    struct end *ends[] = {&a, NULL};
+    if (!child_dials) {
+        assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
+    }
+    run_until(ends, &a, "+b ");
+    kill(pid, SIGKILL);
+    unsigned ms = run_until(ends, &a, "+b -b ");
+    print_message("killed, %s: seen after %u ms\n", child_dials ? "accepted" : "dialled", ms);
+    assert_true(ms < 100);
+    waitpid(pid, NULL, 0);
+    end_close(&a);
+    close(to_us[0]);
+    close(to_us[1]);
+    close(to_child[0]);
+    close(to_child[1]);
+}
+
+static void killed_peer_is_noticed(void **state)
+{
+    (void) state;
+    killed(false);
+    killed(true);
+}
+
+static void idle_links_wake_nobody(void **state)
+{
+    (void) state;
+    struct end a, b;
+    end_open(&a, 'a');
+    end_open(&b, 'b');
+    admit(&a, &b);
+    struct end *ends[] = {&a, &b, NULL};
+    assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
+    run_until(ends, &a, "+b ");
+    run_until(ends, &b, "+a ");
+    run_ms(ends, 20);
+    uint64_t before = reactor_wakeups(a.reactor);
+    reactor_turn(a.reactor, clock_boot_ns() + 300 * NS_PER_MS);
+    assert_int_equal(reactor_wakeups(a.reactor) - before, 1);
+    end_close(&a);
+    end_close(&b);
+}
+
+int main(void)
+{
+    if (sodium_init() < 0) {
+        return 99;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(up_frames_both_ways_and_down),
+        cmocka_unit_test(hangup_by_the_accepting_end),
+        cmocka_unit_test(both_dial_and_one_remains),
+        cmocka_unit_test(dialling_again_replaces),
+        cmocka_unit_test(strangers_stay_out),
+        cmocka_unit_test(garbage_and_floods_of_connections),
+        cmocka_unit_test(bounded_queue),
+        cmocka_unit_test(killed_peer_is_noticed),
+        cmocka_unit_test(idle_links_wake_nobody),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
