@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Arguments of operations: see ops_args.h. */
+#include "ops/ops_args.h"
+
+#include "base/err.h"
+#include "base/text.h"
+#include "wire/mpack.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SHOWN_BYTES_MAX 40 /* of a wrong value in an error */
+
+/* A foreign text as it may appear in an error line: cut, and without what a terminal would obey. */
+static const char *shown(const char *text, char to[SHOWN_BYTES_MAX + 4])
+{
+    size_t size = strlen(text);
+    size_t keep = size < SHOWN_BYTES_MAX ? size : SHOWN_BYTES_MAX;
+    for (size_t i = 0; i < keep; i++) {
+        to[i] = text[i] >= 0x20 && text[i] < 0x7f ? text[i] : '?';
+    }
+    memcpy(to + keep, size > keep ? "..." : "", size > keep ? 4 : 1);
+    return to;
+}
+
+void ops_args_init(const struct op_spec *spec, struct op_values *ret_values)
+{
+    HM_ASSERT(spec->arg_count <= OPS_ARGS_MAX);
+    memset(ret_values, 0, sizeof *ret_values);
+    for (size_t i = 0; i < spec->arg_count; i++) {
+        ret_values->v[i].number = spec->args[i].def;
+    }
+}
+
+size_t ops_args_index(const struct op_spec *spec, const char *name)
+{
+    size_t i = 0;
+    while (i < spec->arg_count && strcmp(spec->args[i].name, name) != 0) {
+        i++;
+    }
+    return i;
+}
+
+const struct op_value *ops_args_get(const struct op_spec *spec, const struct op_values *values,
+                                    const char *name)
+{
+    size_t idx = ops_args_index(spec, name);
+    HM_ASSERT(idx < spec->arg_count);
+    return &values->v[idx];
+}
+
+static int unknown_arg(const struct op_spec *spec, const char *name, char why[OPS_WHY_BYTES])
+{
+    const char *names[OPS_ARGS_MAX + 1];
+    char text[SHOWN_BYTES_MAX + 4];
+    for (size_t i = 0; i < spec->arg_count; i++) {
+        names[i] = spec->args[i].name;
+    }
+    names[spec->arg_count] = NULL;
+    const char *nearest = text_nearest(name, names);
+    if (nearest != NULL) {
+        snprintf(why, OPS_WHY_BYTES, "%s has no argument \"%s\"; did you mean \"%s\"?", spec->name,
+                 shown(name, text), nearest);
+    } else {
+        snprintf(why, OPS_WHY_BYTES, "%s has no argument \"%s\"", spec->name, shown(name, text));
+    }
+    return HM_EINVAL;
+}
+
+static int check_number(const struct op_arg *arg, uint64_t number, char why[OPS_WHY_BYTES])
+{
+    if (number < arg->min || number > arg->max) {
+        snprintf(why, OPS_WHY_BYTES, "%s is %" PRIu64 ", but must be from %" PRIu64 " to %" PRIu64,
+                 arg->name, number, arg->min, arg->max);
+        return HM_EINVAL;
+    }
+    return HM_OK;
+}
+
+/* Texts of arguments are names and cursors: clean UTF-8 within the bounds. */
+static int check_text(const struct op_arg *arg, const char *text, char why[OPS_WHY_BYTES])
+{
+    size_t size = strlen(text);
+    if (size < arg->min || size > arg->max || size > OPS_TEXT_BYTES_MAX) {
+        snprintf(why, OPS_WHY_BYTES, "%s has %zu bytes, but must have from %" PRIu64 " to %" PRIu64,
+                 arg->name, size, arg->min, arg->max);
+        return HM_EINVAL;
+    }
+    if (!text_is_clean_utf8((const uint8_t *) text, size)) {
+        snprintf(why, OPS_WHY_BYTES, "%s must be UTF-8 text without control characters", arg->name);
+        return HM_EINVAL;
+    }
+    return HM_OK;
+}
+
+static int wrong_type(const struct op_arg *arg, char why[OPS_WHY_BYTES])
+{
+    snprintf(why, OPS_WHY_BYTES, "%s must be a %s", arg->name,
+             arg->type == ARG_NODE ? "text" : arg_type_name(arg->type));
+    return HM_EINVAL;
+}
+
+static int read_value(const struct op_arg *arg, struct mp_reader *r, struct op_value *value,
+                      char why[OPS_WHY_BYTES])
+{
+    struct span s;
+    int code = HM_OK;
+    enum mp_kind kind = mp_peek(r);
+    switch (arg->type) {
+    case ARG_NODE:
+    case ARG_TEXT:
+        if (kind != MP_STR) {
+            return wrong_type(arg, why);
+        }
+        s = mp_read_str(r, SIZE_MAX);
+        if (s.size > OPS_TEXT_BYTES_MAX || memchr(s.data, '\0', s.size) != NULL) {
+            snprintf(why, OPS_WHY_BYTES, "%s must be a text of at most %" PRIu64 " bytes", arg->name,
+                     arg->max);
+            return HM_EINVAL;
+        }
+        memcpy(value->text, s.data, s.size);
+        value->text[s.size] = '\0';
+        code = check_text(arg, value->text, why);
+        break;
+    case ARG_UINT:
+        if (kind != MP_UINT) {
+            return wrong_type(arg, why);
+        }
+        value->number = mp_read_uint(r, UINT64_MAX);
+        code = check_number(arg, value->number, why);
+        break;
+    case ARG_BOOL:
+        if (kind != MP_BOOL) {
+            return wrong_type(arg, why);
+        }
+        value->number = mp_read_bool(r);
+        break;
+    }
+    value->is_given = code == HM_OK;
+    return code;
+}
+
+static int read_pair(const struct op_spec *spec, struct mp_reader *r, struct op_values *values,
+                     char why[OPS_WHY_BYTES])
+{
+    char name[64];
+    if (mp_peek(r) != MP_STR) {
+        snprintf(why, OPS_WHY_BYTES, "names of arguments must be texts");
+        return HM_EINVAL;
+    }
+    mp_read_text(r, name, sizeof name);
+    if (mp_failed(r)) {
+        snprintf(why, OPS_WHY_BYTES, "%s has no argument of so long a name", spec->name);
+        return HM_EINVAL;
+    }
+    size_t idx = ops_args_index(spec, name);
+    if (idx == spec->arg_count) {
+        return unknown_arg(spec, name, why);
+    }
+    if (mp_try_nil(r)) {
+        return HM_OK;
+    }
+    if (values->v[idx].is_given) {
+        snprintf(why, OPS_WHY_BYTES, "%s is given twice", name);
+        return HM_EINVAL;
+    }
+    return read_value(&spec->args[idx], r, &values->v[idx], why);
+}
+
+int ops_args_read(const struct op_spec *spec, struct span args, struct op_values *ret_values,
+                  char why[OPS_WHY_BYTES])
+{
+    struct op_values values;
+    struct mp_reader r;
+    ops_args_init(spec, &values);
+    mp_open(&r, args);
+    if (mp_check(args) != HM_OK || mp_peek(&r) != MP_MAP) {
+        snprintf(why, OPS_WHY_BYTES, "the arguments of %s must be a map", spec->name);
+        return HM_EINVAL;
+    }
+    size_t count = mp_read_map(&r);
+    for (size_t i = 0; i < count; i++) {
+        int code = read_pair(spec, &r, &values, why);
+        if (code != HM_OK) {
+            return code;
+        }
+    }
+    int code = ops_args_complete(spec, &values, why);
+    if (code == HM_OK) {
+        *ret_values = values;
+    }
+    return code;
+}
+
+int ops_args_complete(const struct op_spec *spec, const struct op_values *values,
+                      char why[OPS_WHY_BYTES])
+{
+    for (size_t i = 0; i < spec->arg_count; i++) {
+        if (spec->args[i].is_required && !values->v[i].is_given) {
+            snprintf(why, OPS_WHY_BYTES, "%s needs %s: %s", spec->name, spec->args[i].name,
+                     spec->args[i].help);
+            return HM_EINVAL;
+        }
+    }
+    return HM_OK;
+}
+
+static int set_bool(const struct op_arg *arg, const char *text, struct op_value *value,
+                    char why[OPS_WHY_BYTES])
+{
+    char cut[SHOWN_BYTES_MAX + 4];
+    bool is_true = strcmp(text, "true") == 0 || strcmp(text, "yes") == 0 || strcmp(text, "1") == 0;
+    bool is_false = strcmp(text, "false") == 0 || strcmp(text, "no") == 0 || strcmp(text, "0") == 0;
+    if (!is_true && !is_false) {
+        snprintf(why, OPS_WHY_BYTES, "%s is \"%s\", but must be true or false", arg->name,
+                 shown(text, cut));
+        return HM_EINVAL;
+    }
+    value->number = is_true;
+    return HM_OK;
+}
+
+int ops_args_set(const struct op_spec *spec, size_t idx, const char *text, struct op_values *values,
+                 char why[OPS_WHY_BYTES])
+{
+    HM_ASSERT(idx < spec->arg_count);
+    const struct op_arg *arg = &spec->args[idx];
+    struct op_value value = {.is_given = true};
+    char cut[SHOWN_BYTES_MAX + 4];
+    int code = HM_OK;
+    switch (arg->type) {
+    case ARG_NODE:
+    case ARG_TEXT:
+        code = check_text(arg, text, why);
+        if (code == HM_OK) {
+            text_copy(value.text, sizeof value.text, text);
+        }
+        break;
+    case ARG_UINT:
+        if (text_to_u64(text, UINT64_MAX, &value.number) != HM_OK) {
+            snprintf(why, OPS_WHY_BYTES, "%s is \"%s\", but must be a number", arg->name,
+                     shown(text, cut));
+            return HM_EINVAL;
+        }
+        code = check_number(arg, value.number, why);
+        break;
+    case ARG_BOOL:
+        code = set_bool(arg, text, &value, why);
+        break;
+    }
+    if (code == HM_OK) {
+        values->v[idx] = value;
+    }
+    return code;
+}
+
+void ops_args_write(const struct op_spec *spec, const struct op_values *values, struct buf *b)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < spec->arg_count; i++) {
+        count += values->v[i].is_given ? 1 : 0;
+    }
+    mp_map(b, count);
+    for (size_t i = 0; i < spec->arg_count; i++) {
+        const struct op_value *value = &values->v[i];
+        if (!value->is_given) {
+            continue;
+        }
+        mp_str(b, spec->args[i].name);
+        switch (spec->args[i].type) {
+        case ARG_NODE:
+        case ARG_TEXT:
+            mp_str(b, value->text);
+            break;
+        case ARG_UINT:
+            mp_uint(b, value->number);
+            break;
+        case ARG_BOOL:
+            mp_bool(b, value->number != 0);
+            break;
+        }
+    }
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* From a request to its handler: finds the operation, checks scope and arguments, calls the handler.
+ * Pure; one per node, used by the core through its struct call_handler. */
+#ifndef HM_OPS_OPS_DISPATCH_H
+#define HM_OPS_OPS_DISPATCH_H
+
+#include "base/buf.h"
+#include "core/core.h"
+
+/* What handlers need from the driver, since the core must not know it. */
+struct ops_env {
+    /* Writes the token (one line of text, no line end). HM_OK or HM_E*. NULL: there is none. */
+    int (*token)(void *ctx, struct buf *out);
+    void *ctx;
+};
+
+struct ops {
+    struct ops_env env;
+    struct call_handler handler; /* for core_conf.calls; handler.ctx is this struct */
+};
+
+/* env is copied; NULL: an empty one. ops must stay where it is for the core's life. */
+void ops_init(struct ops *ops, const struct ops_env *env);
+
+#endif

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The operation table: see ops_spec.h. */
+#include "ops/ops_spec.h"
+
+#include "base/err.h"
+#include "base/limits.h"
+#include "base/text.h"
+
+#include <string.h>
+
+#define COUNT_OF(a) (sizeof(a) / sizeof(a)[0])
+
+#define NODE_ARG(required, text)                                                                   \
+    {.name = "node", .type = ARG_NODE, .is_required = (required), .position = 1, .min = 1,         \
+     .max = HM_NAME_BYTES_MAX, .value = "NAME", .help = text}
+
+#define SINCE_ARG                                                                                  \
+    {.name = "since", .type = ARG_UINT, .max = INT64_MAX, .value = "SEQ",                          \
+     .help = "only events after this number (the field seq); default: all that are kept"}
+
+#define WAIT_ARG                                                                                   \
+    {.name = "wait", .type = ARG_BOOL, .is_hidden = true, .value = "BOOL",                         \
+     .help = "when there is none yet, wait for the next one until the request's deadline"}
+
+static const struct op_arg nodes_list_args[] = {
+    {.name = "after", .type = ARG_TEXT, .is_hidden = true, .min = 1, .max = OPS_TEXT_BYTES_MAX,
+     .value = "CURSOR", .help = "the field next of the page before"},
+};
+static const struct op_arg nodes_show_args[] = {
+    NODE_ARG(true, "the node: its name, its id, or the beginning of its id"),
+};
+static const struct op_arg nodes_events_args[] = {
+    NODE_ARG(false, "only events of this node: its name, its id, or the beginning of its id"),
+    SINCE_ARG,
+    WAIT_ARG,
+};
+static const struct op_arg events_args[] = {SINCE_ARG, WAIT_ARG};
+static const struct op_arg rtt_args[] = {
+    NODE_ARG(true, "the node at the other end: its name, its id, or the beginning of its id"),
+};
+
+static const struct op_field status_fields[] = {
+    {"mesh", NULL, FIELD_TEXT, false, "name of the mesh"},
+    {"id", NULL, FIELD_ID, false, "this node's id"},
+    {"name", NULL, FIELD_TEXT, false, "this node's name"},
+    {"version", NULL, FIELD_TEXT, false, "of its meshd"},
+    {"address", NULL, FIELD_ADDRESS, true, "where it is reached; null until it knows"},
+    {"link_port", NULL, FIELD_UINT, false, "TCP port of its links"},
+    {"time", NULL, FIELD_TIME, false, "its wall clock"},
+    {"uptime_ms", NULL, FIELD_UINT, false, "since its meshd started"},
+    {"incarnation", NULL, FIELD_UINT, false, "SWIM's incarnation number"},
+    {"boot_epoch", NULL, FIELD_HEX, false, "number of this life of the node"},
+    {"view", NULL, FIELD_HEX, false, "hash of its member list; equal on nodes that agree"},
+    {"members", NULL, FIELD_OBJECT, false, "how many there are, itself included"},
+    {"members.alive", NULL, FIELD_UINT, false, "answering"},
+    {"members.suspect", NULL, FIELD_UINT, false, "not answering, not yet given up"},
+    {"members.failed", NULL, FIELD_UINT, false, "gone without a word"},
+    {"members.left", NULL, FIELD_UINT, false, "gone as planned"},
+    {"absent", NULL, FIELD_LIST, false, "suspect and failed members, at most 16"},
+    {"absent.name", NULL, FIELD_TEXT, false, "its name"},
+    {"absent.id", NULL, FIELD_ID, false, "its id"},
+    {"absent.status", NULL, FIELD_STATUS, false, "suspect or failed"},
+    {"absent.since", NULL, FIELD_TIME, false, "since when"},
+    {"health", NULL, FIELD_UINT, false, "Lifeguard's local health score: 0 is healthy"},
+    {"health_max", NULL, FIELD_UINT, false, "the worst score"},
+    {"links", NULL, FIELD_UINT, false, "open links to other nodes"},
+    {"leaving", NULL, FIELD_BOOL, false, "it is about to leave and end"},
+    {"store_failed", NULL, FIELD_BOOL, false, "its last write to disk failed"},
+    {"foreign_key", NULL, FIELD_OBJECT, true, "a mesh of this name with another key, heard lately"},
+    {"foreign_key.address", NULL, FIELD_ADDRESS, true, "where it was heard"},
+    {"foreign_key.ago_ms", NULL, FIELD_UINT, false, "how long ago"},
+    {"problems", NULL, FIELD_LIST, false, "what somebody should look at, worst first"},
+    {"problems.code", NULL, FIELD_TEXT, false,
+     "store-failed, foreign-key, members-failed, members-suspect, slow, leaving"},
+    {"problems.text", NULL, FIELD_TEXT, false, "what is wrong"},
+    {"problems.mend", NULL, FIELD_TEXT, true, "what mends it"},
+};
+
+#define NODE_FIELDS                                                                                \
+    {"id", NULL, FIELD_ID, false, "hash of its public key"},                                       \
+    {"name", "NAME", FIELD_TEXT, false, "only a label: two nodes may share one"},                  \
+    {"address", "ADDRESS", FIELD_ADDRESS, true, "where it was last reached"},                      \
+    {"status", "STATUS", FIELD_STATUS, false, "what SWIM says of it"},                             \
+    {"labels", "LABELS", FIELD_MAP, false, "its own and the detected ones"},                       \
+    {"version", NULL, FIELD_TEXT, true, "of its meshd"},                                           \
+    {"rtt_ms", "RTT", FIELD_MS, true, "round trip from the node that was asked"},                  \
+    {"since", "SINCE", FIELD_TIME, false, "when it came to this status"},                          \
+    {"self", NULL, FIELD_BOOL, false, "it is the node that was asked"},                            \
+    {"reason", NULL, FIELD_TEXT, true, "why it is in this status"},                                \
+    {"observer", NULL, FIELD_TEXT, true, "name of the node that saw it"},                          \
+    {"incarnation", NULL, FIELD_UINT, false, "SWIM's incarnation number"},                         \
+    {"last_heard_ms", NULL, FIELD_UINT, true, "how long ago it was last heard"},                     \
+    {"linked", NULL, FIELD_BOOL, false, "a link to it is open"}
+
+static const struct op_field nodes_list_fields[] = {NODE_FIELDS};
+static const struct op_field nodes_show_fields[] = {
+    NODE_FIELDS,
+    {"observer_id", NULL, FIELD_ID, true, "id of the node that saw it"},
+    {"estimate_ms", NULL, FIELD_MS, true, "round trip by network coordinates"},
+};
+static const struct op_field nodes_list_around[] = {
+    {"time", NULL, FIELD_TIME, false, "wall clock of the node that was asked"},
+    {"members", NULL, FIELD_UINT, false, "length of the whole list"},
+};
+
+static const struct op_field event_fields[] = {
+    {"time", "TIME", FIELD_TIME, false, "wall clock of the node that was asked, then"},
+    {"type", "EVENT", FIELD_TEXT, false,
+     "node.alive, node.suspect, node.failed, node.left, node.updated"},
+    {"node", "NODE", FIELD_TEXT, false, "name of the node that changed"},
+    {"id", NULL, FIELD_ID, false, "its id"},
+    {"observer", "SEEN BY", FIELD_TEXT, true, "name of the node that saw it, its id if unknown"},
+    {"reason", "REASON", FIELD_TEXT, true,
+     "joined, restarted, refuted, recovered, no-ack, refused, left, updated, remembered"},
+    {"seq", "SEQ", FIELD_UINT, false, "rises on each node, also across restarts"},
+    {"observer_id", NULL, FIELD_ID, true, "id of the node that saw it"},
+    {"observer_health", NULL, FIELD_UINT, false,
+     "local health score, then, of the node that was asked: 0 is healthy"},
+    {"incarnation", NULL, FIELD_UINT, false, "SWIM's incarnation number"},
+};
+static const struct op_field events_around[] = {
+    {"last", NULL, FIELD_UINT, false, "number of the newest event there is"},
+    {"asked", NULL, FIELD_ID, false, "id of the node whose numbers these are"},
+};
+
+static const struct op_field rtt_fields[] = {
+    {"node", NULL, FIELD_TEXT, false, "name of the other node"},
+    {"id", NULL, FIELD_ID, false, "its id"},
+    {"address", NULL, FIELD_ADDRESS, true, "where it was last reached"},
+    {"status", NULL, FIELD_STATUS, false, "what SWIM says of it"},
+    {"rtt_ms", NULL, FIELD_MS, true, "smoothed round trip, as in nodes list"},
+    {"estimate_ms", NULL, FIELD_MS, true, "round trip by network coordinates"},
+    {"min_ms", NULL, FIELD_MS, true, "least of the samples"},
+    {"avg_ms", NULL, FIELD_MS, true, "mean of the samples"},
+    {"max_ms", NULL, FIELD_MS, true, "largest of the samples"},
+    {"samples_ms", NULL, FIELD_LIST, false, "the last measured round trips, newest first"},
+};
+
+static const struct op_field leave_fields[] = {
+    {"mesh", NULL, FIELD_TEXT, false, "the mesh that is left"},
+    {"name", NULL, FIELD_TEXT, false, "the node that leaves"},
+    {"id", NULL, FIELD_ID, false, "its id"},
+    {"leaving", NULL, FIELD_BOOL, false, "always true"},
+};
+
+static const struct op_field token_fields[] = {
+    {"token", NULL, FIELD_TEXT, false, "secret: whoever has it can join the mesh"},
+};
+
+static const struct op_field metrics_fields[] = {
+    {"name", "METRIC", FIELD_TEXT, false, "as Prometheus sees it"},
+    {"type", NULL, FIELD_TEXT, false, "counter or gauge"},
+    {"help", NULL, FIELD_TEXT, false, "what it counts"},
+    {"labels", NULL, FIELD_MAP, false, "tells apart values of one name"},
+    {"value", "VALUE", FIELD_NUMBER, false, "since the start of meshd, or now"},
+};
+
+static const struct op_field version_fields[] = {
+    {"version", NULL, FIELD_TEXT, false, "of the meshd that was asked"},
+    {"protocol", NULL, FIELD_UINT, false, "version of the protocol between nodes that it speaks"},
+    {"protocol_min", NULL, FIELD_UINT, false, "the oldest one that it understands"},
+    {"mesh", NULL, FIELD_TEXT, false, "its mesh"},
+    {"name", NULL, FIELD_TEXT, false, "its name"},
+    {"id", NULL, FIELD_ID, false, "its id"},
+};
+
+static const int errors_none[] = {0};
+static const int errors_node[] = {HM_ENOTFOUND, HM_EAMBIGUOUS, 0};
+static const int errors_token[] = {HM_EDENIED, HM_EIO, 0};
+
+#define ARGS(a) .args = (a), .arg_count = COUNT_OF(a)
+#define FIELDS(f) .fields = (f), .field_count = COUNT_OF(f)
+#define AROUND(f) .around = (f), .around_count = COUNT_OF(f)
+
+static const struct op_spec table[] = {
+    [OP_STATUS] = {
+        .op = OP_STATUS, .name = "status", .kind = OP_CALL, .role = ROLE_VIEWER,
+        .scope = SCOPE_NODE, FIELDS(status_fields), .errors = errors_none,
+        .summary = "how this node and its mesh are",
+        .help = "Shows the mesh, this node, how many members are alive, suspect, failed and left, and "
+                "everything that needs a person, with the command that mends it.",
+        .example = "meshctl status"},
+    [OP_NODES_LIST] = {
+        .op = OP_NODES_LIST, .name = "nodes.list", .kind = OP_CALL, .role = ROLE_VIEWER,
+        .scope = SCOPE_NODE, ARGS(nodes_list_args), .items = "nodes", FIELDS(nodes_list_fields),
+        AROUND(nodes_list_around), .errors = errors_none,
+        .summary = "who is in the mesh, how well, how far away",
+        .help = "Lists every node of the mesh, sorted by name. A node is alive, suspect (it does not "
+                "answer, and others are checking), failed (gone without a word) or left (gone as "
+                "planned). A failed node stays listed until it is back.",
+        .example = "meshctl nodes list"},
+    [OP_NODES_SHOW] = {
+        .op = OP_NODES_SHOW, .name = "nodes.show", .kind = OP_CALL, .role = ROLE_VIEWER,
+        .scope = SCOPE_NODE, ARGS(nodes_show_args), FIELDS(nodes_show_fields),
+        .errors = errors_node,
+        .summary = "everything known about one node",
+        .help = "Shows one node in full: its id, address, labels, and who saw it come to its present "
+                "status and why.",
+        .example = "meshctl nodes show nas1"},
+    [OP_NODES_EVENTS] = {
+        .op = OP_NODES_EVENTS, .name = "nodes.events", .kind = OP_STREAM, .role = ROLE_VIEWER,
+        .scope = SCOPE_NODE, ARGS(nodes_events_args), .items = "events", FIELDS(event_fields),
+        AROUND(events_around), .errors = errors_node,
+        .summary = "what happened to one node",
+        .help = "Lists what happened to one node, oldest first: when it came, was suspected, failed or "
+                "left, who saw it and why. Without NAME: to all of them.",
+        .example = "meshctl nodes events nas1"},
+    [OP_EVENTS] = {
+        .op = OP_EVENTS, .name = "events", .kind = OP_STREAM, .role = ROLE_VIEWER,
+        .scope = SCOPE_NODE, ARGS(events_args), .items = "events", FIELDS(event_fields),
+        AROUND(events_around), .errors = errors_none,
+        .summary = "what happened in the mesh",
+        .help = "Lists the last events that this node keeps, oldest first. Each node numbers its events "
+                "itself; the number rises, also across restarts.",
+        .example = "meshctl events --follow"},
+    [OP_RTT] = {
+        .op = OP_RTT, .name = "rtt", .kind = OP_CALL, .role = ROLE_VIEWER, .scope = SCOPE_NODE,
+        ARGS(rtt_args), FIELDS(rtt_fields), .errors = errors_node,
+        .summary = "round trip to a node",
+        .help = "Shows the last measured round trips to a node, and the one that network coordinates "
+                "predict. Nothing is sent: every probe measures.",
+        .example = "meshctl rtt nas1"},
+    [OP_LEAVE] = {
+        .op = OP_LEAVE, .name = "leave", .kind = OP_CALL, .role = ROLE_ADMIN, .scope = SCOPE_NODE,
+        FIELDS(leave_fields), .errors = errors_none,
+        .summary = "leave the mesh and end meshd",
+        .help = "Tells the mesh that this node leaves, and ends its meshd with exit status 0. The others "
+                "list it as left, which raises no alarm. Starting meshd again joins again.",
+        .example = "meshctl leave"},
+    [OP_TOKEN] = {
+        .op = OP_TOKEN, .name = "token", .kind = OP_CALL, .role = ROLE_ADMIN,
+        .scope = SCOPE_LOCAL, FIELDS(token_fields), .errors = errors_token,
+        .summary = "what another machine needs to join",
+        .help = "Prints the token of this mesh: its name, its key and addresses of this node. Give it to "
+                "meshd on the other machine, once. It is a secret: whoever has it can join.",
+        .example = "meshctl token | ssh pi2 meshd --discover=homelab --token=-"},
+    [OP_METRICS] = {
+        .op = OP_METRICS, .name = "metrics", .kind = OP_CALL, .role = ROLE_VIEWER,
+        .scope = SCOPE_NODE, .items = "metrics", FIELDS(metrics_fields), .errors = errors_none,
+        .summary = "counters and gauges of this node",
+        .help = "Shows what this node counts, and how full its bounded tables are. With "
+                "--format=prometheus in Prometheus's text format.",
+        .example = "meshctl metrics --format=prometheus"},
+    [OP_VERSION] = {
+        .op = OP_VERSION, .name = "version", .kind = OP_CALL, .role = ROLE_VIEWER,
+        .scope = SCOPE_NODE, FIELDS(version_fields), .errors = errors_none,
+        .summary = "versions of meshctl and meshd",
+        .help = "Shows the version of meshctl, and the version and protocol of the meshd it talks to.",
+        .example = "meshctl version"},
+};
+
+_Static_assert(COUNT_OF(table) == OP_COUNT, "each operation has its entry in the table");
+
+const struct op_spec *ops_spec(enum op op)
+{
+    HM_ASSERT(op < OP_COUNT);
+    HM_ASSERT(table[op].name != NULL && table[op].op == op);
+    return &table[op];
+}
+
+const struct op_spec *ops_spec_find(const char *name)
+{
+    for (size_t i = 0; i < OP_COUNT; i++) {
+        if (strcmp(table[i].name, name) == 0) {
+            return ops_spec((enum op) i);
+        }
+    }
+    return NULL;
+}
+
+const char *ops_spec_nearest(const char *name)
+{
+    const char *names[OP_COUNT + 1];
+    for (size_t i = 0; i < OP_COUNT; i++) {
+        names[i] = table[i].name;
+    }
+    names[OP_COUNT] = NULL;
+    return text_nearest(name, names);
+}
+
+const char *op_kind_name(enum op_kind kind)
+{
+    switch (kind) {
+    case OP_CALL:
+        return "call";
+    case OP_STREAM:
+        return "stream";
+    case OP_ASYNC:
+        return "async";
+    }
+    return "?";
+}
+
+const char *op_role_name(enum op_role role)
+{
+    switch (role) {
+    case ROLE_VIEWER:
+        return "viewer";
+    case ROLE_OPERATOR:
+        return "operator";
+    case ROLE_ADMIN:
+        return "admin";
+    }
+    return "?";
+}
+
+const char *op_scope_name(enum op_scope scope)
+{
+    switch (scope) {
+    case SCOPE_LOCAL:
+        return "this node only";
+    case SCOPE_NODE:
+        return "any node";
+    case SCOPE_ALL:
+        return "all nodes";
+    }
+    return "?";
+}
+
+const char *arg_type_name(enum arg_type type)
+{
+    switch (type) {
+    case ARG_NODE:
+        return "node";
+    case ARG_TEXT:
+        return "text";
+    case ARG_UINT:
+        return "number";
+    case ARG_BOOL:
+        return "boolean";
+    }
+    return "?";
+}
+
+const char *field_type_name(enum field_type type)
+{
+    static const char *const names[] = {
+        [FIELD_TEXT] = "text",       [FIELD_ID] = "id",         [FIELD_HEX] = "hex",
+        [FIELD_ADDRESS] = "address", [FIELD_STATUS] = "status", [FIELD_TIME] = "time",
+        [FIELD_UINT] = "integer",    [FIELD_NUMBER] = "number", [FIELD_BOOL] = "boolean",
+        [FIELD_MS] = "milliseconds", [FIELD_MAP] = "map",       [FIELD_OBJECT] = "object",
+        [FIELD_LIST] = "list",
+    };
+    return names[type];
+}

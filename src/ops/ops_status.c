@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Handler of the operation status: what somebody wants to know first when something is wrong. */
+#include "base/err.h"
+#include "base/limits.h"
+#include "ops/ops_call.h"
+#include "wire/mpack.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define ABSENT_MAX 16             /* members in trouble that are named; the rest is counted */
+#define HEALTH_MAX 8              /* core_status.health */
+#define FOREIGN_RECENT_NS 300000000000u /* idle nodes beacon every 10 s: silent for 5 min is gone */
+#define NS_PER_MS 1000000u
+
+static void put_members(struct buf *b, const struct core_status *s)
+{
+    mp_str(b, "members");
+    mp_map(b, 4);
+    ops_put_uint(b, "alive", s->alive);
+    ops_put_uint(b, "suspect", s->suspect);
+    ops_put_uint(b, "failed", s->failed);
+    ops_put_uint(b, "left", s->left);
+}
+
+/* Failed ones first, each group by id. */
+static size_t find_absent(const core_t *core, struct member_view found[ABSENT_MAX])
+{
+    static const enum member_status order[] = {STATUS_FAILED, STATUS_SUSPECT};
+    size_t count = 0;
+    size_t all = core_member_count(core);
+    for (size_t k = 0; k < 2; k++) {
+        for (size_t i = 0; i < all && count < ABSENT_MAX; i++) {
+            core_member_at(core, i, &found[count]);
+            count += found[count].status == order[k] ? 1 : 0;
+        }
+    }
+    return count;
+}
+
+static void put_absent(struct buf *b, const struct member_view *found, size_t count)
+{
+    mp_str(b, "absent");
+    mp_array(b, count);
+    for (size_t i = 0; i < count; i++) {
+        mp_map(b, 4);
+        ops_put_str(b, "name", found[i].name);
+        ops_put_id(b, "id", &found[i].id);
+        ops_put_str(b, "status", member_status_name(found[i].status));
+        ops_put_time(b, "since", found[i].since_wall_ms);
+    }
+}
+
+static bool is_foreign_recent(const struct core_status *s)
+{
+    return s->foreign_ago_ns < FOREIGN_RECENT_NS;
+}
+
+static void put_foreign(struct buf *b, const struct core_status *s)
+{
+    mp_str(b, "foreign_key");
+    if (!is_foreign_recent(s)) {
+        mp_nil(b);
+        return;
+    }
+    mp_map(b, 2);
+    ops_put_addr(b, "address", &s->foreign_addr);
+    ops_put_uint(b, "ago_ms", s->foreign_ago_ns / NS_PER_MS);
+}
+
+static void put_problem(struct buf *b, const char *code, const char *text, const char *mend)
+{
+    mp_map(b, 3);
+    ops_put_str(b, "code", code);
+    ops_put_str(b, "text", text);
+    ops_put_str_or_nil(b, "mend", mend);
+}
+
+static void put_foreign_problem(struct buf *b, const struct core_status *s)
+{
+    char text[256];
+    char mend[384];
+    char addr[ADDR_TEXT_BYTES];
+    snprintf(text, sizeof text,
+             "another mesh named %s, with another key, was heard from %s %" PRIu64 " s ago", s->mesh,
+             addr_format(&s->foreign_addr, addr), s->foreign_ago_ns / 1000000000u);
+    snprintf(mend, sizeof mend,
+             "to make it one mesh: run \"meshctl token\" on a node of the mesh that stays, then restart each "
+             "node of the other with that token on its standard input: meshd --discover=%s --token=-",
+             s->mesh);
+    put_problem(b, "foreign-key", text, mend);
+}
+
+/* "nas1, pi2 and 3 more" */
+static void name_some(const struct member_view *found, size_t found_count, enum member_status status,
+                      size_t all, char *to, size_t max)
+{
+    size_t used = 0;
+    size_t named = 0;
+    to[0] = '\0';
+    for (size_t i = 0; i < found_count && named < 4; i++) {
+        if (found[i].status == status) {
+            int size = snprintf(to + used, max - used, "%s%s", named > 0 ? ", " : "", found[i].name);
+            used += size > 0 && (size_t) size < max - used ? (size_t) size : 0;
+            named++;
+        }
+    }
+    if (all > named) {
+        snprintf(to + used, max - used, " and %zu more", all - named);
+    }
+}
+
+static void put_absent_problem(struct buf *b, const struct core_status *s,
+                               const struct member_view *found, size_t found_count,
+                               enum member_status status)
+{
+    char names[320];
+    char text[512];
+    char mend[128] = "";
+    bool is_failed = status == STATUS_FAILED;
+    size_t all = is_failed ? s->failed : s->suspect;
+    size_t first = 0;
+    name_some(found, found_count, status, all, names, sizeof names);
+    snprintf(text, sizeof text, "%zu of %zu nodes %s: %s", all,
+             s->alive + s->suspect + s->failed + s->left,
+             is_failed ? "failed" : all == 1 ? "is suspect" : "are suspect", names);
+    while (first < found_count && found[first].status != status) {
+        first++;
+    }
+    if (first < found_count) {
+        snprintf(mend, sizeof mend, "who saw it and why: meshctl nodes events %s", found[first].name);
+    }
+    put_problem(b, is_failed ? "members-failed" : "members-suspect", text, mend);
+}
+
+static void put_slow_problem(struct buf *b, const struct core_status *s)
+{
+    char text[160];
+    snprintf(text, sizeof text,
+             "this node answers slowly or its network loses packets: health score %u, 0 is healthy, %u worst",
+             s->health, (unsigned) HEALTH_MAX);
+    put_problem(b, "slow", text, "look at its load and its network: uptime, vmstat 1, ip -s link");
+}
+
+static void put_problems(struct buf *b, const struct core_status *s, const struct member_view *found,
+                         size_t found_count)
+{
+    size_t count = (s->store_failed ? 1u : 0u) + (is_foreign_recent(s) ? 1u : 0u) +
+                   (s->failed > 0 ? 1u : 0u) + (s->suspect > 0 ? 1u : 0u) + (s->health > 0 ? 1u : 0u) +
+                   (s->leaving ? 1u : 0u);
+    mp_str(b, "problems");
+    mp_array(b, count);
+    if (s->store_failed) {
+        put_problem(b, "store-failed",
+                    "the last write to disk failed: what this node learned since is lost when it stops",
+                    "make room or mend the disk under its data directory; its log says what failed");
+    }
+    if (is_foreign_recent(s)) {
+        put_foreign_problem(b, s);
+    }
+    if (s->failed > 0) {
+        put_absent_problem(b, s, found, found_count, STATUS_FAILED);
+    }
+    if (s->suspect > 0) {
+        put_absent_problem(b, s, found, found_count, STATUS_SUSPECT);
+    }
+    if (s->health > 0) {
+        put_slow_problem(b, s);
+    }
+    if (s->leaving) {
+        put_problem(b, "leaving", "this node leaves the mesh; its meshd ends", "");
+    }
+}
+
+void ops_status(struct ops_call *call)
+{
+    struct core_status s;
+    struct member_view found[ABSENT_MAX + 1];
+    struct buf *b = call->reply;
+    core_status(call->core, &s);
+    size_t found_count = find_absent(call->core, found);
+    mp_map(b, 20);
+    ops_put_str(b, "mesh", s.mesh);
+    ops_put_id(b, "id", &s.id);
+    ops_put_str(b, "name", s.name);
+    ops_put_str(b, "version", s.version);
+    ops_put_addr(b, "address", &s.addr);
+    ops_put_uint(b, "link_port", s.link_port);
+    ops_put_time(b, "time", core_wall_ms(call->core));
+    ops_put_uint(b, "uptime_ms", s.uptime_ns / NS_PER_MS);
+    ops_put_uint(b, "incarnation", s.incarnation);
+    ops_put_hex(b, "boot_epoch", s.boot_epoch);
+    ops_put_hex(b, "view", s.view_hash);
+    put_members(b, &s);
+    put_absent(b, found, found_count);
+    ops_put_uint(b, "health", s.health);
+    ops_put_uint(b, "health_max", HEALTH_MAX);
+    ops_put_uint(b, "links", s.links);
+    ops_put_bool(b, "leaving", s.leaving);
+    ops_put_bool(b, "store_failed", s.store_failed);
+    put_foreign(b, &s);
+    put_problems(b, &s, found, found_count);
+}
