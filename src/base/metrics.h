@@ -53,6 +53,7 @@
     X(M_CALLS, "mesh_calls_total", "Operations asked by local clients")                            \
     X(M_CALLS_REMOTE, "mesh_calls_remote_total", "Operations asked by other nodes")                \
     X(M_CALLS_REFUSED, "mesh_calls_refused_total", "Operations refused: malformed or too many")    \
+    X(M_REPLIES_LOST, "mesh_replies_lost_total", "Replies that a local client did not read")       \
     X(M_LOOP_STALLS, "mesh_loop_stalls_total", "Times the loop was held up by 100 ms or more")     \
     X(M_LOOP_STALLED_MS, "mesh_loop_stalled_ms_total", "Milliseconds the loop was held up")        \
     X(M_LOOP_WAKEUPS, "mesh_loop_wakeups_total", "Times the loop woke up")                         \

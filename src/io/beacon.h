@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* ZRE beacons (RFC 36): heard and sent on UDP port 5670.
  *
- * Heard on one socket that all nodes of the machine share (every process gets a copy of a broadcast);
- * sent from one socket per interface, bound to that interface's address, to its broadcast address,
- * and for loopback to 127.255.255.255. Nothing that the network does to a broadcast (unreachable,
- * refused, interface gone) is an error. What is heard is unauthenticated: an address to try. */
+ * Heard on one socket that all nodes of the machine share (every process gets a copy of a
+ * broadcast); sent from one socket per interface, bound to that interface's address, to its
+ * broadcast address, and for loopback to 127.255.255.255. Nothing that the network does to a
+ * broadcast (unreachable, refused, interface gone) is an error. What is heard is unauthenticated:
+ * an address to try. */
 #ifndef HM_IO_BEACON_H
 #define HM_IO_BEACON_H
 
@@ -18,8 +19,8 @@
 
 typedef struct beacon beacon_t;
 
-/* port: P, carried in the beacon. metrics: borrowed for its life. HM_ENOMEM. When the port cannot be
- * shared or opened the beacon still sends; beacon_problem says what is wrong. */
+/* port: P, carried in the beacon. metrics: borrowed for its life. HM_ENOMEM. When the port cannot
+ * be shared or opened the beacon still sends; beacon_problem says what is wrong. */
 int beacon_new(const struct node_id *id, uint16_t port, struct metrics *metrics,
                beacon_t **ret_beacon);
 /* Says goodbye (port 0) on every interface and closes. */
@@ -28,8 +29,8 @@ void beacon_destroy(beacon_t **p);
 /* A line for the log if beacons cannot be heard, else NULL. Borrowed. */
 const char *beacon_problem(const beacon_t *beacon);
 
-/* Interfaces to send on, from netif_list_read; replaces the former ones. is_bound: hear only beacons
- * that arrive on one of them. */
+/* Interfaces to send on, from netif_list_read; replaces the former ones. is_bound: hear only
+ * beacons that arrive on one of them. */
 void beacon_set_interfaces(beacon_t *beacon, const struct netif_list *list, bool is_bound);
 
 /* To poll for reading; -1 if deaf. */

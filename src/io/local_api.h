@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The local socket: a ZeroMQ ROUTER on D/meshd.sock, for meshctl and programs.
  *
- * Frames of a request: [empty, from REQ sockets only] [request id, 1 to 32 bytes] [api_request]; of a
- * reply the same with an api_reply (wire/api_msg.h, docs/protocol/local.md). Requests may overlap;
- * replies carry the id of their request. Who may connect is decided by the file's mode, 0600.
+ * Frames of a request: [empty, from REQ sockets only] [request id, 1 to 32 bytes] [api_request]; of
+ * a reply the same with an api_reply (wire/api_msg.h, docs/protocol/local.md). Requests may
+ * overlap; replies carry the id of their request. Who may connect is decided by the file's mode,
+ * 0600.
  *
  * Each request gets a number, the core's name for who asks. At most LOCAL_CALLS_MAX wait; more are
- * answered HM_EBUSY. A client that does not read loses its reply, counted. A client that went away is
- * noticed by the socket's monitor, and its calls are reported as gone. */
+ * answered HM_EBUSY. A client that does not read loses its reply, counted. A client that went away
+ * is noticed by the socket's monitor, and its calls are reported as gone. */
 #ifndef HM_IO_LOCAL_API_H
 #define HM_IO_LOCAL_API_H
 
@@ -24,9 +25,9 @@ typedef struct local_api local_api_t;
 #define LOCAL_CALLS_MAX 256 /* requests without a reply, all clients together */
 #define LOCAL_REQUEST_ID_BYTES_MAX 32
 
-/* path: at most 107 bytes. zmq_ctx as in zre_conf. metrics: borrowed for its life. HM_EBUSY: another
- * process answers there; HM_EEXIST: something that is no socket lies there; HM_EDENIED, HM_EIO,
- * HM_ENOMEM. A stale socket is replaced. */
+/* path: at most 107 bytes. zmq_ctx as in zre_conf. metrics: borrowed for its life. HM_EBUSY:
+ * another process answers there; HM_EEXIST: something that is no socket lies there; HM_EDENIED,
+ * HM_EIO, HM_ENOMEM. A stale socket is replaced. */
 int local_api_new(void *zmq_ctx, const char *path, struct metrics *metrics, local_api_t **ret_api,
                   struct why *why);
 /* Replies that were sent are flushed (at most 200 ms, by the context's end); the file goes. */

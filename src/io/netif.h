@@ -2,10 +2,10 @@
 /* The machine's network interfaces: which to beacon on, which addresses to tell others.
  *
  * A real interface is up, not loopback, and not one that containers, virtual machines and tunnels
- * make (by name: docker0, br-…, veth…, virbr…, tun…, wg…, …). Where there is no real one, those count
- * too: in a container or a test namespace eth0 may be anything. Loopback is always listed, so that
- * nodes of one machine find each other; its address is told to others only when there is no other.
- * A bind address restricts all of it to the interface that has it. */
+ * make (by name: docker0, br-…, veth…, virbr…, tun…, wg…, …). Where there is no real one, those
+ * count too: in a container or a test namespace eth0 may be anything. Loopback is always listed, so
+ * that nodes of one machine find each other; its address is told to others only when there is no
+ * other. A bind address restricts all of it to the interface that has it. */
 #ifndef HM_IO_NETIF_H
 #define HM_IO_NETIF_H
 
@@ -31,8 +31,9 @@ struct netif_list {
     size_t count;
 };
 
-/* Lists the interfaces in use. bind: none (family 0 or the any-address) or the address that the user
- * asked to bind to. HM_EIO with errno. A bind address that no interface has gives an empty list. */
+/* Lists the interfaces in use. bind: none (family 0 or the any-address) or the address that the
+ * user asked to bind to. HM_EIO with errno. A bind address that no interface has gives an empty
+ * list. */
 int netif_list_read(const struct addr *bind, struct netif_list *ret_list);
 
 /* The addresses to tell others, best first, ports 0; returns how many (at most max, at least 1). */

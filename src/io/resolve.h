@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Addresses to join (--join, the token): resolved for ever, in a thread of its own.
  *
- * getaddrinfo may block for a minute, so it runs in a detached thread that owns copies of everything
- * and speaks through a socket pair; closing our end ends it, and nobody waits for it. Each target is
- * reported after 1 s, 2 s, 4 s … 30 s again and again: a machine that is off today may be on
- * tomorrow, and a name may mean another address. Numeric targets are repeated without DNS. */
+ * getaddrinfo may block for a minute, so it runs in a detached thread that owns copies of
+ * everything and speaks through a socket pair; closing our end ends it, and nobody waits for it.
+ * Each target is reported at once and after 1 s, 2 s, 4 s … 30 s again and again: a machine that is
+ * off today may be on tomorrow, and a name may mean another address. Numeric targets are repeated
+ * without DNS. */
 #ifndef HM_IO_RESOLVE_H
 #define HM_IO_RESOLVE_H
 
@@ -24,11 +25,12 @@ struct resolve_target {
     uint16_t port;
 };
 
-/* Reads "HOST", "HOST:PORT", "1.2.3.4:5", "::1" or "[::1]:5". HM_EMALFORMED. Pure: also for conf. */
+/* Reads "HOST", "HOST:PORT", "1.2.3.4:5", "::1" or "[::1]:5". HM_EMALFORMED. Pure: also for conf.
+ */
 int resolve_target_read(const char *text, uint16_t default_port, struct resolve_target *ret_target);
 
-/* Starts; targets are copied. HM_EFULL: too many; HM_EIO with errno; HM_ENOMEM. No targets: HM_OK and
- * *ret_resolve NULL, which all functions below accept. */
+/* Starts; targets are copied. HM_EFULL: too many; HM_EIO with errno; HM_ENOMEM. No targets: HM_OK
+ * and *ret_resolve NULL, which all functions below accept. */
 int resolve_new(const struct resolve_target *targets, size_t count, resolve_t **ret_resolve);
 void resolve_destroy(resolve_t **p);
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The store: LMDB in D/store behind an actor with group commit.
  *
- * The loop hands over batches and never waits for a disk. The actor (its own thread) takes all batches
- * that wait, writes them in one synced transaction and reports durable(n): all up to n are on disk.
- * When a transaction fails it reports failed(n, reason): n and all handed over since are discarded;
- * what is handed over after the report was taken is tried again. Reports come in order. Each value carries a hash over table, key and value,
- * so a damaged record is dropped and counted, never believed.
+ * The loop hands over batches and never waits for a disk. The actor (its own thread) takes all
+ * batches that wait, writes them in one synced transaction and reports durable(n): all up to n are
+ * on disk. When a transaction fails it reports failed(n, reason): n and all handed over since are
+ * discarded; what is handed over after the report was taken is tried again. Reports come in order.
+ * Each value carries a hash over table, key and value, so a damaged record is dropped and counted,
+ * never believed.
  *
  * A damaged file may crash inside liblmdb, so store_check looks at it in a child process first, and
  * moves it aside when it is bad. */
@@ -34,14 +35,15 @@ enum store_check {
  * forks), with the lock on data_dir held. */
 enum store_check store_check(const char *data_dir, struct why *why);
 
-/* Opens data_dir/store (made if absent) and starts the actor. On failure HM_EIO, HM_EDENIED, HM_EFULL
- * (disk), HM_EVERSION or HM_ENOMEM. */
+/* Opens data_dir/store (made if absent) and starts the actor. On failure HM_EIO, HM_EDENIED,
+ * HM_EFULL (disk), HM_EVERSION or HM_ENOMEM. */
 int store_open(const char *data_dir, store_t **ret_store, struct why *why);
 /* Commits what was handed over, then closes. */
 void store_close(store_t **p);
 
 /* Everything stored, for EV_LOADED: in order of table and key, borrowed until store_load_done or
- * store_close. ret_dropped: damaged records left out. HM_EIO, HM_ENOMEM. Call before store_persist. */
+ * store_close. ret_dropped: damaged records left out. HM_EIO, HM_ENOMEM. Call before store_persist.
+ */
 int store_load(store_t *store, const struct store_entry **ret_entries, size_t *ret_count,
                size_t *ret_dropped);
 void store_load_done(store_t *store);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The ZRE mailbox (RFC 36): how Zyre programs and meshd see each other.
  *
- * One ROUTER on TCP port P receives; each peer that we greet or that greets us gets a DEALER with our
- * identity (01 and the node id), on which our HELLO, PING and PING-OK go. Nodes of the mesh never
- * come here: they answer the sealed join first. Everything received is unauthenticated: it changes
- * nothing but the sender's own entry, and may add an address to try.
+ * One ROUTER on TCP port P receives; each peer that we greet or that greets us gets a DEALER with
+ * our identity (01 and the node id), on which our HELLO, PING and PING-OK go. Nodes of the mesh
+ * never come here: they answer the sealed join first. Everything received is unauthenticated: it
+ * changes nothing but the sender's own entry, and may add an address to try.
  *
  *   (none) --greeted or its HELLO--> known --5 s of silence--> known, pinged --30 s--> (none)
  *                                      \--sequence gap----------------------------------> (none)

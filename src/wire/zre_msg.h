@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* ZRE as spoken by Zyre (RFC 36, and what Zyre and zyre.js send): beacons and mailbox messages.
  *
- * Nothing of it is authenticated, so whatever is read here may only add an address to try. Reading is
- * total and allocates nothing: strings are spans into the bytes, lists are walked with a cursor.
+ * Nothing of it is authenticated, so whatever is read here may only add an address to try. Reading
+ * is total and allocates nothing: strings are spans into the bytes, lists are walked with a cursor.
  *
  * Beacon v1, 22 bytes: "ZRE", 1, UUID, port (2 bytes, big-endian; 0 says goodbye).
  * Beacon v3, 54 bytes, adds a CURVE key; it is recognised and skipped.
@@ -48,7 +48,8 @@ enum zre_msg_id {
     ZRE_LEAVE = 5,
     ZRE_PING = 6,
     ZRE_PING_OK = 7,
-    /* 8 to 10 (ELECT, LEADER, GOODBYE) are Zyre's own: read as far as the sequence, then skipped. */
+    /* 8 to 10 (ELECT, LEADER, GOODBYE) are Zyre's own: read as far as the sequence, then skipped.
+     */
 };
 
 /* A walk over strings or over a dictionary. Checked when the message was read, so that it yields
@@ -82,7 +83,8 @@ bool zre_headers_next(struct zre_list *list, struct span *ret_key, struct span *
 /* Value of a header, or false. */
 bool zre_headers_find(const struct zre_list *list, const char *key, struct span *ret_value);
 
-/* Appends an item to the bytes of a list being made; wrap buf_span(b) and the count in a zre_list. */
+/* Appends an item to the bytes of a list being made; wrap buf_span(b) and the count in a zre_list.
+ */
 void zre_strings_add(struct buf *b, struct span text);
 /* Keys are at most ZRE_STRING_BYTES_MAX bytes (longer ones fail the buffer). */
 void zre_headers_add(struct buf *b, struct span key, struct span value);

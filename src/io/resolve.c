@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Addresses to join: see resolve.h. The thread sleeps in poll on its end of the socket pair, so our
+ * closing the other end wakes it, and a send to nobody ends it. Nothing is shared. */
+#define _GNU_SOURCE
+#include "io/resolve.h"
+
+#include "base/err.h"
+#include "base/text.h"
+#include "io/clock.h"
+#include "io/sockaddr.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define RETRY_FIRST_MS 1000
+#define RETRY_MAX_MS 30000
+
+struct resolve {
+    int fd;
+};
+
+struct entry {
+    struct resolve_target target;
+    uint64_t due_ms;
+    uint64_t wait_ms;
+    int failed_with; /* getaddrinfo's code of the last try; 0: it worked */
+};
+
+struct worker {
+    int fd;
+    size_t count;
+    struct entry entries[];
+};
+
+/* ---- the thread ------------------------------------------------------------------------------ */
+
+static uint64_t now_ms(void)
+{
+    return clock_boot_ns() / NS_PER_MS;
+}
+
+/* False: the other end is gone. A report that finds the pair full is dropped: it comes again. */
+static bool report(const struct worker *w, const struct resolve_report *r)
+{
+    ssize_t sent;
+    do {
+        sent = send(w->fd, r, sizeof *r, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (sent < 0 && errno == EINTR);
+    return sent >= 0 || errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS;
+}
+
+static bool report_failure(const struct worker *w, struct entry *e, int code, int saved_errno)
+{
+    struct resolve_report r = {.addr = {0}};
+    if (e->failed_with == code) {
+        return true;
+    }
+    e->failed_with = code;
+    text_copy(r.host, sizeof r.host, e->target.host);
+    text_copy(r.error, sizeof r.error,
+              code == EAI_SYSTEM ? strerror(saved_errno) : gai_strerror(code));
+    return report(w, &r);
+}
+
+/* One round for one target. False: the other end is gone. */
+static bool try_target(const struct worker *w, struct entry *e)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM};
+    struct addrinfo *found = NULL;
+    struct resolve_report r = {.addr = {0}};
+    text_copy(r.host, sizeof r.host, e->target.host);
+    if (addr_parse(e->target.host, e->target.port, &r.addr) == HM_OK) {
+        r.addr.port = e->target.port;
+        return report(w, &r);
+    }
+    int code = getaddrinfo(e->target.host, NULL, &hints, &found);
+    if (code != 0) {
+        return report_failure(w, e, code, errno);
+    }
+    e->failed_with = 0;
+    bool is_open = true;
+    size_t count = 0;
+    for (const struct addrinfo *ai = found; ai != NULL && is_open && count < RESOLVE_ADDRS_MAX;
+         ai = ai->ai_next) {
+        if (addr_of_sockaddr(ai->ai_addr, &r.addr)) {
+            r.addr.port = e->target.port;
+            is_open = report(w, &r);
+            count++;
+        }
+    }
+    freeaddrinfo(found);
+    return is_open;
+}
+
+/* Serves what is due; false when nobody listens any more. ret_next_ms: when to come again. */
+static bool serve_due(struct worker *w, uint64_t *ret_next_ms)
+{
+    uint64_t next = UINT64_MAX;
+    for (size_t i = 0; i < w->count; i++) {
+        struct entry *e = &w->entries[i];
+        if (e->due_ms <= now_ms()) {
+            if (!try_target(w, e)) {
+                return false;
+            }
+            e->due_ms = now_ms() + e->wait_ms;
+            e->wait_ms = e->wait_ms * 2 < RETRY_MAX_MS ? e->wait_ms * 2 : RETRY_MAX_MS;
+        }
+        next = e->due_ms < next ? e->due_ms : next;
+    }
+    *ret_next_ms = next;
+    return true;
+}
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    uint64_t next;
+    while (serve_due(w, &next)) {
+        uint64_t now = now_ms();
+        struct pollfd pfd = {.fd = w->fd, .events = POLLIN};
+        /* Nothing is ever sent to us: readable means closed. */
+        if (poll(&pfd, 1, next > now ? (int) (next - now) : 0) > 0) {
+            break;
+        }
+    }
+    close(w->fd);
+    free(w);
+    return NULL;
+}
+
+/* ---- the loop's side ------------------------------------------------------------------------- */
+
+int resolve_target_read(const char *text, uint16_t default_port, struct resolve_target *ret_target)
+{
+    struct resolve_target t = {.port = default_port};
+    struct addr a;
+    char ip[ADDR_TEXT_BYTES];
+    uint64_t port = default_port;
+    if (addr_parse(text, default_port, &a) == HM_OK) {
+        text_copy(t.host, sizeof t.host, addr_format_ip(&a, ip));
+        t.port = a.port;
+        *ret_target = t;
+        return a.port == 0 ? HM_EMALFORMED : HM_OK;
+    }
+    const char *colon = strchr(text, ':');
+    size_t size = colon == NULL ? strlen(text) : (size_t) (colon - text);
+    if (size == 0 || size >= sizeof t.host ||
+        (colon != NULL && (text_to_u64(colon + 1, 65535, &port) != HM_OK || port == 0))) {
+        return HM_EMALFORMED;
+    }
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char) text[i];
+        bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!is_letter && !(c >= '0' && c <= '9') && c != '-' && c != '.' && c != '_') {
+            return HM_EMALFORMED;
+        }
+    }
+    memcpy(t.host, text, size);
+    t.port = (uint16_t) port;
+    *ret_target = t;
+    return HM_OK;
+}
+
+/* Starts the detached thread with all signals blocked: they are the loop's. */
+static int start_thread(struct worker *w)
+{
+    pthread_t thread;
+    pthread_attr_t attr;
+    sigset_t all, before;
+    if (pthread_attr_init(&attr) != 0) {
+        return ENOMEM;
+    }
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    int rc = pthread_create(&thread, &attr, work, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
+    return rc;
+}
+
+static struct worker *worker_new(const struct resolve_target *targets, size_t count, int fd)
+{
+    struct worker *w = calloc(1, sizeof *w + count * sizeof w->entries[0]);
+    if (w != NULL) {
+        w->fd = fd;
+        w->count = count;
+        for (size_t i = 0; i < count; i++) {
+            w->entries[i].target = targets[i];
+            w->entries[i].wait_ms = RETRY_FIRST_MS;
+        }
+    }
+    return w;
+}
+
+int resolve_new(const struct resolve_target *targets, size_t count, resolve_t **ret_resolve)
+{
+    int fds[2];
+    if (count == 0) {
+        *ret_resolve = NULL;
+        return HM_OK;
+    }
+    if (count > RESOLVE_TARGETS_MAX) {
+        return HM_EFULL;
+    }
+    resolve_t *r = calloc(1, sizeof *r);
+    if (r == NULL) {
+        return HM_ENOMEM;
+    }
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) {
+        free(r);
+        return HM_EIO;
+    }
+    r->fd = fds[0];
+    struct worker *w = worker_new(targets, count, fds[1]);
+    int rc = w == NULL ? ENOMEM : start_thread(w);
+    if (rc != 0) {
+        free(w);
+        close(fds[1]);
+        resolve_destroy(&r);
+        errno = rc;
+        return rc == ENOMEM ? HM_ENOMEM : HM_EIO;
+    }
+    *ret_resolve = r;
+    return HM_OK;
+}
+
+void resolve_destroy(resolve_t **p)
+{
+    if (*p != NULL) {
+        close((*p)->fd);
+        free(*p);
+        *p = NULL;
+    }
+}
+
+int resolve_fd(const resolve_t *resolve)
+{
+    return resolve == NULL ? -1 : resolve->fd;
+}
+
+int resolve_take(resolve_t *resolve, struct resolve_report *ret_report)
+{
+    struct resolve_report r;
+    ssize_t got = -1;
+    while (resolve != NULL && (got = recv(resolve->fd, &r, sizeof r, MSG_DONTWAIT)) < 0 &&
+           errno == EINTR) {
+    }
+    if (got != (ssize_t) sizeof r) {
+        return HM_ENOTFOUND;
+    }
+    *ret_report = r;
+    return HM_OK;
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Is the stored file sound? Asked in a child process, because liblmdb believes what the file says
+ * and crashes, asserts or loops when it lies. The child reads every record and the list of free
+ * pages, and writes every record anew in a transaction that it throws away, so that it runs the
+ * code that the daemon will run. Whatever ends it other than its verdict condemns the file. */
+#define _GNU_SOURCE
+#include "io/store.h"
+
+#include "base/err.h"
+#include "base/text.h"
+#include "io/store_db.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CHECK_PATH_BYTES 4096
+#define CHECK_SECONDS_MAX 60 /* then the child hangs: a good disk reads a gigabyte in that time */
+#define CHECK_RECORDS_MAX 100000 /* written on trial: keeps the transaction small */
+
+struct verdict {
+    enum store_check check; /* STORE_MOVED: condemned */
+    char text[160];
+};
+
+/* ---- in the child ---------------------------------------------------------------------------- */
+
+static struct verdict condemn(const char *what)
+{
+    struct verdict v = {.check = STORE_MOVED};
+    text_copy(v.text, sizeof v.text, what);
+    return v;
+}
+
+/* A record of the free list is a count and so many page numbers, each smaller than the one before.
+ */
+static bool free_record_is_sound(MDB_val value, size_t page_last)
+{
+    size_t count, previous = page_last + 1;
+    if (value.mv_size < sizeof count) {
+        return false;
+    }
+    const uint8_t *bytes = value.mv_data;
+    memcpy(&count, bytes, sizeof count);
+    if (count > value.mv_size / sizeof count - 1) {
+        return false;
+    }
+    for (size_t i = 1; i <= count; i++) {
+        size_t page;
+        memcpy(&page, bytes + i * sizeof page, sizeof page);
+        if (page < 2 || page >= previous) {
+            return false;
+        }
+        previous = page;
+    }
+    return true;
+}
+
+/* Walks a table in order. With trial, writes each record anew; with page_last, it is the free list.
+ */
+static bool walk(MDB_txn *txn, MDB_dbi dbi, bool is_trial, size_t page_last)
+{
+    MDB_cursor *cursor = NULL;
+    MDB_val key, value;
+    MDB_stat stat;
+    size_t count = 0;
+    uint8_t sum = 0;
+    if (mdb_stat(txn, dbi, &stat) != 0 || mdb_cursor_open(txn, dbi, &cursor) != 0) {
+        return false;
+    }
+    bool is_sound = true;
+    int rc = 0;
+    while (is_sound && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        count++;
+        for (size_t i = 0; i < value.mv_size; i += 64) {
+            sum = (uint8_t) (sum + ((const volatile uint8_t *) value.mv_data)[i]);
+        }
+        is_sound =
+            key.mv_size > 0 && key.mv_size <= STORE_KEY_BYTES_MAX && count <= stat.ms_entries;
+        if (page_last > 0) {
+            is_sound = is_sound && free_record_is_sound(value, page_last);
+        }
+        if (is_trial && is_sound && count <= CHECK_RECORDS_MAX) {
+            is_sound = mdb_cursor_put(cursor, &key, &value, MDB_CURRENT) == 0;
+        }
+    }
+    mdb_cursor_close(cursor);
+    return is_sound && rc == MDB_NOTFOUND && count == stat.ms_entries;
+}
+
+/* Takes the first record out and puts one in: pages are merged, freed and taken. */
+static bool change_one(MDB_txn *txn, MDB_dbi dbi)
+{
+    MDB_cursor *cursor = NULL;
+    MDB_val key, value;
+    uint8_t bytes[4096] = {0};
+    MDB_val trial_key = {7, (void *) "\xff trial"};
+    MDB_val trial_value = {sizeof bytes, bytes};
+    if (mdb_cursor_open(txn, dbi, &cursor) != 0) {
+        return false;
+    }
+    int rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+    if (rc == 0) {
+        rc = mdb_cursor_del(cursor, 0);
+    }
+    mdb_cursor_close(cursor);
+    return (rc == 0 || rc == MDB_NOTFOUND) && mdb_put(txn, dbi, &trial_key, &trial_value, 0) == 0;
+}
+
+static bool walk_all(MDB_env *env, bool is_trial)
+{
+    static const char *const names[] = {"meta", "self", "roster", NULL};
+    MDB_txn *txn = NULL;
+    MDB_envinfo info;
+    mdb_env_info(env, &info);
+    if (mdb_txn_begin(env, NULL, is_trial ? 0 : MDB_RDONLY, &txn) != 0) {
+        return false;
+    }
+    /* Handle 0 is the list of free pages (readable only), 1 the list of tables. */
+    bool is_sound = is_trial || (walk(txn, 0, false, info.me_last_pgno) && walk(txn, 1, false, 0));
+    for (size_t i = 0; is_sound && names[i] != NULL; i++) {
+        MDB_dbi dbi;
+        int rc = mdb_dbi_open(txn, names[i], 0, &dbi);
+        if (rc == 0) {
+            is_sound = walk(txn, dbi, is_trial, 0) && (!is_trial || change_one(txn, dbi));
+        } else {
+            is_sound = rc == MDB_NOTFOUND; /* store_open makes it */
+        }
+    }
+    mdb_txn_abort(txn);
+    return is_sound;
+}
+
+static struct verdict refuse(int rc)
+{
+    struct verdict v = {.check = STORE_REFUSED};
+    text_copy(v.text, sizeof v.text, mdb_strerror(rc));
+    return v;
+}
+
+static bool is_the_systems_fault(int rc)
+{
+    return rc == EACCES || rc == EPERM || rc == EROFS || rc == ENOMEM || rc == ENOSPC ||
+           rc == EDQUOT || rc == EMFILE || rc == ENFILE || rc == EBUSY || rc == EAGAIN;
+}
+
+static struct verdict judge(const char *path)
+{
+    struct verdict sound = {.check = STORE_SOUND};
+    MDB_env *env = NULL;
+    int rc = store_db_open_env(path, &env);
+    if (rc != 0) {
+        return is_the_systems_fault(rc) ? refuse(rc) : condemn(mdb_strerror(rc));
+    }
+    if (!walk_all(env, false) || !walk_all(env, true)) {
+        sound = condemn("its pages do not hang together");
+    }
+    mdb_env_close(env);
+    return sound;
+}
+
+/* Never returns. Quiet: liblmdb writes to stderr before it aborts. */
+static _Noreturn void child(const char *path, int fd)
+{
+    struct rlimit none = {0, 0};
+    sigset_t all;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    setrlimit(RLIMIT_CORE, &none);
+    sigfillset(&all);
+    for (int sig = 1; sig < 32; sig++) {
+        signal(sig, SIG_DFL);
+    }
+    sigprocmask(SIG_UNBLOCK, &all, NULL);
+    alarm(CHECK_SECONDS_MAX);
+    if (null >= 0) {
+        dup2(null, STDOUT_FILENO);
+        dup2(null, STDERR_FILENO);
+    }
+    struct verdict v = judge(path);
+    ssize_t done = write(fd, &v, sizeof v);
+    _exit(done == (ssize_t) sizeof v ? 0 : 1);
+}
+
+/* ---- in the parent --------------------------------------------------------------------------- */
+
+static struct verdict ask_child(const char *path)
+{
+    int fds[2];
+    int status = 0;
+    struct verdict v, refused = {.check = STORE_REFUSED};
+    if (pipe2(fds, O_CLOEXEC) != 0) {
+        text_copy(refused.text, sizeof refused.text, "no descriptors left to check it");
+        return refused;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(fds[0]);
+        child(path, fds[1]);
+    }
+    close(fds[1]);
+    if (pid < 0) {
+        close(fds[0]);
+        text_copy(refused.text, sizeof refused.text, "no process left to check it");
+        return refused;
+    }
+    ssize_t got;
+    while ((got = read(fds[0], &v, sizeof v)) < 0 && errno == EINTR) {
+    }
+    close(fds[0]);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (got != (ssize_t) sizeof v) {
+        v = condemn("reading it ends in a crash");
+    }
+    return v;
+}
+
+static enum store_check move_aside(const char *path, const char *reason, struct why *why)
+{
+    char stamp[32];
+    char to[CHECK_PATH_BYTES + 64];
+    struct tm tm;
+    time_t now = time(NULL);
+    gmtime_r(&now, &tm);
+    strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
+    for (int i = 0; i < 100; i++) {
+        struct stat st;
+        snprintf(to, sizeof to, i == 0 ? "%s.bad-%s" : "%s.bad-%s-%d", path, stamp, i);
+        if (lstat(to, &st) != 0 && rename(path, to) == 0) {
+            why_set(why, HM_OK,
+                    "the store in %s is damaged (%s): moved to %s, going on with an empty one; the "
+                    "members tell again what they know",
+                    path, reason, to);
+            return STORE_MOVED;
+        }
+    }
+    why_set(why, HM_EIO, "the store in %s is damaged (%s) and cannot be moved aside: %s", path,
+            reason, strerror(errno));
+    return STORE_REFUSED;
+}
+
+enum store_check store_check(const char *data_dir, struct why *why)
+{
+    char path[CHECK_PATH_BYTES];
+    char file[CHECK_PATH_BYTES + 16];
+    struct stat st;
+    if (store_db_path(data_dir, path, sizeof path) != HM_OK) {
+        why_set(why, HM_EINVAL, "the path of the data directory is too long");
+        return STORE_REFUSED;
+    }
+    snprintf(file, sizeof file, "%s/data.mdb", path);
+    if (stat(file, &st) != 0 && errno == ENOENT) {
+        return STORE_SOUND; /* new; store_open says what may be wrong with the directory */
+    }
+    struct verdict v = ask_child(path);
+    if (v.check == STORE_MOVED) {
+        return move_aside(path, v.text, why);
+    }
+    if (v.check == STORE_REFUSED) {
+        why_set(why, HM_EIO, "cannot open the store in %s: %s", path, v.text);
+    }
+    return v.check;
+}

@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The store's LMDB environment: see store_db.h. */
+#define _GNU_SOURCE
+#include "io/store_db.h"
+
+#include "base/err.h"
+#include "base/text.h"
+#include "io/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define STORE_DBS_MAX 16 /* tables to come with the registry */
+#define STORE_READERS_MAX 16
+#define STORE_PATH_BYTES 4096
+
+/* The map is address space, not memory; it is never resized while open (protocols.md). */
+#if SIZE_MAX > UINT32_MAX
+#    define STORE_MAP_BYTES ((size_t) 16 << 30)
+#else
+#    define STORE_MAP_BYTES ((size_t) 256 << 20)
+#endif
+#define STORE_MAP_BYTES_MIN ((size_t) 16 << 20)
+
+static const char *table_name(enum store_table table)
+{
+    switch (table) {
+    case STORE_SELF:
+        return "self";
+    case STORE_ROSTER:
+        return "roster";
+    }
+    return NULL;
+}
+
+/* ---- batches --------------------------------------------------------------------------------- */
+
+static bool entry_is_valid(const struct store_entry *e)
+{
+    return table_name(e->table) != NULL && e->key.size > 0 && e->key.size <= STORE_KEY_BYTES_MAX;
+}
+
+static struct span copy_span(uint8_t **at, struct span from)
+{
+    struct span to = {*at, from.size};
+    if (from.data == NULL) {
+        return span_of(NULL, 0);
+    }
+    if (from.size > 0) {
+        memcpy(*at, from.data, from.size);
+    }
+    *at += from.size;
+    return to;
+}
+
+int store_batch_new(uint64_t number, uint64_t generation, const struct store_entry *entries,
+                    size_t count, struct store_batch **ret_batch)
+{
+    size_t bytes = sizeof(struct store_batch) + count * sizeof entries[0];
+    for (size_t i = 0; i < count; i++) {
+        if (!entry_is_valid(&entries[i])) {
+            return HM_EINVAL;
+        }
+        bytes += entries[i].key.size + entries[i].value.size;
+    }
+    /* One more byte, so that an empty value at the end still has an address. */
+    struct store_batch *b = malloc(bytes + 1);
+    if (b == NULL) {
+        return HM_ENOMEM;
+    }
+    b->number = number;
+    b->generation = generation;
+    b->count = count;
+    uint8_t *at = (uint8_t *) (b->entries + count);
+    for (size_t i = 0; i < count; i++) {
+        b->entries[i].table = entries[i].table;
+        b->entries[i].key = copy_span(&at, entries[i].key);
+        b->entries[i].value = copy_span(&at, entries[i].value);
+    }
+    *ret_batch = b;
+    return HM_OK;
+}
+
+void store_batch_destroy(struct store_batch **p)
+{
+    free(*p);
+    *p = NULL;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+int store_db_path(const char *data_dir, char *path, size_t max)
+{
+    int size = snprintf(path, max, "%s/store", data_dir);
+    return size < 0 || (size_t) size >= max ? HM_EINVAL : HM_OK;
+}
+
+int store_db_open_env(const char *path, MDB_env **ret_env)
+{
+    int rc = ENOMEM;
+    for (size_t map = STORE_MAP_BYTES; rc == ENOMEM && map >= STORE_MAP_BYTES_MIN; map /= 2) {
+        MDB_env *env = NULL;
+        rc = mdb_env_create(&env);
+        if (rc != 0) {
+            return rc;
+        }
+        if ((rc = mdb_env_set_mapsize(env, map)) == 0 &&
+            (rc = mdb_env_set_maxdbs(env, STORE_DBS_MAX)) == 0 &&
+            (rc = mdb_env_set_maxreaders(env, STORE_READERS_MAX)) == 0 &&
+            (rc = mdb_env_open(env, path, MDB_NOTLS, 0600)) == 0) {
+            *ret_env = env;
+            return 0;
+        }
+        mdb_env_close(env);
+    }
+    return rc;
+}
+
+/* Maps a code of LMDB or errno to ours. */
+static int code_of(int rc)
+{
+    switch (rc) {
+    case 0:
+        return HM_OK;
+    case ENOSPC:
+    case EDQUOT:
+    case MDB_MAP_FULL:
+    case MDB_TXN_FULL:
+        return HM_EFULL;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return HM_EDENIED;
+    case ENOMEM:
+        return HM_ENOMEM;
+    default:
+        return HM_EIO;
+    }
+}
+
+static const char *advice_for(int rc)
+{
+    switch (code_of(rc)) {
+    case HM_EFULL:
+        return "free some space on that file system and start again";
+    case HM_EDENIED:
+        return "this user must be able to read and write it";
+    case HM_ENOMEM:
+        return "raise the limit on address space (ulimit -v), 64 MiB are the least";
+    default:
+        return "the file system or the disk has a problem";
+    }
+}
+
+/* LMDB maps the file: over a network file system other machines' writes would tear it. */
+static const char *network_file_system(const char *path)
+{
+    struct statfs fs;
+    if (statfs(path, &fs) != 0) {
+        return NULL;
+    }
+    switch ((unsigned long) fs.f_type & 0xffffffffUL) {
+    case 0x6969UL:
+        return "NFS";
+    case 0x517bUL:
+    case 0xff534d42UL:
+    case 0xfe534d42UL:
+        return "CIFS";
+    default:
+        return NULL;
+    }
+}
+
+static void sync_directory(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+}
+
+static int make_directory(const char *data_dir, const char *path, struct why *why)
+{
+    if (mkdir(path, 0700) == 0) {
+        sync_directory(data_dir);
+    } else if (errno != EEXIST) {
+        int rc = errno;
+        return why_set(why, code_of(rc), "cannot make %s: %s; %s", path, strerror(rc),
+                       advice_for(rc));
+    }
+    const char *network = network_file_system(path);
+    if (network != NULL) {
+        return why_set(why, HM_EIO,
+                       "%s lies on %s, where a database can be torn: choose a --data-dir on a disk "
+                       "of this machine",
+                       path, network);
+    }
+    return HM_OK;
+}
+
+static int open_tables(struct store_db *db, MDB_txn *txn, unsigned flags)
+{
+    int rc = mdb_dbi_open(txn, "meta", flags, &db->meta);
+    for (unsigned t = 1; rc == 0 && t <= STORE_TABLE_MAX; t++) {
+        rc = mdb_dbi_open(txn, table_name((enum store_table) t), flags, &db->tables[t]);
+    }
+    return rc;
+}
+
+/* Reads the format's version, or writes it when the store is new. ret_format: 0 if there is none.
+ */
+static int read_format(struct store_db *db, MDB_txn *txn, uint64_t *ret_format)
+{
+    MDB_val key = {6, (void *) "format"};
+    MDB_val value;
+    int rc = mdb_get(txn, db->meta, &key, &value);
+    *ret_format = 0;
+    if (rc == 0) {
+        const uint8_t *bytes = value.mv_data;
+        for (size_t i = 0; i < value.mv_size && i < 8; i++) {
+            *ret_format = (*ret_format << 8) | bytes[i];
+        }
+    }
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static int write_format(struct store_db *db, MDB_txn *txn)
+{
+    uint8_t bytes[4] = {0, 0, 0, STORE_FORMAT};
+    MDB_val key = {6, (void *) "format"};
+    MDB_val value = {sizeof bytes, bytes};
+    return mdb_put(txn, db->meta, &key, &value, 0);
+}
+
+/* Opens the tables; makes them when they are not there yet. A start that finds all writes nothing.
+ */
+static int open_or_make(struct store_db *db, uint64_t *ret_format)
+{
+    MDB_txn *txn = NULL;
+    int rc = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = open_tables(db, txn, 0);
+    if (rc == 0) {
+        rc = read_format(db, txn, ret_format);
+    }
+    if (rc == 0 && *ret_format != 0) {
+        return mdb_txn_commit(txn); /* keeps the handles */
+    }
+    mdb_txn_abort(txn);
+    if (rc != 0 && rc != MDB_NOTFOUND) {
+        return rc;
+    }
+    rc = mdb_txn_begin(db->env, NULL, 0, &txn);
+    if (rc != 0) {
+        return rc;
+    }
+    if ((rc = open_tables(db, txn, MDB_CREATE)) != 0 || (rc = write_format(db, txn)) != 0) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    *ret_format = STORE_FORMAT;
+    return mdb_txn_commit(txn);
+}
+
+int store_db_open(struct store_db *db, const char *data_dir, struct why *why)
+{
+    char path[STORE_PATH_BYTES];
+    uint64_t format = 0;
+    int dead = 0;
+    if (store_db_path(data_dir, path, sizeof path) != HM_OK) {
+        return why_set(why, HM_EINVAL, "the path of the data directory is too long");
+    }
+    int rc = make_directory(data_dir, path, why);
+    if (rc != HM_OK) {
+        return rc;
+    }
+    rc = store_db_open_env(path, &db->env);
+    if (rc == 0) {
+        mdb_reader_check(db->env, &dead);
+        rc = open_or_make(db, &format);
+    }
+    if (rc != 0) {
+        return why_set(why, code_of(rc), "cannot open the store in %s: %s; %s", path,
+                       mdb_strerror(rc), advice_for(rc));
+    }
+    if (format > STORE_FORMAT) {
+        return why_set(why, HM_EVERSION,
+                       "the store in %s has format %llu, this version knows up to %d: start a "
+                       "newer meshd, or another --data-dir",
+                       path, (unsigned long long) format, STORE_FORMAT);
+    }
+    sync_directory(path);
+    return HM_OK;
+}
+
+void store_db_close(struct store_db *db)
+{
+    if (db->env != NULL) {
+        mdb_env_close(db->env);
+    }
+    memset(db, 0, sizeof *db);
+}
+
+/* ---- values ---------------------------------------------------------------------------------- */
+
+static void hash_record(enum store_table table, MDB_val key, struct span value,
+                        uint8_t ret_hash[STORE_HASH_BYTES])
+{
+    crypto_generichash_state state;
+    uint8_t head[3] = {(uint8_t) table, (uint8_t) (key.mv_size >> 8), (uint8_t) key.mv_size};
+    crypto_generichash_init(&state, NULL, 0, STORE_HASH_BYTES);
+    crypto_generichash_update(&state, head, sizeof head);
+    crypto_generichash_update(&state, key.mv_data, key.mv_size);
+    if (value.size > 0) {
+        crypto_generichash_update(&state, value.data, value.size);
+    }
+    crypto_generichash_final(&state, ret_hash, STORE_HASH_BYTES);
+}
+
+static bool record_is_sound(enum store_table table, MDB_val key, MDB_val value)
+{
+    uint8_t hash[STORE_HASH_BYTES];
+    if (value.mv_size < STORE_HASH_BYTES) {
+        return false;
+    }
+    const uint8_t *bytes = value.mv_data;
+    hash_record(table, key, span_of(bytes + STORE_HASH_BYTES, value.mv_size - STORE_HASH_BYTES),
+                hash);
+    return memcmp(hash, bytes, STORE_HASH_BYTES) == 0;
+}
+
+/* ---- loading --------------------------------------------------------------------------------- */
+
+/* Two walks: the first counts, the second copies. */
+struct load {
+    struct store_loaded *to;
+    size_t count;
+    size_t bytes;
+    bool is_copying;
+};
+
+static void load_record(struct load *l, enum store_table table, MDB_val key, MDB_val value)
+{
+    if (!record_is_sound(table, key, value)) {
+        l->to->dropped += !l->is_copying;
+        return;
+    }
+    size_t value_bytes = value.mv_size - STORE_HASH_BYTES;
+    if (l->is_copying) {
+        uint8_t *at = l->to->bytes + l->bytes;
+        struct store_entry *e = &l->to->entries[l->count];
+        e->table = table;
+        memcpy(at, key.mv_data, key.mv_size);
+        e->key = span_of(at, key.mv_size);
+        at += key.mv_size;
+        memcpy(at, (const uint8_t *) value.mv_data + STORE_HASH_BYTES, value_bytes);
+        e->value = span_of(at, value_bytes);
+    }
+    l->count++;
+    l->bytes += key.mv_size + value_bytes;
+}
+
+static int load_table(const struct store_db *db, MDB_txn *txn, enum store_table table,
+                      struct load *l)
+{
+    MDB_cursor *cursor = NULL;
+    MDB_val key, value;
+    int rc = mdb_cursor_open(txn, db->tables[table], &cursor);
+    if (rc != 0) {
+        return rc;
+    }
+    while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        load_record(l, table, key, value);
+    }
+    mdb_cursor_close(cursor);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static int load_tables(const struct store_db *db, MDB_txn *txn, struct load *l)
+{
+    int rc = 0;
+    l->count = 0;
+    l->bytes = 0;
+    for (unsigned t = 1; rc == 0 && t <= STORE_TABLE_MAX; t++) {
+        rc = load_table(db, txn, (enum store_table) t, l);
+    }
+    return rc;
+}
+
+int store_db_load(struct store_db *db, struct store_loaded *ret_loaded, struct why *why)
+{
+    struct store_loaded loaded = {0};
+    struct load l = {.to = &loaded};
+    MDB_txn *txn = NULL;
+    int rc = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
+    if (rc == 0) {
+        rc = load_tables(db, txn, &l);
+    }
+    if (rc == 0) {
+        loaded.entries = calloc(l.count + 1, sizeof loaded.entries[0]);
+        loaded.bytes = malloc(l.bytes + 1);
+        rc = loaded.entries == NULL || loaded.bytes == NULL ? ENOMEM : 0;
+    }
+    if (rc == 0) {
+        l.is_copying = true;
+        rc = load_tables(db, txn, &l);
+    }
+    if (txn != NULL) {
+        mdb_txn_abort(txn);
+    }
+    if (rc != 0) {
+        store_loaded_fini(&loaded);
+        return why_set(why, code_of(rc), "cannot read the store: %s", mdb_strerror(rc));
+    }
+    loaded.count = l.count;
+    *ret_loaded = loaded;
+    return HM_OK;
+}
+
+void store_loaded_fini(struct store_loaded *loaded)
+{
+    free(loaded->entries);
+    free(loaded->bytes);
+    memset(loaded, 0, sizeof *loaded);
+}
+
+/* ---- committing ------------------------------------------------------------------------------ */
+
+static int write_entry(struct store_db *db, MDB_txn *txn, const struct store_entry *e)
+{
+    MDB_val key = {e->key.size, (void *) e->key.data};
+    MDB_val value = {e->value.size + STORE_HASH_BYTES, NULL};
+    MDB_dbi dbi = db->tables[e->table];
+    if (e->value.data == NULL) {
+        int rc = mdb_del(txn, dbi, &key, NULL);
+        return rc == MDB_NOTFOUND ? 0 : rc;
+    }
+    int rc = mdb_put(txn, dbi, &key, &value, MDB_RESERVE);
+    if (rc == 0) {
+        uint8_t *to = value.mv_data;
+        hash_record(e->table, key, e->value, to);
+        if (e->value.size > 0) {
+            memcpy(to + STORE_HASH_BYTES, e->value.data, e->value.size);
+        }
+    }
+    return rc;
+}
+
+static int write_batch(struct store_db *db, MDB_txn *txn, const struct store_batch *batch)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < batch->count; i++) {
+        rc = write_entry(db, txn, &batch->entries[i]);
+    }
+    return rc;
+}
+
+int store_db_commit(struct store_db *db, struct store_batch *const *batches, size_t count,
+                    char *text, size_t text_max)
+{
+    MDB_txn *txn = NULL;
+    int rc = mdb_txn_begin(db->env, NULL, 0, &txn);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        rc = write_batch(db, txn, batches[i]);
+    }
+    if (rc == 0) {
+        rc = mdb_txn_commit(txn); /* synced when it returns; frees txn also when it fails */
+    } else if (txn != NULL) {
+        mdb_txn_abort(txn);
+    }
+    if (rc != 0) {
+        text_copy(text, text_max, mdb_strerror(rc));
+    }
+    return code_of(rc);
+}
