@@ -44,6 +44,8 @@ struct log {
     char node[HM_NAME_BYTES_MAX + 1];
     bool has_writer;
     bool stopping;
+    bool is_done;   /* the writer will not touch this again */
+    bool abandoned; /* log_destroy has given up on a stuck writer: it frees this */
     pthread_t writer;
     size_t head; /* next byte to write out */
     size_t used; /* bytes waiting */
@@ -286,30 +288,40 @@ static size_t ring_take(struct log *log, char *text, size_t max)
     return size;
 }
 
-static void unlock(void *mutex)
+static void free_log(struct log *log)
 {
-    pthread_mutex_unlock(mutex);
+    pthread_cond_destroy(&log->wake);
+    pthread_mutex_destroy(&log->mutex);
+    free(log);
+}
+
+/* The next piece to write out; 0: stopping, and all is written or nobody waits for it. */
+static size_t next_piece(struct log *log, char *piece, size_t max)
+{
+    pthread_mutex_lock(&log->mutex);
+    while (log->used == 0 && !log->stopping) {
+        pthread_cond_wait(&log->wake, &log->mutex);
+    }
+    size_t size = log->abandoned ? 0 : ring_take(log, piece, max);
+    pthread_mutex_unlock(&log->mutex);
+    return size;
 }
 
 static void *writer_main(void *arg)
 {
     struct log *log = arg;
     char piece[WRITE_BYTES];
-    for (;;) {
-        size_t size = 0;
-        pthread_mutex_lock(&log->mutex);
-        /* log_destroy cancels us if stderr is stuck; the wait is a cancellation point too. */
-        pthread_cleanup_push(unlock, &log->mutex);
-        while (log->used == 0 && !log->stopping) {
-            pthread_cond_wait(&log->wake, &log->mutex);
-        }
-        size = ring_take(log, piece, sizeof piece);
-        pthread_cleanup_pop(1);
-        if (size == 0) {
-            return NULL; /* stopping, and all is written */
-        }
+    for (size_t size; (size = next_piece(log, piece, sizeof piece)) > 0;) {
         write_out(log->fd, piece, size);
     }
+    pthread_mutex_lock(&log->mutex);
+    log->is_done = true;
+    bool abandoned = log->abandoned;
+    pthread_mutex_unlock(&log->mutex);
+    if (abandoned) {
+        free_log(log);
+    }
+    return NULL;
 }
 
 /* Mutex held. Says how many lines were lost as soon as there is room again. */
@@ -412,9 +424,12 @@ int log_start(log_t *log)
     return HM_OK;
 }
 
-static void stop_writer(struct log *log)
+/* False: the writer is stuck and has been left to itself, with the log. (Not cancelled: what a
+ * cancelled thread leaves behind is nothing a sanitizer or a reader can follow.) */
+static bool stop_writer(struct log *log)
 {
     struct timespec until;
+    pthread_t writer = log->writer;
     pthread_mutex_lock(&log->mutex);
     log->stopping = true;
     pthread_cond_signal(&log->wake);
@@ -425,24 +440,28 @@ static void stop_writer(struct log *log)
         until.tv_sec++;
         until.tv_nsec -= 1000000000L;
     }
-    if (pthread_timedjoin_np(log->writer, NULL, &until) != 0) {
-        pthread_cancel(log->writer);
-        pthread_join(log->writer, NULL);
+    if (pthread_timedjoin_np(writer, NULL, &until) == 0) {
+        return true;
     }
+    pthread_mutex_lock(&log->mutex);
+    bool is_done = log->is_done;
+    log->abandoned = !is_done;
+    pthread_mutex_unlock(&log->mutex);
+    if (is_done) {
+        pthread_join(writer, NULL);
+    } else {
+        pthread_detach(writer);
+    }
+    return is_done;
 }
 
 void log_destroy(log_t **p)
 {
-    if (*p == NULL) {
-        return;
-    }
-    if ((*p)->has_writer) {
-        stop_writer(*p);
-    }
-    pthread_cond_destroy(&(*p)->wake);
-    pthread_mutex_destroy(&(*p)->mutex);
-    free(*p);
+    struct log *log = *p;
     *p = NULL;
+    if (log != NULL && (!log->has_writer || stop_writer(log))) {
+        free_log(log);
+    }
 }
 
 bool log_wants(const log_t *log, enum note_level level)
