@@ -115,8 +115,8 @@ static int read_value(const struct op_arg *arg, struct mp_reader *r, struct op_v
         }
         s = mp_read_str(r, SIZE_MAX);
         if (s.size > OPS_TEXT_BYTES_MAX || memchr(s.data, '\0', s.size) != NULL) {
-            snprintf(why, OPS_WHY_BYTES, "%s must be a text of at most %" PRIu64 " bytes", arg->name,
-                     arg->max);
+            snprintf(why, OPS_WHY_BYTES, "%s must be a text of at most %" PRIu64 " bytes",
+                     arg->name, arg->max);
             return HM_EINVAL;
         }
         memcpy(value->text, s.data, s.size);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Arguments of operations, checked against the table: from a request's msgpack map, and from words of a
- * command line. Both end in the same values, and errors say the argument, the value and what is right. */
+/* Arguments of operations, checked against the table: from a request's msgpack map, and from
+ * words of a command line. Both end in the same values, and errors say the argument, the value
+ * and what is right. */
 #ifndef HM_OPS_OPS_ARGS_H
 #define HM_OPS_OPS_ARGS_H
 
@@ -27,8 +28,8 @@ struct op_values {
 
 /* All not given, with their defaults. */
 void ops_args_init(const struct op_spec *spec, struct op_values *ret_values);
-/* Reads the args of a request. HM_EINVAL with a line in why. Unknown names are refused, not skipped: a
- * misspelt argument would otherwise change what is asked. */
+/* Reads the args of a request. HM_EINVAL with a line in why. Unknown names are refused, not
+ * skipped: a misspelt argument would otherwise change what is asked. */
 int ops_args_read(const struct op_spec *spec, struct span args, struct op_values *ret_values,
                   char why[OPS_WHY_BYTES]);
 /* Sets one argument from text (a word, an option's value). HM_EINVAL with a line in why. */

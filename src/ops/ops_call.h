@@ -40,7 +40,8 @@ void ops_put_addr(struct buf *b, const char *key, const struct addr *addr);
 void ops_put_time(struct buf *b, const char *key, uint64_t wall_ms);
 void ops_put_ms(struct buf *b, const char *key, uint64_t ns); /* 0 is nil */
 /* Name of the node of that id, the id itself if it has none here, nil for the zero id. */
-void ops_put_node_name(struct buf *b, const char *key, const core_t *core, const struct node_id *id);
+void ops_put_node_name(struct buf *b, const char *key, const core_t *core,
+                       const struct node_id *id);
 void ops_put_id_or_nil(struct buf *b, const char *key, const struct node_id *id);
 
 /* A list that may be longer than a reply: objects are added until one does not fit. */
@@ -54,7 +55,8 @@ struct ops_page {
 /* Room for around_bytes of other fields is kept free in the reply. */
 void ops_page_init(struct ops_page *page, const struct buf *reply, size_t around_bytes);
 void ops_page_fini(struct ops_page *page);
-/* An object is written to page->items between these. end: false if it did not fit and was dropped. */
+/* An object is written to page->items between these. end: false if it did not fit and was
+ * dropped. */
 struct buf *ops_page_begin(struct ops_page *page);
 bool ops_page_end(struct ops_page *page);
 /* Writes key and list. */

@@ -62,8 +62,13 @@ static void handle(void *ctx, core_t *core, const char *op, struct span args, bo
 {
     const struct ops *ops = ctx;
     struct op_values values;
-    struct ops_call call = {.env = &ops->env, .spec = ops_spec_find(op), .args = &values, .core = core,
-                            .is_last = is_last, .reply = reply, .result = ret_result};
+    struct ops_call call = {.env = &ops->env,
+                            .spec = ops_spec_find(op),
+                            .args = &values,
+                            .core = core,
+                            .is_last = is_last,
+                            .reply = reply,
+                            .result = ret_result};
     memset(ret_result, 0, sizeof *ret_result);
     if (call.spec == NULL) {
         unknown_op(&call, op);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* From a request to its handler: finds the operation, checks scope and arguments, calls the handler.
- * Pure; one per node, used by the core through its struct call_handler. */
+/* From a request to its handler: finds the operation, checks scope and arguments, calls the
+ * handler. Pure; one per node, used by the core through its struct call_handler. */
 #ifndef HM_OPS_OPS_DISPATCH_H
 #define HM_OPS_OPS_DISPATCH_H
 

@@ -101,8 +101,9 @@ static void put_options(const struct op_spec *spec, struct buf *b)
         put_option(b, name, arg->help);
     }
     if (spec->kind == OP_STREAM) {
-        put_option(b, "--follow", "go on with what comes, also across restarts of meshd; with "
-                                  "--format=json one object a line");
+        put_option(b, "--follow",
+                   "go on with what comes, also across restarts of meshd; with "
+                   "--format=json one object a line");
     }
 }
 
@@ -175,11 +176,13 @@ static void reference_fields(const struct op_field *fields, size_t count, struct
 static void reference_reply(const struct op_spec *spec, struct buf *b)
 {
     if (spec->items != NULL) {
-        put(b, "Answers an object with these fields:\n\n| field | type | meaning |\n|---|---|---|\n");
+        put(b,
+            "Answers an object with these fields:\n\n| field | type | meaning |\n|---|---|---|\n");
         put_row(b, spec->items, "list", "", "the objects described below");
         put_row(b, "next", spec->kind == OP_STREAM ? "integer" : "text or null", "",
-                spec->kind == OP_STREAM ? "what to give as `since` to go on"
-                                        : "what to give as `after` for the next page; null: it was the last");
+                spec->kind == OP_STREAM
+                    ? "what to give as `since` to go on"
+                    : "what to give as `after` for the next page; null: it was the last");
         reference_fields(spec->around, spec->around_count, b);
         put(b, "\nEach object in `");
         put(b, spec->items);
@@ -227,15 +230,18 @@ static void reference_op(const struct op_spec *spec, struct buf *b)
     reference_errors(spec, b);
 }
 
+/* clang-format off */
 static const char reference_head[] =
     "# Operations\n\n"
-    "What a mesh can be asked, through the local socket and with `meshctl`. Made from the table in\n"
-    "`src/ops/ops_spec.c`; `make check` says when it is out of date. Fields may be added later, never\n"
-    "removed. Ids are 32 hex digits, times are RFC 3339 in UTC with milliseconds, addresses are `ip:port` or\n"
-    "`[ip]:port`.\n\n"
-    "Every operation can also answer -8 (a wrong argument), -13 (no such operation in that version), -11 (too\n"
-    "many operations wait) and, asked of another node, -5 (no such node), -14 (more than one node of that\n"
-    "name), -12 (that node cannot be reached), -6 (it did not answer in time) and -4 (it refuses).\n\n";
+    "What a mesh can be asked, through the local socket and with `meshctl`. Made from the table\n"
+    "in `src/ops/ops_spec.c`; `make check` says when it is out of date. Fields may be added\n"
+    "later, never removed. Ids are 32 hex digits, times are RFC 3339 in UTC with milliseconds,\n"
+    "addresses are `ip:port` or `[ip]:port`.\n\n"
+    "Every operation can also answer -8 (a wrong argument), -13 (no such operation in that\n"
+    "version), -11 (too many operations wait) and, asked of another node, -5 (no such node), -14\n"
+    "(more than one node of that name), -12 (that node cannot be reached), -6 (it did not answer\n"
+    "in time) and -4 (it refuses).\n\n";
+/* clang-format on */
 
 void ops_help_reference(struct buf *b)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Handlers of the operations about the mesh and its members. They read the core through its queries and
- * change nothing but by core_leave. */
+/* Handlers of the operations about the mesh and its members. They read the core through its
+ * queries and change nothing but by core_leave. */
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/text.h"
@@ -222,8 +222,8 @@ static void put_event(struct buf *b, const core_t *core, const struct member_eve
     ops_put_uint(b, "incarnation", ev->incarnation);
 }
 
-/* Events after `since`, of one node or of all (NULL). A client goes on from `next`, which also counts what
- * the filter passed over. */
+/* Events after `since`, of one node or of all (NULL). A client goes on from `next`, which also
+ * counts what the filter passed over. */
 static void list_events(struct ops_call *call, const struct node_id *only)
 {
     struct core_status status;
@@ -323,7 +323,8 @@ void ops_leave(struct ops_call *call)
     core_leave(call->core);
 }
 
-/* The compiler may drop a memset of memory that is freed next, but not writes through a volatile. */
+/* The compiler may drop a memset of memory that is freed next, but not writes through a
+ * volatile. */
 static void wipe(struct buf *b)
 {
     volatile uint8_t *at = b->data;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Handler of the operation metrics: the counters of base/metrics.h, and gauges computed now. Each bounded table
- * shows how full it is beside its limit. */
+/* Handler of the operation metrics: the counters of base/metrics.h, and gauges computed now.
+ * Each bounded table shows how full it is beside its limit. */
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/metrics.h"
@@ -23,7 +23,8 @@ static const struct {
 _Static_assert(COUNT_OF(counters) == METRIC_COUNT, "each counter is exported");
 
 /* What comes before the value. */
-static struct buf *begin(struct ops_page *page, const char *name, const char *type, const char *help)
+static struct buf *begin(struct ops_page *page, const char *name, const char *type,
+                         const char *help)
 {
     struct buf *b = ops_page_begin(page);
     mp_map(b, 5);
@@ -102,9 +103,11 @@ static void gauges(struct ops_page *page, const struct core_status *s)
     gauge(page, "mesh_gossip_queue_limit", "Updates that may wait", HM_GOSSIP_QUEUE_MAX);
     gauge(page, "mesh_candidates", "Addresses being tried for first contact", s->candidates);
     gauge(page, "mesh_candidates_limit", "Addresses that may be tried", HM_CANDIDATES_MAX);
-    gauge(page, "mesh_calls_waiting", "Operations waiting for a node or an event", s->calls_waiting);
+    gauge(page, "mesh_calls_waiting", "Operations waiting for a node or an event",
+          s->calls_waiting);
     gauge(page, "mesh_calls_waiting_limit", "Operations that may wait", HM_CALLS_MAX);
-    gauge(page, "mesh_store_failed", "1 after a write to disk that failed", s->store_failed ? 1 : 0);
+    gauge(page, "mesh_store_failed", "1 after a write to disk that failed",
+          s->store_failed ? 1 : 0);
     gauge(page, "mesh_foreign_key_heard", "1 once a mesh of this name with another key was heard",
           s->foreign_ago_ns != UINT64_MAX ? 1 : 0);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Pieces of replies that several handlers write: see ops_call.h. Everything becomes what JSON knows: ids are
- * hex text, times RFC 3339 text, and no number exceeds 2^53 where it could matter. */
+/* Pieces of replies that several handlers write: see ops_call.h. Everything becomes what JSON
+ * knows: ids are hex text, times RFC 3339 text, and no number exceeds 2^53 where it could
+ * matter. */
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/text.h"
@@ -147,16 +148,17 @@ static void fail_ambiguous(struct ops_call *call, const char *who)
         if (strcmp(view.name, who) != 0 && !id_begins_with(&view.id, who)) {
             continue;
         }
-        int size = snprintf(found + used, sizeof found - used, "%s%.12s (%s)", used > 0 ? ", " : "",
-                            text_hex(view.id.b, NODE_ID_BYTES, id), member_status_name(view.status));
+        int size =
+            snprintf(found + used, sizeof found - used, "%s%.12s (%s)", used > 0 ? ", " : "",
+                     text_hex(view.id.b, NODE_ID_BYTES, id), member_status_name(view.status));
         if (size < 0 || (size_t) size >= sizeof found - used) {
             found[used] = '\0';
             break;
         }
         used += (size_t) size;
     }
-    ops_fail(call, HM_EAMBIGUOUS, "more than one node is called \"%s\"; say which by its id: %s", who,
-             found);
+    ops_fail(call, HM_EAMBIGUOUS, "more than one node is called \"%s\"; say which by its id: %s",
+             who, found);
 }
 
 static void fail_not_found(struct ops_call *call, const char *who)
@@ -170,13 +172,14 @@ static void fail_not_found(struct ops_call *call, const char *who)
         core_member_at(call->core, i, &view);
         const char *const words[] = {view.name, NULL};
         bool is_near = text_nearest(who, words) != NULL;
-        if (is_near && (best[0] == '\0' || text_distance(who, view.name) < text_distance(who, best))) {
+        if (is_near &&
+            (best[0] == '\0' || text_distance(who, view.name) < text_distance(who, best))) {
             text_copy(best, sizeof best, view.name);
         }
     }
     if (best[0] != '\0') {
-        ops_fail(call, HM_ENOTFOUND, "mesh %s has no node \"%s\"; did you mean \"%s\"?", status.mesh,
-                 who, best);
+        ops_fail(call, HM_ENOTFOUND, "mesh %s has no node \"%s\"; did you mean \"%s\"?",
+                 status.mesh, who, best);
     } else {
         ops_fail(call, HM_ENOTFOUND, "mesh %s has no node \"%s\"; \"meshctl nodes list\" shows all",
                  status.mesh, who);

@@ -8,6 +8,9 @@
 
 #include <string.h>
 
+/* Tables read best with one entry a line. */
+/* clang-format off */
+
 #define COUNT_OF(a) (sizeof(a) / sizeof(a)[0])
 
 #define NODE_ARG(required, text)                                                                   \
@@ -89,7 +92,7 @@ static const struct op_field status_fields[] = {
     {"reason", NULL, FIELD_TEXT, true, "why it is in this status"},                                \
     {"observer", NULL, FIELD_TEXT, true, "name of the node that saw it"},                          \
     {"incarnation", NULL, FIELD_UINT, false, "SWIM's incarnation number"},                         \
-    {"last_heard_ms", NULL, FIELD_UINT, true, "how long ago it was last heard"},                     \
+    {"last_heard_ms", NULL, FIELD_UINT, true, "how long ago it was last heard"},                   \
     {"linked", NULL, FIELD_BOOL, false, "a link to it is open"}
 
 static const struct op_field nodes_list_fields[] = {NODE_FIELDS};
@@ -177,62 +180,64 @@ static const struct op_spec table[] = {
         .op = OP_STATUS, .name = "status", .kind = OP_CALL, .role = ROLE_VIEWER,
         .scope = SCOPE_NODE, FIELDS(status_fields), .errors = errors_none,
         .summary = "how this node and its mesh are",
-        .help = "Shows the mesh, this node, how many members are alive, suspect, failed and left, and "
-                "everything that needs a person, with the command that mends it.",
+        .help = "Shows the mesh, this node, how many members are alive, suspect, failed and "
+                "left, and everything that needs a person, with the command that mends it.",
         .example = "meshctl status"},
     [OP_NODES_LIST] = {
         .op = OP_NODES_LIST, .name = "nodes.list", .kind = OP_CALL, .role = ROLE_VIEWER,
         .scope = SCOPE_NODE, ARGS(nodes_list_args), .items = "nodes", FIELDS(nodes_list_fields),
         AROUND(nodes_list_around), .errors = errors_none,
         .summary = "who is in the mesh, how well, how far away",
-        .help = "Lists every node of the mesh, sorted by name. A node is alive, suspect (it does not "
-                "answer, and others are checking), failed (gone without a word) or left (gone as "
-                "planned). A failed node stays listed until it is back.",
+        .help = "Lists every node of the mesh, sorted by name. A node is alive, suspect (it "
+                "does not answer, and others are checking), failed (gone without a word) or "
+                "left (gone as planned). A failed node stays listed until it is back.",
         .example = "meshctl nodes list"},
     [OP_NODES_SHOW] = {
         .op = OP_NODES_SHOW, .name = "nodes.show", .kind = OP_CALL, .role = ROLE_VIEWER,
         .scope = SCOPE_NODE, ARGS(nodes_show_args), FIELDS(nodes_show_fields),
         .errors = errors_node,
         .summary = "everything known about one node",
-        .help = "Shows one node in full: its id, address, labels, and who saw it come to its present "
-                "status and why.",
+        .help = "Shows one node in full: its id, address, labels, and who saw it come to its "
+                "present status and why.",
         .example = "meshctl nodes show nas1"},
     [OP_NODES_EVENTS] = {
         .op = OP_NODES_EVENTS, .name = "nodes.events", .kind = OP_STREAM, .role = ROLE_VIEWER,
         .scope = SCOPE_NODE, ARGS(nodes_events_args), .items = "events", FIELDS(event_fields),
         AROUND(events_around), .errors = errors_node,
         .summary = "what happened to one node",
-        .help = "Lists what happened to one node, oldest first: when it came, was suspected, failed or "
-                "left, who saw it and why. Without NAME: to all of them.",
+        .help = "Lists what happened to one node, oldest first: when it came, was suspected, "
+                "failed or left, who saw it and why. Without NAME: to all of them.",
         .example = "meshctl nodes events nas1"},
     [OP_EVENTS] = {
         .op = OP_EVENTS, .name = "events", .kind = OP_STREAM, .role = ROLE_VIEWER,
         .scope = SCOPE_NODE, ARGS(events_args), .items = "events", FIELDS(event_fields),
         AROUND(events_around), .errors = errors_none,
         .summary = "what happened in the mesh",
-        .help = "Lists the last events that this node keeps, oldest first. Each node numbers its events "
-                "itself; the number rises, also across restarts.",
+        .help = "Lists the last events that this node keeps, oldest first. Each node numbers "
+                "its events itself; the number rises, also across restarts.",
         .example = "meshctl events --follow"},
     [OP_RTT] = {
         .op = OP_RTT, .name = "rtt", .kind = OP_CALL, .role = ROLE_VIEWER, .scope = SCOPE_NODE,
         ARGS(rtt_args), FIELDS(rtt_fields), .errors = errors_node,
         .summary = "round trip to a node",
-        .help = "Shows the last measured round trips to a node, and the one that network coordinates "
-                "predict. Nothing is sent: every probe measures.",
+        .help = "Shows the last measured round trips to a node, and the one that network "
+                "coordinates predict. Nothing is sent: every probe measures.",
         .example = "meshctl rtt nas1"},
     [OP_LEAVE] = {
         .op = OP_LEAVE, .name = "leave", .kind = OP_CALL, .role = ROLE_ADMIN, .scope = SCOPE_NODE,
         FIELDS(leave_fields), .errors = errors_none,
         .summary = "leave the mesh and end meshd",
-        .help = "Tells the mesh that this node leaves, and ends its meshd with exit status 0. The others "
-                "list it as left, which raises no alarm. Starting meshd again joins again.",
+        .help = "Tells the mesh that this node leaves, and ends its meshd with exit status 0. "
+                "The others list it as left, which raises no alarm. Starting meshd again joins "
+                "again.",
         .example = "meshctl leave"},
     [OP_TOKEN] = {
         .op = OP_TOKEN, .name = "token", .kind = OP_CALL, .role = ROLE_ADMIN,
         .scope = SCOPE_LOCAL, FIELDS(token_fields), .errors = errors_token,
         .summary = "what another machine needs to join",
-        .help = "Prints the token of this mesh: its name, its key and addresses of this node. Give it to "
-                "meshd on the other machine, once. It is a secret: whoever has it can join.",
+        .help = "Prints the token of this mesh: its name, its key and addresses of this node. "
+                "Give it to meshd on the other machine, once. It is a secret: whoever has it "
+                "can join.",
         .example = "meshctl token | ssh pi2 meshd --discover=homelab --token=-"},
     [OP_METRICS] = {
         .op = OP_METRICS, .name = "metrics", .kind = OP_CALL, .role = ROLE_VIEWER,
@@ -245,9 +250,12 @@ static const struct op_spec table[] = {
         .op = OP_VERSION, .name = "version", .kind = OP_CALL, .role = ROLE_VIEWER,
         .scope = SCOPE_NODE, FIELDS(version_fields), .errors = errors_none,
         .summary = "versions of meshctl and meshd",
-        .help = "Shows the version of meshctl, and the version and protocol of the meshd it talks to.",
+        .help = "Shows the version of meshctl, and the version and protocol of the meshd it "
+                "talks to.",
         .example = "meshctl version"},
 };
+
+/* clang-format on */
 
 _Static_assert(COUNT_OF(table) == OP_COUNT, "each operation has its entry in the table");
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The operation table: everything that the mesh can be asked, declared once.
  *
- * Argument checks, dispatch, meshctl's commands and their help, and docs/reference come from it. It holds
- * no handlers, so clients link it. An operation "nodes.list" is the command "nodes list". Names
- * of operations, arguments and fields are public: added, never changed or removed. */
+ * Argument checks, dispatch, meshctl's commands and their help, and docs/reference come from it.
+ * It holds no handlers, so clients link it. An operation "nodes.list" is the command "nodes
+ * list". Names of operations, arguments and fields are public: added, never changed or removed. */
 #ifndef HM_OPS_OPS_SPEC_H
 #define HM_OPS_OPS_SPEC_H
 
@@ -53,18 +53,18 @@ enum arg_type {
     ARG_BOOL,
 };
 
-#define OPS_ARGS_MAX 4       /* of one operation */
+#define OPS_ARGS_MAX 4         /* of one operation */
 #define OPS_TEXT_BYTES_MAX 127 /* of a text argument: a cursor is name, blank and id */
 
 struct op_arg {
     const char *name;
     enum arg_type type;
     bool is_required;
-    bool is_hidden;       /* for programs: meshctl uses it itself and does not offer it */
-    unsigned position;    /* 1, 2, …: a word after the command; 0: an option --name */
-    uint64_t min, max;    /* ARG_UINT: bounds; texts: bounds of their length in bytes */
-    uint64_t def;         /* ARG_UINT, ARG_BOOL: value when it is not given */
-    const char *value;    /* what stands for the value in help: "SEQ" */
+    bool is_hidden;    /* for programs: meshctl uses it itself and does not offer it */
+    unsigned position; /* 1, 2, …: a word after the command; 0: an option --name */
+    uint64_t min, max; /* ARG_UINT: bounds; texts: bounds of their length in bytes */
+    uint64_t def;      /* ARG_UINT, ARG_BOOL: value when it is not given */
+    const char *value; /* what stands for the value in help: "SEQ" */
     const char *help;
 };
 
@@ -78,8 +78,8 @@ enum field_type {
     FIELD_UINT,
     FIELD_NUMBER,
     FIELD_BOOL,
-    FIELD_MS,      /* number, milliseconds */
-    FIELD_MAP,     /* text to text */
+    FIELD_MS,  /* number, milliseconds */
+    FIELD_MAP, /* text to text */
     FIELD_OBJECT,
     FIELD_LIST,
 };
@@ -101,8 +101,9 @@ struct op_spec {
     enum op_scope scope;
     const struct op_arg *args;
     size_t arg_count;
-    /* The reply is an object. For a list, `items` names the field that holds the objects and `fields`
-     * describes one of those; `next` beside it is where the next page begins, nil if there is none. */
+    /* The reply is an object. For a list, `items` names the field that holds the objects and
+     * `fields` describes one of those; `next` beside it is where the next page begins, nil if
+     * there is none. */
     const char *items;
     const struct op_field *fields;
     size_t field_count;

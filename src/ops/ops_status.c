@@ -8,8 +8,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define ABSENT_MAX 16             /* members in trouble that are named; the rest is counted */
-#define HEALTH_MAX 8              /* core_status.health */
+#define ABSENT_MAX 16                   /* members in trouble that are named; the rest is counted */
+#define HEALTH_MAX 8                    /* core_status.health */
 #define FOREIGN_RECENT_NS 300000000000u /* idle nodes beacon every 10 s: silent for 5 min is gone */
 #define NS_PER_MS 1000000u
 
@@ -82,25 +82,28 @@ static void put_foreign_problem(struct buf *b, const struct core_status *s)
     char mend[384];
     char addr[ADDR_TEXT_BYTES];
     snprintf(text, sizeof text,
-             "another mesh named %s, with another key, was heard from %s %" PRIu64 " s ago", s->mesh,
-             addr_format(&s->foreign_addr, addr), s->foreign_ago_ns / 1000000000u);
-    snprintf(mend, sizeof mend,
-             "to make it one mesh: run \"meshctl token\" on a node of the mesh that stays, then restart each "
-             "node of the other with that token on its standard input: meshd --discover=%s --token=-",
-             s->mesh);
+             "another mesh named %s, with another key, was heard from %s %" PRIu64 " s ago",
+             s->mesh, addr_format(&s->foreign_addr, addr), s->foreign_ago_ns / 1000000000u);
+    snprintf(
+        mend, sizeof mend,
+        "to make it one mesh: run \"meshctl token\" on a node of the mesh that stays, then restart "
+        "each "
+        "node of the other with that token on its standard input: meshd --discover=%s --token=-",
+        s->mesh);
     put_problem(b, "foreign-key", text, mend);
 }
 
 /* "nas1, pi2 and 3 more" */
-static void name_some(const struct member_view *found, size_t found_count, enum member_status status,
-                      size_t all, char *to, size_t max)
+static void name_some(const struct member_view *found, size_t found_count,
+                      enum member_status status, size_t all, char *to, size_t max)
 {
     size_t used = 0;
     size_t named = 0;
     to[0] = '\0';
     for (size_t i = 0; i < found_count && named < 4; i++) {
         if (found[i].status == status) {
-            int size = snprintf(to + used, max - used, "%s%s", named > 0 ? ", " : "", found[i].name);
+            int size =
+                snprintf(to + used, max - used, "%s%s", named > 0 ? ", " : "", found[i].name);
             used += size > 0 && (size_t) size < max - used ? (size_t) size : 0;
             named++;
         }
@@ -123,12 +126,16 @@ static void put_absent_problem(struct buf *b, const struct core_status *s,
     name_some(found, found_count, status, all, names, sizeof names);
     snprintf(text, sizeof text, "%zu of %zu nodes %s: %s", all,
              s->alive + s->suspect + s->failed + s->left,
-             is_failed ? "failed" : all == 1 ? "is suspect" : "are suspect", names);
+             is_failed  ? "failed"
+             : all == 1 ? "is suspect"
+                        : "are suspect",
+             names);
     while (first < found_count && found[first].status != status) {
         first++;
     }
     if (first < found_count) {
-        snprintf(mend, sizeof mend, "who saw it and why: meshctl nodes events %s", found[first].name);
+        snprintf(mend, sizeof mend, "who saw it and why: meshctl nodes events %s",
+                 found[first].name);
     }
     put_problem(b, is_failed ? "members-failed" : "members-suspect", text, mend);
 }
@@ -137,23 +144,25 @@ static void put_slow_problem(struct buf *b, const struct core_status *s)
 {
     char text[160];
     snprintf(text, sizeof text,
-             "this node answers slowly or its network loses packets: health score %u, 0 is healthy, %u worst",
+             "this node answers slowly or its network loses packets: health score %u, 0 is "
+             "healthy, %u worst",
              s->health, (unsigned) HEALTH_MAX);
     put_problem(b, "slow", text, "look at its load and its network: uptime, vmstat 1, ip -s link");
 }
 
-static void put_problems(struct buf *b, const struct core_status *s, const struct member_view *found,
-                         size_t found_count)
+static void put_problems(struct buf *b, const struct core_status *s,
+                         const struct member_view *found, size_t found_count)
 {
     size_t count = (s->store_failed ? 1u : 0u) + (is_foreign_recent(s) ? 1u : 0u) +
-                   (s->failed > 0 ? 1u : 0u) + (s->suspect > 0 ? 1u : 0u) + (s->health > 0 ? 1u : 0u) +
-                   (s->leaving ? 1u : 0u);
+                   (s->failed > 0 ? 1u : 0u) + (s->suspect > 0 ? 1u : 0u) +
+                   (s->health > 0 ? 1u : 0u) + (s->leaving ? 1u : 0u);
     mp_str(b, "problems");
     mp_array(b, count);
     if (s->store_failed) {
-        put_problem(b, "store-failed",
-                    "the last write to disk failed: what this node learned since is lost when it stops",
-                    "make room or mend the disk under its data directory; its log says what failed");
+        put_problem(
+            b, "store-failed",
+            "the last write to disk failed: what this node learned since is lost when it stops",
+            "make room or mend the disk under its data directory; its log says what failed");
     }
     if (is_foreign_recent(s)) {
         put_foreign_problem(b, s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Times as text: see ops_time.h. Days become dates by counting from 1 March of year 0, so that the leap
- * day ends a year: 400 years are 146,097 days, and from March on a month's first day is at
- * (153 * month + 2) / 5. */
+/* Times as text: see ops_time.h. Days become dates by counting from 1 March of year 0, so that
+ * the leap day ends a year: 400 years are 146,097 days, and from March on a month's first day is
+ * at (153 * month + 2) / 5. */
 #include "ops/ops_time.h"
 
 #include "base/err.h"
@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define MS_PER_DAY 86400000u
-#define DAYS_TO_1970 719468u /* from 1 March of year 0 */
+#define DAYS_TO_1970 719468u         /* from 1 March of year 0 */
 #define TIME_MS_MAX 253402300799999u /* 9999-12-31T23:59:59.999Z */
 
 struct date {
@@ -52,7 +52,8 @@ const char *ops_time_format(uint64_t wall_ms, char text[OPS_TIME_BYTES])
     unsigned ms = (unsigned) (wall_ms % MS_PER_DAY);
     /* The remainders only tell the compiler how wide each number can be. */
     snprintf(text, OPS_TIME_BYTES, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", d.year % 10000,
-             d.month % 100, d.day % 100, ms / 3600000 % 24, ms / 60000 % 60, ms / 1000 % 60, ms % 1000);
+             d.month % 100, d.day % 100, ms / 3600000 % 24, ms / 60000 % 60, ms / 1000 % 60,
+             ms % 1000);
     return text;
 }
 
@@ -85,6 +86,7 @@ int ops_time_parse(const char *text, uint64_t *ret_wall_ms)
     if (back.day != d.day || back.month != d.month) {
         return HM_EMALFORMED;
     }
-    *ret_wall_ms = days * MS_PER_DAY + part[3] * 3600000u + part[4] * 60000u + part[5] * 1000u + part[6];
+    *ret_wall_ms =
+        days * MS_PER_DAY + part[3] * 3600000u + part[4] * 60000u + part[5] * 1000u + part[6];
     return HM_OK;
 }
