@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The driver's ears: each source's bytes become one event. See driver_priv.h. */
+#define _GNU_SOURCE
+#include "io/driver_priv.h"
+
+#include "base/err.h"
+#include "base/limits.h"
+#include "base/text.h"
+#include "io/clock.h"
+
+void driver_on_datagram(void *ctx, const struct addr *from, struct span bytes)
+{
+    driver_t *d = ctx;
+    struct datagram_head head;
+    enum seal_result result = seal_open(d->seal, bytes, &head, &d->opened);
+    if (result != SEAL_OPENED) {
+        metric_add(&d->metrics, (enum metric) seal_result_metric(result), 1);
+    }
+    if (result == SEAL_OPENED) {
+        if (head.cls == DATAGRAM_PAIR) {
+            udp_answer_here(d->udp);
+        }
+        struct event ev = {.type = EV_DATAGRAM,
+                           .as.datagram = {.from = *from,
+                                           .cls = head.cls,
+                                           .sender = head.sender,
+                                           .session = head.session,
+                                           .counter = head.counter,
+                                           .body = buf_span(&d->opened)}};
+        driver_step(d, &ev);
+    } else if (result == SEAL_FOREIGN_KEY) {
+        struct event ev = {.type = EV_FOREIGN_KEY,
+                           .as.foreign = {.addr = *from, .id = head.sender}};
+        driver_step(d, &ev);
+    } else if (result == SEAL_UNKNOWN_SENDER) {
+        struct event ev = {.type = EV_CANDIDATE,
+                           .as.candidate = {.addr = *from,
+                                            .id = head.sender,
+                                            .source = CANDIDATE_UNKNOWN_SENDER}};
+        driver_step(d, &ev);
+    }
+}
+
+void driver_on_unreachable(void *ctx, const struct addr *to)
+{
+    struct event ev = {.type = EV_UNREACHABLE, .as.unreachable = {.to = *to}};
+    driver_step(ctx, &ev);
+}
+
+void driver_on_link_up(void *ctx, const struct node_id *peer)
+{
+    struct event ev = {.type = EV_LINK_UP, .as.link = {.peer = *peer}};
+    driver_step(ctx, &ev);
+}
+
+void driver_on_link_down(void *ctx, const struct node_id *peer)
+{
+    struct event ev = {.type = EV_LINK_DOWN, .as.link = {.peer = *peer}};
+    driver_step(ctx, &ev);
+}
+
+void driver_on_frame(void *ctx, const struct node_id *peer, uint8_t type, struct span body)
+{
+    struct event ev = {.type = EV_FRAME, .as.frame = {.peer = *peer, .type = type, .body = body}};
+    driver_step(ctx, &ev);
+}
+
+void driver_on_bad_frame(void *ctx, const struct node_id *peer, int why)
+{
+    driver_t *d = ctx;
+    char hex[NODE_ID_TEXT_BYTES];
+    metric_add(&d->metrics, why == HM_EVERSION ? M_DROP_VERSION : M_DROP_MALFORMED, 1);
+    log_stranger(d->log, NOTE_WARN, "bad-frame",
+                 LOG_FIELDS({"id", text_hex(peer->b, NODE_ID_BYTES, hex)}),
+                 "a member sent a frame that is %s; dropped", hm_strerror(why));
+}
+
+void driver_on_connect(void *ctx, const struct node_id *peer, uint64_t token,
+                       enum connect_outcome outcome)
+{
+    struct event ev = {.type = EV_CONNECT,
+                       .as.connect = {.peer = *peer, .token = token, .outcome = outcome}};
+    driver_step(ctx, &ev);
+}
+
+void driver_on_stall(void *ctx, uint64_t ms)
+{
+    struct event ev = {.type = EV_STALLED, .as.stalled = {.ms = ms}};
+    driver_step(ctx, &ev);
+}
+
+bool driver_read_store(void *ctx)
+{
+    driver_t *d = ctx;
+    struct store_report report;
+    if (store_take(d->store, &report) != HM_OK) {
+        return false;
+    }
+    struct event ev = {.type = report.reason == HM_OK ? EV_DURABLE : EV_BATCH_FAILED,
+                       .as.store = {.batch = report.batch, .reason = report.reason}};
+    if (report.reason != HM_OK) {
+        log_stranger(d->log, NOTE_ERROR, "store-failed", LOG_FIELDS({"reason", report.text}),
+                     "cannot write what must be remembered; it is tried again with the next change");
+    }
+    driver_step(d, &ev);
+    return true;
+}
+
+bool driver_read_beacon(void *ctx)
+{
+    driver_t *d = ctx;
+    struct event ev = {.type = EV_CANDIDATE, .as.candidate = {.source = CANDIDATE_BEACON}};
+    if (beacon_take(d->beacon, &ev.as.candidate.addr, &ev.as.candidate.id) != HM_OK) {
+        return false;
+    }
+    driver_step(d, &ev);
+    return true;
+}
+
+bool driver_read_zre(void *ctx)
+{
+    driver_t *d = ctx;
+    struct event ev = {.type = EV_CANDIDATE, .as.candidate = {.source = CANDIDATE_ZRE}};
+    if (zre_take(d->zre, clock_boot_ns(), &ev.as.candidate.addr, &ev.as.candidate.id) != HM_OK) {
+        return false;
+    }
+    driver_step(d, &ev);
+    return true;
+}
+
+bool driver_read_api(void *ctx)
+{
+    driver_t *d = ctx;
+    struct local_call call;
+    if (local_api_take(d->api, &call) != HM_OK) {
+        return false;
+    }
+    struct event ev = {.type = call.is_gone ? EV_CALL_GONE : EV_CALL,
+                       .as.call = {.client = call.client, .request = call.request}};
+    driver_step(d, &ev);
+    return true;
+}
+
+bool driver_read_resolve(void *ctx)
+{
+    driver_t *d = ctx;
+    struct resolve_report report;
+    if (resolve_take(d->resolve, &report) != HM_OK) {
+        return false;
+    }
+    if (addr_is_none(&report.addr)) {
+        log_line(d->log, NOTE_WARN, LOG_FIELDS({"host", report.host}, {"reason", report.error}),
+                 "cannot resolve an address to join; trying again for ever");
+        return true;
+    }
+    struct event ev = {.type = EV_CANDIDATE,
+                       .as.candidate = {.addr = report.addr, .source = CANDIDATE_JOIN}};
+    driver_step(d, &ev);
+    return true;
+}
+
+void driver_tell_addresses(driver_t *d)
+{
+    bool is_bound = !addr_is_none(&d->bind);
+    struct addr addrs[HM_RECORD_ADDRS_MAX];
+    beacon_set_interfaces(d->beacon, &d->netifs, is_bound);
+    size_t count = netif_addresses(&d->netifs, is_bound ? &d->bind : NULL, addrs,
+                                   HM_RECORD_ADDRS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        addrs[i].port = d->advertise.port;
+    }
+    d->advertise = addrs[0];
+    struct event ev = {.type = EV_ADDRESSES, .as.addresses = {.addrs = addrs, .count = count}};
+    driver_step(d, &ev);
+}
+
+bool driver_read_netif(void *ctx)
+{
+    driver_t *d = ctx;
+    struct netif_list now;
+    if (netif_watch_take(d->netif_fd) &&
+        netif_list_read(addr_is_none(&d->bind) ? NULL : &d->bind, &now) == HM_OK &&
+        !netif_lists_equal(&now, &d->netifs)) {
+        d->netifs = now;
+        driver_tell_addresses(d);
+    }
+    return false;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The driver's insides, shared by its three files: driver.c (its life), driver_in.c (the world to
+ * events), driver_fx.c (effects to the world). Nobody else includes this. */
+#ifndef HM_IO_DRIVER_PRIV_H
+#define HM_IO_DRIVER_PRIV_H
+
+#include "base/buf.h"
+#include "base/metrics.h"
+#include "io/beacon.h"
+#include "io/driver.h"
+#include "io/links.h"
+#include "io/local_api.h"
+#include "io/netif.h"
+#include "io/reactor.h"
+#include "io/resolve.h"
+#include "io/seal.h"
+#include "io/tcpprobe.h"
+#include "io/udp.h"
+#include "io/zre.h"
+
+/* What an effect caused at once, told to the core when the step's effects are all carried out: at most
+ * one per effect. */
+#define DRIVER_BACKLOG_MAX 1024
+
+struct driver {
+    log_t *log;
+    keys_t *keys;
+    struct addr bind;      /* the address asked for, or none; with port P once bound */
+    struct addr advertise; /* our best address, with P */
+    uint16_t link_port;
+    struct metrics metrics;
+    reactor_t *reactor;
+    void *zmq_ctx; /* CZMQ's, process-wide */
+    store_t *store;
+    seal_t *seal;
+    udp_t *udp;
+    links_t *links;
+    uint8_t *curve_secret; /* sodium_malloc */
+    tcpprobes_t *probes;
+    beacon_t *beacon;
+    zre_t *zre;
+    local_api_t *api;
+    resolve_t *resolve; /* NULL: nothing to resolve */
+    int netif_fd;       /* -1: changes of addresses are not seen */
+    struct netif_list netifs;
+    core_t *core;
+    struct buf sealed; /* a datagram on its way out */
+    struct buf opened; /* the body of one that came in; lives through the step */
+    struct event backlog[DRIVER_BACKLOG_MAX];
+    size_t backlog_count;
+    bool stepping;
+    bool store_spoke; /* the store may have a report although its socket is silent */
+    bool stopped;
+    int exit_code;
+    uint64_t stop_by_ns; /* TIMER_NEVER until a shutdown was asked for */
+};
+
+/* Hands one event to the core and carries out what it decides. Sets the event's times. */
+void driver_step(driver_t *d, struct event *ev);
+/* From within an effect: told to the core afterwards. */
+void driver_later(driver_t *d, const struct event *ev);
+/* driver_fx.c */
+void driver_effect(driver_t *d, const struct effect *fx);
+
+/* driver_in.c: readers and handlers of each source. */
+void driver_on_datagram(void *ctx, const struct addr *from, struct span bytes);
+void driver_on_unreachable(void *ctx, const struct addr *to);
+void driver_on_link_up(void *ctx, const struct node_id *peer);
+void driver_on_link_down(void *ctx, const struct node_id *peer);
+void driver_on_frame(void *ctx, const struct node_id *peer, uint8_t type, struct span body);
+void driver_on_bad_frame(void *ctx, const struct node_id *peer, int why);
+void driver_on_connect(void *ctx, const struct node_id *peer, uint64_t token,
+                       enum connect_outcome outcome);
+void driver_on_stall(void *ctx, uint64_t ms);
+bool driver_read_store(void *ctx);
+bool driver_read_beacon(void *ctx);
+bool driver_read_zre(void *ctx);
+bool driver_read_api(void *ctx);
+bool driver_read_resolve(void *ctx);
+bool driver_read_netif(void *ctx);
+/* Lists the interfaces anew and tells the beacon and the core. */
+void driver_tell_addresses(driver_t *d);
+
+#endif
