@@ -19,6 +19,7 @@
 #define HM_REPLY_BYTES_MAX (HM_FRAME_BYTES_MAX - 4096) /* must travel in one frame */
 
 /* Counts. */
+#define HM_INCARNATION_LEAP_MAX (1ULL << 32) /* a claim further ahead is nonsense: none may use numbers up */
 #define HM_MEMBERS_MAX 8192         /* roster; "correct for thousands" */
 #define HM_CANDIDATES_MAX 64        /* addresses to try that no member is known to have */
 #define HM_RECORD_ADDRS_MAX 4       /* candidate addresses of one node: they must fit its record */

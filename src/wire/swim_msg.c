@@ -19,8 +19,8 @@ static const char *fields_of(uint64_t type)
     case SWIM_PING: return "nhcu";
     case SWIM_ACK: return "ehcu";
     case SWIM_PING_REQ: return "ntu";
-    case SWIM_RELAYED: return "e";
-    case SWIM_NACK: return "e";
+    case SWIM_RELAYED: return "et";
+    case SWIM_NACK: return "et";
     case SWIM_GOSSIP: return "u";
     default: return NULL;
     }
@@ -157,7 +157,8 @@ void swim_update_write_record(struct buf *b, struct span record)
 
 void swim_update_write_claim(struct buf *b, const struct claim *claim)
 {
-    mp_array(b, 6);
+    bool with_record = claim->record.data != NULL;
+    mp_array(b, with_record ? 7 : 6);
     mp_uint(b, UPDATE_CLAIM);
     mp_uint(b, (uint64_t) claim->kind);
     mp_id(b, &claim->target);
@@ -166,6 +167,9 @@ void swim_update_write_claim(struct buf *b, const struct claim *claim)
     mp_array(b, claim->observer_count);
     for (size_t i = 0; i < claim->observer_count; i++) {
         mp_id(b, &claim->observers[i]);
+    }
+    if (with_record) {
+        mp_bin(b, claim->record.data, claim->record.size);
     }
 }
 
@@ -202,6 +206,10 @@ bool swim_update_next(struct mp_reader *r, struct swim_update *ret_update)
             u.record = mp_read_bin(r, HM_RECORD_BYTES_MAX);
         } else if (kind == UPDATE_CLAIM) {
             read_claim(r, &u.claim);
+            if (count > known && mp_peek(r) == MP_BIN) {
+                u.claim.record = mp_read_bin(r, HM_RECORD_BYTES_MAX);
+                known++;
+            }
         }
         mp_skip_many(r, count - known);
         if (mp_failed(r)) {

@@ -11,11 +11,11 @@
  *     PING       nonce hash coord updates           pair key   SWIM probe
  *     ACK        echo hash coord updates            pair key   its answer
  *     PING_REQ   nonce target updates               pair key   ask a helper to probe
- *     RELAYED    echo                               pair key   the helper had an ack
- *     NACK       echo                               pair key   the helper had none (Lifeguard)
+ *     RELAYED    echo target                        pair key   the helper had an ack
+ *     NACK       echo target                        pair key   the helper had none (Lifeguard)
  *     GOSSIP     updates                            pair key   updates alone
  *
- * Update: [1, record] or [2, claim, target, incarnation, reason, observers]. */
+ * Update: [1, record] or [2, claim, target, incarnation, reason, observers, record if asked for]. */
 #ifndef HM_WIRE_SWIM_MSG_H
 #define HM_WIRE_SWIM_MSG_H
 
@@ -82,6 +82,7 @@ struct claim {
     uint8_t reason;       /* enum reason */
     struct node_id observers[HM_OBSERVERS_MAX]; /* who saw it themselves; the first is the speaker */
     size_t observer_count;
+    struct span record; /* of the target, for receivers that may not know it; data NULL: left out */
 };
 
 struct swim_update {

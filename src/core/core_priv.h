@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The core's state and what its files ask of each other. Private to src/core.
+ *
+ *     core.c      creation, step, timers, leaving     session.c   first contact, sessions, replay
+ *     merge.c     which statement overrides which     swim.c      probes and acks
+ *     doubt.c     suspicion, verdicts, evidence       sync.c      full exchange
+ *     overlay.c   who links to whom                   labels.c    labels records
+ *     persist.c   what is stored and loaded           call.c      operations, here and elsewhere
+ *     send.c      messages out                        query.c     reading for handlers
+ */
+#ifndef HM_CORE_PRIV_H
+#define HM_CORE_PRIV_H
+
+#include "base/heap.h"
+#include "base/prng.h"
+#include "core/core.h"
+#include "core/evlog.h"
+#include "core/fxlist.h"
+#include "core/gossip.h"
+#include "core/member.h"
+#include "core/order.h"
+#include "wire/api_msg.h"
+#include "wire/swim_msg.h"
+
+#define MS_NS 1000000ULL
+#define SECOND_NS (1000 * MS_NS)
+
+enum timer_kind {
+    TIMER_PROBE,      /* the protocol period */
+    TIMER_GOSSIP,     /* while updates wait */
+    TIMER_BEACON,
+    TIMER_FAILED,     /* while members are failed or left */
+    TIMER_OVERLAY,    /* rings to be computed again, links to be dialled or closed */
+    TIMER_SYNC,       /* views have differed for sync_delay */
+    TIMER_LABELS,     /* labels are missing */
+    TIMER_LEAVE,      /* the goodbyes are out: stop */
+    TIMER_STORE,      /* a batch failed: store everything again */
+    TIMER_RELAYS,     /* a helper's probe for another is over */
+    TIMER_CANDIDATES, /* a candidate is to be tried again */
+    TIMER_CALL,       /* a waiting call's deadline; owner: struct call */
+    TIMER_M_PROBE,    /* owner: struct member, as below */
+    TIMER_M_VERDICT,
+    TIMER_M_REFUSED,
+};
+
+/* An address to try. */
+struct candidate {
+    struct addr addr;          /* family 0: free */
+    struct node_id id;         /* zero: not known */
+    enum candidate_source source;
+    uint64_t nonce;            /* of our JOIN */
+    uint64_t first_ns;
+    uint64_t next_ns;          /* next try */
+    unsigned tries;
+    bool greeted;              /* FX_ZRE_HELLO was given */
+};
+
+/* A probe that we make for another (SWIM's ping-req). */
+struct relay {
+    uint64_t nonce;           /* ours to the target; 0: free */
+    uint64_t their_nonce;
+    struct node_id requester;
+    struct node_id target;
+    uint64_t until_ns;
+};
+#define RELAYS_MAX 64 /* beyond, the request is dropped: the requester has other helpers */
+
+/* A bounded rate: `level` tokens, filled up at a steady rate. */
+struct tokens {
+    uint64_t level;
+    uint64_t filled_ns;
+};
+
+enum call_kind {
+    CALL_FREE,
+    CALL_EVENT,  /* a local handler waits for a member event */
+    CALL_REMOTE, /* another node was asked */
+};
+
+struct call {
+    enum call_kind kind;
+    uint64_t client;           /* local: whom to answer */
+    struct node_id from;       /* asked by this node over a link; zero: local */
+    uint64_t from_number;      /* its number for the call */
+    uint64_t number;           /* ours, for CALL_REMOTE */
+    struct node_id to;
+    struct buf request;        /* CALL_EVENT: to run it again; CALL_REMOTE: until the link is up */
+    char node[64];             /* as asked for, for texts */
+    bool sent;
+    struct timer timer;
+};
+
+struct core {
+    char mesh[HM_MESH_NAME_BYTES_MAX + 1];
+    char version[HM_VERSION_BYTES_MAX + 1];
+    char name[HM_NAME_BYTES_MAX + 1];
+    uint8_t key[NODE_KEY_BYTES];
+    struct crypto crypto;
+    struct core_params params;
+    struct metrics *metrics;
+    const struct call_handler *calls_handler;
+    uint64_t session;
+    uint16_t port, link_port;
+    struct prng prng;
+    uint64_t cookie_secret;
+
+    uint64_t now_ns, wall_ms, started_ns;
+    bool loaded;   /* EV_LOADED was seen */
+    bool ready;    /* our new incarnation is durable: we may speak */
+    bool leaving;
+    unsigned goodbyes_left;
+    bool stopped;
+
+    struct fxlist fx;
+    struct timer_heap timers;
+    struct timer timer[TIMER_CANDIDATES + 1]; /* by kind, those without an owner */
+
+    struct roster roster;
+    struct member *self;
+    uint64_t mesh_tag;
+    uint64_t boot_epoch;
+    struct addr addrs[HM_RECORD_ADDRS_MAX];
+    size_t addr_count;
+    struct buf label_map; /* our labels as a msgpack map */
+
+    unsigned health; /* Lifeguard's local health multiplier, 0 is healthy */
+    struct coord coord;
+    struct order probe_order;  /* members that are up, not self */
+    struct order failed_order; /* failed and left ones */
+    size_t heal_left;          /* failed members still to be probed at once: a partition healed */
+    struct gossip gossip;
+    uint64_t peer_generation;  /* members made so far; keeps datagram counters of two apart */
+    uint64_t mesh_counter;     /* datagram counter for first contacts */
+
+    struct candidate candidates[HM_CANDIDATES_MAX];
+    struct relay relays[RELAYS_MAX];
+    struct tokens join_tokens, candidate_tokens;
+
+    uint64_t view_changed_ns;
+    uint64_t change_ns;        /* last change that makes beacons frequent */
+    bool overlay_dirty;
+    size_t links_up;
+
+    struct evlog events;
+    uint64_t foreign_ns, foreign_noted_ns, forged_noted_ns;
+    bool foreign_heard;
+    struct addr foreign_addr;
+
+    struct call calls[HM_CALLS_MAX];
+    uint64_t call_number;
+    bool events_came;          /* in this step: waiting calls are to be looked at */
+    struct buf reply;          /* of a handler */
+
+    uint64_t batch;
+    bool self_dirty;           /* STORE_SELF must be written */
+    bool store_failed;
+    struct member **dirty;     /* roster entries to be written at the end of the step */
+    size_t dirty_count, dirty_room;
+
+    struct watch *free_watches;
+    uint64_t token;            /* last connect token */
+};
+
+/* core.c */
+void core_arm(core_t *c, enum timer_kind kind, uint64_t at_ns);
+void core_arm_earlier(core_t *c, enum timer_kind kind, uint64_t at_ns);
+void core_count(core_t *c, enum metric which);
+void core_note(core_t *c, enum note_level level, enum note_code code, const struct member *m,
+               const struct node_id *observer, enum reason reason, uint64_t value);
+void core_health_change(core_t *c, int delta);
+/* Takes a token if there is one. */
+bool tokens_take(struct tokens *t, uint64_t now_ns, uint64_t per_second, uint64_t burst);
+void core_changed(core_t *c); /* something happened that others may want to hear of: beacon often */
+size_t core_up_others(const core_t *c); /* members that are up, without self */
+
+/* send.c: all spans are copied. */
+void send_pair(core_t *c, struct member *m, const struct swim_msg *msg);
+void send_pair_to(core_t *c, struct member *m, const struct addr *to, const struct swim_msg *msg);
+void send_mesh(core_t *c, const struct addr *to, const struct swim_msg *msg);
+void send_frame(core_t *c, struct member *m, enum frame_type type, struct span body);
+void send_frame_swim(core_t *c, struct member *m, const struct swim_msg *msg);
+/* Message with hash, coordinate and what gossip fits; `about` first, if the receiver is not thought
+ * alive: it must hear what is said of it (Lifeguard's buddy system). */
+void send_swim(core_t *c, struct member *m, struct swim_msg *msg, bool over_link);
+/* One update to one member, or to all that are up (and known to be few enough), or to the queue. */
+void tell_one(core_t *c, struct member *to, struct span update);
+void tell_all(core_t *c, struct span update);
+struct span update_of_record(core_t *c, const struct member *m);
+struct span update_of_claim(core_t *c, const struct claim *claim);
+/* What is held against m; false if nothing is (alive). */
+bool claim_about(const struct member *m, struct claim *ret_claim);
+void gossip_record(core_t *c, struct member *m);
+void gossip_claim(core_t *c, struct member *m, const struct claim *claim);
+/* Tells m what is said of it, so that it can refute; at most every 100 ms. */
+void tell_its_state(core_t *c, struct member *m);
+
+/* merge.c */
+/* Form, mesh, signature; finds or names the owner. HM_OK; HM_EEXIST: known to the byte; HM_ESTALE: we
+ * have a newer one; HM_EMALFORMED, HM_EDENIED (forged, foreign): counted. */
+int merge_check_record(core_t *c, struct span bytes, const struct node_id *from,
+                       struct node_record *ret_rec, struct node_id *ret_id);
+/* Takes a record. from: who handed it to us. Returns its member, or NULL if it cannot be taken. */
+struct member *merge_record(core_t *c, struct span bytes, const struct node_id *from, bool spread);
+void merge_claim(core_t *c, const struct claim *claim, struct member *from, bool spread);
+/* spread: news go on by gossip (not after a full exchange: the others have them). */
+void merge_updates(core_t *c, struct span update_bytes, struct member *from, bool spread);
+void merge_status(core_t *c, struct member *m, enum member_status status, enum reason reason,
+                  const struct node_id *observer);
+/* Makes and signs our record at the next incarnation and tells everyone. */
+void merge_renew_self(core_t *c, uint64_t at_least, enum record_state state);
+/* Signs our record as it is; used at the start. HM_ENOMEM. */
+int merge_sign_self(core_t *c, uint64_t incarnation, enum record_state state);
+void merge_event(core_t *c, struct member *m, enum member_event_type type, enum reason reason,
+                 const struct node_id *observer);
+/* A member at its place in the roster, hashed in and in its probe order. NULL: full or no memory. */
+struct member *merge_new_member(core_t *c, const struct node_id *id, struct span record,
+                                const struct node_record *rec, enum member_status status);
+/* m is failed: seen by these observers. Tells everyone if we judged it ourselves. */
+void merge_failed(core_t *c, struct member *m, uint64_t incarnation, enum reason reason,
+                  const struct node_id *observers, size_t count, bool judged_here, bool spread);
+/* Something authentic and fresh came from m. */
+void merge_heard(core_t *c, struct member *m);
+
+/* session.c */
+void session_datagram(core_t *c, const struct event *ev);
+void session_candidate(core_t *c, const struct addr *addr, const struct node_id *id,
+                       enum candidate_source source);
+void session_candidates_tick(core_t *c);
+void session_forget_candidates_of(core_t *c, const struct member *m);
+
+/* swim.c */
+void swim_message(core_t *c, struct member *m, const struct swim_msg *msg, const struct addr *from);
+void swim_relays_tick(core_t *c);
+void swim_period(core_t *c);
+void swim_failed_period(core_t *c);
+void swim_probe_tick(core_t *c, struct member *m);
+void swim_probe(core_t *c, struct member *m, bool is_regular);
+void swim_probe_again(core_t *c, struct member *m); /* resend: it did not know our session */
+void swim_extend(core_t *c, uint64_t by_ns); /* we were deaf: nobody is judged by it */
+struct watch *watch_of(core_t *c, struct member *m); /* made if needed; NULL: no memory */
+void watch_release(core_t *c, struct member *m);     /* if nothing is under way any more */
+void watch_drop(core_t *c, struct member *m);
+
+/* doubt.c */
+void doubt_suspect(core_t *c, struct member *m, enum reason reason, const struct node_id *observers,
+                   size_t count);
+void doubt_confirmed(core_t *c, struct member *m, const struct node_id *observers, size_t count);
+void doubt_own_probe_failed(core_t *c, struct member *m);
+void doubt_verdict_tick(core_t *c, struct member *m);
+void doubt_evidence(core_t *c, struct member *m);
+void doubt_refused_tick(core_t *c, struct member *m);
+void doubt_connect(core_t *c, const struct event *ev);
+void doubt_unreachable(core_t *c, const struct addr *to);
+void doubt_refused_claim(core_t *c, struct member *m, const struct claim *claim);
+/* A new incarnation or an answer: earlier refusals mean nothing any more. */
+void doubt_refusals_clear(core_t *c, struct member *m);
+bool observers_add(struct node_id *observers, size_t *count, const struct node_id *id);
+
+/* sync.c */
+void sync_view_seen(core_t *c, uint64_t view_hash);
+void sync_tick(core_t *c);
+void sync_start(core_t *c, struct member *m);
+void sync_frame(core_t *c, struct member *m, uint8_t type, struct span body);
+
+/* overlay.c */
+void overlay_touch(core_t *c);
+void overlay_tick(core_t *c);
+void overlay_link_up(core_t *c, struct member *m);
+void overlay_link_down(core_t *c, struct member *m);
+void overlay_hangup(core_t *c, struct member *m);
+/* Dials m although it is no neighbour: a guest link, closed when it was idle for a while. */
+void overlay_want_link(core_t *c, struct member *m);
+
+/* labels.c */
+int labels_make(core_t *c, const struct label *labels, size_t count);
+int labels_sign(core_t *c);
+void labels_wanted(core_t *c);
+void labels_tick(core_t *c);
+void labels_frame(core_t *c, struct member *m, uint8_t type, struct span body);
+/* Takes a labels record for m if it is the one its alive record names. */
+int labels_take(core_t *c, struct member *m, struct span bytes);
+
+/* persist.c */
+void persist_load(core_t *c, const struct store_entry *entries, size_t count);
+void persist_member(core_t *c, struct member *m);
+void persist_self(core_t *c);
+void persist_flush(core_t *c);
+void persist_everything(core_t *c);
+
+/* call.c */
+void call_local(core_t *c, uint64_t client, struct span request);
+void call_gone(core_t *c, uint64_t client);
+void call_frame(core_t *c, struct member *m, uint8_t type, struct span body);
+void call_timeout(core_t *c, struct call *call);
+void call_run_waiting(core_t *c); /* at the end of a step that brought events */
+void call_link_changed(core_t *c, struct member *m);
+void call_fini(core_t *c);
+
+#endif

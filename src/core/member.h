@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The roster: every node this one knows, itself included, in order of node id. A member is never taken
+ * off by time or failure. This file only keeps them; what changes a member's state is in merge.c. */
+#ifndef HM_CORE_MEMBER_H
+#define HM_CORE_MEMBER_H
+
+#include "base/heap.h"
+#include "base/limits.h"
+#include "base/node_id.h"
+#include "core/coord.h"
+#include "core/core.h"
+#include "core/window.h"
+#include "wire/record_msg.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RTT_SAMPLES 5
+
+enum link_state { LINK_NONE, LINK_DIALLING, LINK_UP };
+
+/* What is under way about a member in doubt: its probe, the suspicion against it, the check whether its
+ * process is gone. Kept apart from the member, since most members need none. */
+struct watch {
+    /* Probe in flight; nonce 0: none. */
+    uint64_t nonce;
+    uint64_t sent_ns;
+    unsigned attempts;       /* direct pings sent with this nonce */
+    unsigned helpers_asked;
+    unsigned nacks;
+    bool is_regular;         /* counts for local health */
+    bool asked_helpers;
+    struct timer probe_timer;
+    /* Suspicion, while the member is suspect. */
+    uint64_t suspect_since_ns;
+    uint64_t last_ack_ns;    /* since then; 0: none */
+    bool is_observer;        /* we saw it ourselves */
+    struct node_id observers[HM_OBSERVERS_MAX];
+    size_t observer_count;
+    struct timer verdict_timer;
+    /* Is the process gone? Token 0: no check under way. */
+    uint64_t connect_token;
+    unsigned refusals;
+    struct node_id refused_by[HM_OBSERVERS_MAX];
+    size_t refused_count;
+    struct timer refused_timer;
+    struct watch *next_free;
+};
+
+struct gossip_item;
+
+struct member {
+    struct node_id id;
+    struct node_record rec;
+    uint8_t *record;          /* as signed; owned */
+    size_t record_bytes;
+    uint8_t *labels;          /* labels record as signed; owned; NULL: not known */
+    size_t labels_bytes;
+    uint64_t labels_hash;     /* of labels */
+    struct span label_map;    /* inside labels */
+    char version[HM_VERSION_BYTES_MAX + 1];
+
+    enum member_status status;
+    enum reason reason;
+    struct node_id observer;
+    struct node_id observers[HM_OBSERVERS_MAX]; /* of the verdict, while failed */
+    size_t observer_count;
+    uint64_t dead_incarnation; /* highest one known to have failed; a record must be above it */
+    uint64_t since_wall_ms;
+    bool is_remembered;       /* from the last run, not heard since */
+    bool is_dirty;            /* to be persisted */
+
+    struct addr addr;         /* where it is reached: proven, or a candidate */
+    bool addr_proven;
+    size_t addr_next;         /* candidate to try next */
+
+    uint64_t session;         /* of its process; 0: none accepted yet */
+    struct window window;
+    uint64_t challenge;       /* nonce we challenged it with; 0: none */
+    uint64_t challenge_ns;
+    uint64_t tx_counter;
+    uint64_t last_heard_ns;   /* 0: never in this run */
+    uint64_t evidence_ns;     /* last time evidence was looked into */
+    uint64_t told_ns;         /* last time it was told what is said of it */
+
+    struct coord coord;
+    bool has_coord;
+    uint32_t rtt_us[RTT_SAMPLES]; /* newest first */
+    size_t rtt_count;
+
+    uint64_t ring_hash[HM_RING_SALTS];
+    bool is_neighbour;        /* on our rings now */
+    enum link_state link;
+    uint64_t link_since_ns;   /* of its state */
+    uint64_t unwanted_since_ns;
+    unsigned dial_failures;
+    bool wants_sync;          /* full exchange as soon as a link is up */
+
+    struct watch *watch;      /* NULL: nothing in doubt */
+    size_t order_idx;         /* place in its probe order plus one; 0: in none */
+    struct gossip_item *gossip[2]; /* what is being told about it: record, claim */
+};
+
+struct roster {
+    struct member **items; /* by id */
+    size_t count;
+    size_t room;
+    uint64_t view_hash;
+    size_t by_status[4];
+};
+
+void roster_init(struct roster *r);
+void roster_fini(struct roster *r);
+struct member *roster_find(const struct roster *r, const struct node_id *id);
+/* First place whose id is not below. */
+size_t roster_lower_bound(const struct roster *r, const struct node_id *id);
+/* A zeroed member with this id; NULL if out of memory or full (count == HM_MEMBERS_MAX). */
+struct member *roster_insert(struct roster *r, const struct node_id *id);
+/* Copies record bytes into the member and decodes nothing. HM_ENOMEM. */
+int member_set_record(struct member *m, struct span bytes, const struct node_record *rec);
+struct span member_record(const struct member *m);
+/* The highest incarnation known, of a record or of a verdict. */
+uint64_t member_incarnation(const struct member *m);
+/* alive or suspect: it takes part. */
+bool member_is_up(const struct member *m);
+/* To be called around every change of status or incarnation, so that the view hash follows. */
+void roster_hash_out(struct roster *r, const struct member *m);
+void roster_hash_in(struct roster *r, const struct member *m);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The sentence and the fields of each note: see note.h. */
+#include "core/note.h"
+
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *reason_name(enum reason reason)
+{
+    switch (reason) {
+    case REASON_NONE: return "";
+    case REASON_JOINED: return "joined";
+    case REASON_RESTARTED: return "restarted";
+    case REASON_REFUTED: return "refuted";
+    case REASON_RECOVERED: return "recovered";
+    case REASON_NO_ACK: return "no-ack";
+    case REASON_REFUSED: return "refused";
+    case REASON_LEFT: return "left";
+    case REASON_UPDATED: return "updated";
+    case REASON_REMEMBERED: return "remembered";
+    }
+    return "";
+}
+
+struct note_kind {
+    const char *name;
+    const char *sentence; /* %s is the node's name, where there is one */
+};
+
+static struct note_kind kind_of(enum note_code code)
+{
+    struct note_kind kinds[] = {
+        [NOTE_STARTED] = {"started", "this node is %s"},
+        [NOTE_MEMBER_ALIVE] = {"member-alive", "%s is alive"},
+        [NOTE_MEMBER_SUSPECT] = {"member-suspect", "%s does not answer: suspect"},
+        [NOTE_MEMBER_FAILED] = {"member-failed", "%s has failed"},
+        [NOTE_MEMBER_LEFT] = {"member-left", "%s has left"},
+        [NOTE_MEMBER_UPDATED] = {"member-updated", "%s has changed its address or labels"},
+        [NOTE_REFUTED] = {"refuted", "others thought %s (this node) had failed; refuted"},
+        [NOTE_VERDICT_DOUBTED] = {"verdict-doubted",
+                                  "only one node says that %s has failed; checking it from here"},
+        [NOTE_FORGED_RECORD] = {"forged-record",
+                                "dropped a record whose signature is not its owner's"},
+        [NOTE_FOREIGN_KEY] = {"foreign-key",
+                              "another mesh has our name but another key; to make it one: run "
+                              "'meshctl token' there, give it to 'meshd --token=-' here"},
+        [NOTE_ROSTER_FULL] = {"roster-full", "the roster is full: a new node is not taken"},
+        [NOTE_STORE_DAMAGED] = {"store-damaged", "dropped stored entries that do not read; the "
+                                                 "mesh will tell them again"},
+        [NOTE_STORE_FAILED] = {"store-failed", "the store cannot write; going on from memory, "
+                                               "trying again every 10 s"},
+        [NOTE_STALLED] = {"stalled", "this node was held up and heard nothing; it judges nobody "
+                                     "by that time"},
+        [NOTE_LINK_UP] = {"link-up", "link to %s is up"},
+        [NOTE_LINK_DOWN] = {"link-down", "link to %s ended"},
+        [NOTE_SAME_IDENTITY] = {"same-identity",
+                                "another process uses this node's identity (a copied data "
+                                "directory?); stop one and delete its data directory"},
+        [NOTE_LEAVING] = {"leaving", "leaving the mesh"},
+    };
+    return kinds[code];
+}
+
+const char *note_code_name(enum note_code code)
+{
+    return kind_of(code).name;
+}
+
+static void add_field(struct note_text *t, const char *key, const char *value)
+{
+    if (t->field_count < NOTE_FIELDS_MAX && value[0] != '\0') {
+        t->fields[t->field_count].key = key;
+        text_copy(t->fields[t->field_count].value, sizeof t->fields[0].value, value);
+        t->field_count++;
+    }
+}
+
+static void add_id(struct note_text *t, const char *key, const struct node_id *id, const char *name)
+{
+    char text[NODE_ID_TEXT_BYTES];
+    if (name[0] != '\0') {
+        add_field(t, key, name);
+    } else if (!node_id_is_zero(id)) {
+        add_field(t, key, text_hex(id->b, NODE_ID_BYTES, text));
+    }
+}
+
+static const char *value_key(enum note_code code)
+{
+    switch (code) {
+    case NOTE_STALLED: return "ms";
+    case NOTE_STORE_DAMAGED: return "dropped";
+    case NOTE_STORE_FAILED: return "error";
+    case NOTE_ROSTER_FULL: return "limit";
+    case NOTE_STARTED:
+    case NOTE_REFUTED:
+    case NOTE_MEMBER_ALIVE:
+    case NOTE_MEMBER_SUSPECT:
+    case NOTE_MEMBER_FAILED:
+    case NOTE_MEMBER_LEFT:
+    case NOTE_MEMBER_UPDATED: return "incarnation";
+    case NOTE_VERDICT_DOUBTED:
+    case NOTE_FORGED_RECORD:
+    case NOTE_FOREIGN_KEY:
+    case NOTE_LINK_UP:
+    case NOTE_LINK_DOWN:
+    case NOTE_SAME_IDENTITY:
+    case NOTE_LEAVING: return NULL;
+    }
+    return NULL;
+}
+
+void note_format(const struct note *note, struct note_text *ret_text)
+{
+    char text[ADDR_TEXT_BYTES];
+    struct note_kind kind = kind_of(note->code);
+    const char *name = note->name[0] != '\0' ? note->name : "a node";
+    const char *mark = strstr(kind.sentence, "%s");
+    memset(ret_text, 0, sizeof *ret_text);
+    if (mark == NULL) {
+        text_copy(ret_text->message, sizeof ret_text->message, kind.sentence);
+    } else {
+        snprintf(ret_text->message, sizeof ret_text->message, "%.*s%s%s",
+                 (int) (mark - kind.sentence), kind.sentence, name, mark + 2);
+    }
+    add_field(ret_text, "event", kind.name);
+    add_id(ret_text, "id", &note->node, "");
+    if (!addr_is_none(&note->addr)) {
+        add_field(ret_text, "address", addr_format(&note->addr, text));
+    }
+    add_id(ret_text, "observer", &note->observer, note->observer_name);
+    add_field(ret_text, "reason", reason_name(note->reason));
+    if (value_key(note->code) != NULL) {
+        snprintf(text, sizeof text, "%" PRIu64, note->value);
+        add_field(ret_text, value_key(note->code), text);
+    }
+}

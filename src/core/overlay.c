@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Who links to whom: four rings, members sorted by hash with four salts; a node's neighbours are the one
+ * before and the one after it on each. Everyone computes the same from the same list, and being
+ * neighbours is mutual. With up to nine members all are neighbours. The lower id dials. */
+#include "base/err.h"
+#include "core/core_priv.h"
+
+#include <string.h>
+
+#define ALL_LINKED_MAX 9           /* members, self included: 8 links */
+#define SETTLE_NS (20 * MS_NS)     /* changes come in groups */
+#define DIAL_TIMEOUT_NS (3 * SECOND_NS)
+#define UNWANTED_NS (15 * SECOND_NS) /* a link nobody needs any more is kept so long */
+#define DIAL_BACKOFF_MAX 5
+
+void overlay_touch(core_t *c)
+{
+    c->overlay_dirty = true;
+    if (c->ready && !c->leaving) {
+        core_arm_earlier(c, TIMER_OVERLAY, c->now_ns + SETTLE_NS);
+    }
+}
+
+/* Distance going up the ring from a to b; the id's own bits break ties of equal hashes. */
+static uint64_t ring_distance(const struct member *a, const struct member *b, size_t ring)
+{
+    return b->ring_hash[ring] - a->ring_hash[ring];
+}
+
+static void mark_ring(core_t *c, size_t ring)
+{
+    struct member *after = NULL;
+    struct member *before = NULL;
+    for (size_t i = 0; i < c->roster.count; i++) {
+        struct member *m = c->roster.items[i];
+        if (m == c->self || !member_is_up(m)) {
+            continue;
+        }
+        /* In order of id, and strictly smaller only: ties go to the same member everywhere. */
+        if (after == NULL || ring_distance(c->self, m, ring) < ring_distance(c->self, after, ring)) {
+            after = m;
+        }
+        if (before == NULL ||
+            ring_distance(m, c->self, ring) < ring_distance(before, c->self, ring)) {
+            before = m;
+        }
+    }
+    if (after != NULL) {
+        after->is_neighbour = true;
+        before->is_neighbour = true;
+    }
+}
+
+static void mark_neighbours(core_t *c)
+{
+    bool all = core_up_others(c) < ALL_LINKED_MAX;
+    for (size_t i = 0; i < c->roster.count; i++) {
+        struct member *m = c->roster.items[i];
+        m->is_neighbour = all && m != c->self && member_is_up(m);
+    }
+    for (size_t ring = 0; ring < HM_RING_SALTS && !all; ring++) {
+        mark_ring(c, ring);
+    }
+}
+
+static void dial(core_t *c, struct member *m)
+{
+    struct effect *fx = fxlist_add(&c->fx, FX_DIAL);
+    m->link = LINK_DIALLING;
+    m->link_since_ns = c->now_ns;
+    if (fx != NULL) {
+        fx->as.dial.peer = m->id;
+        fx->as.dial.to = m->addr;
+        fx->as.dial.to.port = m->rec.link_port;
+    }
+}
+
+void overlay_hangup(core_t *c, struct member *m)
+{
+    if (m->link == LINK_NONE) {
+        return;
+    }
+    struct effect *fx = fxlist_add(&c->fx, FX_HANGUP);
+    if (fx != NULL) {
+        fx->as.dial.peer = m->id;
+    }
+    if (m->link == LINK_UP) {
+        c->links_up--;
+        call_link_changed(c, m);
+    }
+    m->link = LINK_NONE;
+    m->link_since_ns = c->now_ns;
+}
+
+static uint64_t dial_again_ns(const struct member *m)
+{
+    unsigned shift = m->dial_failures < DIAL_BACKOFF_MAX ? m->dial_failures : DIAL_BACKOFF_MAX;
+    return m->dial_failures == 0 ? 0 : m->link_since_ns + (SECOND_NS / 4 << shift);
+}
+
+/* A guest link is wanted for a full exchange or a call although the rings do not ask for it. */
+static bool is_wanted(const core_t *c, const struct member *m)
+{
+    if (m->is_neighbour) {
+        return node_id_cmp(&c->self->id, &m->id) < 0 || m->wants_sync;
+    }
+    return m->wants_sync;
+}
+
+/* What is to be done about one link; returns when to look again. */
+static uint64_t tend_link(core_t *c, struct member *m)
+{
+    bool accepted = m->session != 0; /* it has spoken to us under the pair's key */
+    switch (m->link) {
+    case LINK_NONE:
+        if (!member_is_up(m) || !accepted || !is_wanted(c, m)) {
+            return TIMER_NEVER;
+        }
+        if (dial_again_ns(m) > c->now_ns) {
+            return dial_again_ns(m);
+        }
+        dial(c, m);
+        return c->now_ns + DIAL_TIMEOUT_NS;
+    case LINK_DIALLING:
+        if (c->now_ns - m->link_since_ns >= DIAL_TIMEOUT_NS) {
+            overlay_hangup(c, m);
+            m->dial_failures++;
+            return dial_again_ns(m);
+        }
+        return m->link_since_ns + DIAL_TIMEOUT_NS;
+    case LINK_UP:
+        if (m->is_neighbour) {
+            m->unwanted_since_ns = 0;
+            return TIMER_NEVER;
+        }
+        if (m->unwanted_since_ns == 0) {
+            m->unwanted_since_ns = c->now_ns;
+        }
+        if (c->now_ns - m->unwanted_since_ns >= UNWANTED_NS) {
+            overlay_hangup(c, m);
+            return TIMER_NEVER;
+        }
+        return m->unwanted_since_ns + UNWANTED_NS;
+    }
+    return TIMER_NEVER;
+}
+
+void overlay_tick(core_t *c)
+{
+    uint64_t next = TIMER_NEVER;
+    if (c->overlay_dirty) {
+        c->overlay_dirty = false;
+        mark_neighbours(c);
+    }
+    for (size_t i = 0; i < c->probe_order.count; i++) {
+        uint64_t at = tend_link(c, c->probe_order.items[i]);
+        next = at < next ? at : next;
+    }
+    if (next != TIMER_NEVER && !c->leaving) {
+        core_arm(c, TIMER_OVERLAY, next > c->now_ns ? next : c->now_ns + SETTLE_NS);
+    }
+}
+
+void overlay_want_link(core_t *c, struct member *m)
+{
+    m->unwanted_since_ns = 0;
+    if (m->link == LINK_NONE) {
+        m->wants_sync = true;
+        overlay_touch(c);
+    }
+}
+
+void overlay_link_up(core_t *c, struct member *m)
+{
+    core_count(c, M_LINKS_UP);
+    if (m->link != LINK_UP) {
+        c->links_up++;
+    }
+    m->link = LINK_UP;
+    m->link_since_ns = c->now_ns;
+    m->unwanted_since_ns = 0;
+    m->dial_failures = 0;
+    core_note(c, NOTE_DEBUG, NOTE_LINK_UP, m, NULL, REASON_NONE, 0);
+    sync_start(c, m);
+    labels_wanted(c);
+    call_link_changed(c, m);
+    overlay_touch(c);
+}
+
+void overlay_link_down(core_t *c, struct member *m)
+{
+    bool was_up = m->link == LINK_UP;
+    core_count(c, M_LINKS_DOWN);
+    if (was_up) {
+        c->links_up--;
+    }
+    m->link = LINK_NONE;
+    m->link_since_ns = c->now_ns;
+    m->dial_failures++;
+    core_note(c, NOTE_DEBUG, NOTE_LINK_DOWN, m, NULL, REASON_NONE, 0);
+    call_link_changed(c, m);
+    overlay_touch(c);
+    if (was_up) {
+        doubt_evidence(c, m);
+    }
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Reading the core: for handlers of operations and the simulator's checks. */
+#include "base/err.h"
+#include "base/text.h"
+#include "core/core_priv.h"
+
+#include <string.h>
+
+#define PREFIX_DIGITS_MIN 4
+
+const char *member_status_name(enum member_status status)
+{
+    switch (status) {
+    case STATUS_ALIVE: return "alive";
+    case STATUS_SUSPECT: return "suspect";
+    case STATUS_FAILED: return "failed";
+    case STATUS_LEFT: return "left";
+    }
+    return "";
+}
+
+const char *member_event_name(enum member_event_type type)
+{
+    switch (type) {
+    case EVENT_ALIVE: return "node.alive";
+    case EVENT_SUSPECT: return "node.suspect";
+    case EVENT_FAILED: return "node.failed";
+    case EVENT_LEFT: return "node.left";
+    case EVENT_UPDATED: return "node.updated";
+    }
+    return "";
+}
+
+size_t core_member_count(const core_t *c)
+{
+    return c->roster.count;
+}
+
+static void view_of(const core_t *c, const struct member *m, struct member_view *v)
+{
+    memset(v, 0, sizeof *v);
+    v->id = m->id;
+    v->name = m->rec.name;
+    v->addr = m->addr;
+    v->status = m->status;
+    v->incarnation = m->rec.incarnation;
+    v->labels = m->label_map;
+    v->version = m->version;
+    v->since_wall_ms = m->since_wall_ms;
+    v->reason = m->reason;
+    v->observer = m->observer;
+    v->is_self = m == c->self;
+    v->is_linked = m->link == LINK_UP;
+    v->last_heard_ns = m->last_heard_ns == 0 ? UINT64_MAX : c->now_ns - m->last_heard_ns;
+    if (m == c->self) {
+        v->last_heard_ns = 0;
+    } else if (member_is_up(m)) {
+        v->rtt_ns = core_rtt_estimate(c, &c->self->id, &m->id);
+    }
+}
+
+void core_member_at(const core_t *c, size_t idx, struct member_view *ret_view)
+{
+    HM_ASSERT(idx < c->roster.count);
+    view_of(c, c->roster.items[idx], ret_view);
+}
+
+static bool id_has_prefix(const struct node_id *id, const char *who)
+{
+    char text[NODE_ID_TEXT_BYTES];
+    size_t len = strlen(who);
+    if (len < PREFIX_DIGITS_MIN || len > 2 * NODE_ID_BYTES) {
+        return false;
+    }
+    text_hex(id->b, NODE_ID_BYTES, text);
+    for (size_t i = 0; i < len; i++) {
+        char c = who[i] >= 'A' && who[i] <= 'F' ? (char) (who[i] - 'A' + 'a') : who[i];
+        if (text[i] != c) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A name wins over a prefix. Of several with one name, the only one that is up is meant. */
+int core_member_find(const core_t *c, const char *who, struct member_view *ret_view)
+{
+    const struct member *named = NULL, *up = NULL, *prefixed = NULL;
+    size_t named_count = 0, up_count = 0, prefixed_count = 0;
+    for (size_t i = 0; i < c->roster.count; i++) {
+        const struct member *m = c->roster.items[i];
+        if (strcmp(m->rec.name, who) == 0) {
+            named = m;
+            named_count++;
+            if (member_is_up(m)) {
+                up = m;
+                up_count++;
+            }
+        } else if (id_has_prefix(&m->id, who)) {
+            prefixed = m;
+            prefixed_count++;
+        }
+    }
+    const struct member *found = up_count == 1 ? up : named_count == 1 ? named : NULL;
+    if (found == NULL && named_count == 0 && prefixed_count == 1) {
+        found = prefixed;
+    }
+    if (found == NULL) {
+        return named_count + prefixed_count > 0 ? HM_EAMBIGUOUS : HM_ENOTFOUND;
+    }
+    view_of(c, found, ret_view);
+    return HM_OK;
+}
+
+const struct member_event *core_event_after(const core_t *c, uint64_t seq)
+{
+    return evlog_after(&c->events, seq);
+}
+
+uint64_t core_event_last_seq(const core_t *c)
+{
+    return c->events.next_seq - 1;
+}
+
+void core_status(const core_t *c, struct core_status *s)
+{
+    memset(s, 0, sizeof *s);
+    s->mesh = c->mesh;
+    s->name = c->name;
+    s->version = c->version;
+    s->link_port = c->link_port;
+    s->uptime_ns = c->now_ns - c->started_ns;
+    s->boot_epoch = c->boot_epoch;
+    s->view_hash = c->roster.view_hash;
+    s->health = c->health;
+    s->links = (unsigned) c->links_up;
+    s->alive = c->roster.by_status[STATUS_ALIVE];
+    s->suspect = c->roster.by_status[STATUS_SUSPECT];
+    s->failed = c->roster.by_status[STATUS_FAILED];
+    s->left = c->roster.by_status[STATUS_LEFT];
+    s->leaving = c->leaving;
+    s->store_failed = c->store_failed;
+    s->foreign_ago_ns = c->foreign_heard ? c->now_ns - c->foreign_ns : UINT64_MAX;
+    s->foreign_addr = c->foreign_addr;
+    s->gossip_queued = c->gossip.count;
+    if (c->self != NULL) {
+        s->id = c->self->id;
+        s->addr = c->self->addr;
+        s->incarnation = c->self->rec.incarnation;
+    }
+    for (size_t i = 0; i < HM_CANDIDATES_MAX; i++) {
+        s->candidates += addr_is_none(&c->candidates[i].addr) ? 0 : 1;
+    }
+    for (size_t i = 0; i < HM_CALLS_MAX; i++) {
+        s->calls_waiting += c->calls[i].kind == CALL_FREE ? 0 : 1;
+    }
+}
+
+const struct metrics *core_metrics(const core_t *c)
+{
+    return c->metrics;
+}
+
+uint64_t core_now_ns(const core_t *c)
+{
+    return c->now_ns;
+}
+
+uint64_t core_wall_ms(const core_t *c)
+{
+    return c->wall_ms;
+}
+
+static const struct coord *coord_of(const core_t *c, const struct node_id *id)
+{
+    const struct member *m = roster_find(&c->roster, id);
+    if (m == c->self) {
+        return &c->coord;
+    }
+    return m != NULL && m->has_coord ? &m->coord : NULL;
+}
+
+uint64_t core_rtt_estimate(const core_t *c, const struct node_id *a, const struct node_id *b)
+{
+    const struct coord *from = coord_of(c, a);
+    const struct coord *to = coord_of(c, b);
+    if (from == NULL || to == NULL || from == to) {
+        return 0;
+    }
+    return coord_distance_ns(from, to);
+}
+
+size_t core_rtt_samples(const core_t *c, const struct node_id *id, uint64_t *ret_ns, size_t max)
+{
+    const struct member *m = roster_find(&c->roster, id);
+    size_t count = m == NULL ? 0 : m->rtt_count < max ? m->rtt_count : max;
+    for (size_t i = 0; i < count; i++) {
+        ret_ns[i] = (uint64_t) m->rtt_us[i] * 1000;
+    }
+    return count;
+}

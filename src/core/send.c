@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Messages out: from structs to effects. */
+#include "base/err.h"
+#include "core/core_priv.h"
+#include "core/suspicion.h"
+
+#include <string.h>
+
+/* Encodes into the effect list. */
+static struct span encode(core_t *c, const struct swim_msg *msg)
+{
+    struct buf b;
+    buf_init(&b, HM_DATAGRAM_BYTES_MAX);
+    swim_msg_write(&b, msg);
+    struct span copy = buf_failed(&b) ? span_of(NULL, 0) : fxlist_copy(&c->fx, buf_span(&b));
+    buf_fini(&b);
+    return copy;
+}
+
+void send_pair_to(core_t *c, struct member *m, const struct addr *to, const struct swim_msg *msg)
+{
+    struct span body = encode(c, msg);
+    if (body.data == NULL || body.size > DATAGRAM_BODY_BYTES_MAX || addr_is_none(to)) {
+        return;
+    }
+    struct effect *fx = fxlist_add(&c->fx, FX_DATAGRAM);
+    if (fx != NULL) {
+        fx->as.datagram.to = *to;
+        fx->as.datagram.cls = DATAGRAM_PAIR;
+        fx->as.datagram.peer = m->id;
+        fx->as.datagram.session = c->session;
+        fx->as.datagram.counter = ++m->tx_counter;
+        fx->as.datagram.body = body;
+    }
+}
+
+void send_pair(core_t *c, struct member *m, const struct swim_msg *msg)
+{
+    send_pair_to(c, m, &m->addr, msg);
+}
+
+void send_mesh(core_t *c, const struct addr *to, const struct swim_msg *msg)
+{
+    struct span body = encode(c, msg);
+    if (body.data == NULL || body.size > DATAGRAM_BODY_BYTES_MAX) {
+        return;
+    }
+    struct effect *fx = fxlist_add(&c->fx, FX_DATAGRAM);
+    if (fx != NULL) {
+        fx->as.datagram.to = *to;
+        fx->as.datagram.cls = DATAGRAM_MESH;
+        fx->as.datagram.session = c->session;
+        fx->as.datagram.counter = ++c->mesh_counter;
+        fx->as.datagram.body = body;
+    }
+}
+
+void send_frame(core_t *c, struct member *m, enum frame_type type, struct span body)
+{
+    struct span copy = fxlist_copy(&c->fx, body);
+    struct effect *fx = m->link == LINK_UP ? fxlist_add(&c->fx, FX_FRAME) : NULL;
+    if (fx != NULL) {
+        fx->as.frame.peer = m->id;
+        fx->as.frame.type = (uint8_t) type;
+        fx->as.frame.body = copy;
+    }
+}
+
+void send_frame_swim(core_t *c, struct member *m, const struct swim_msg *msg)
+{
+    struct span body = encode(c, msg);
+    if (body.data != NULL) {
+        send_frame(c, m, FRAME_SWIM, body);
+    }
+}
+
+struct span update_of_record(core_t *c, const struct member *m)
+{
+    struct buf b;
+    buf_init(&b, HM_DATAGRAM_BYTES_MAX);
+    swim_update_write_record(&b, member_record(m));
+    struct span copy = buf_failed(&b) ? span_of(NULL, 0) : fxlist_copy(&c->fx, buf_span(&b));
+    buf_fini(&b);
+    return copy;
+}
+
+struct span update_of_claim(core_t *c, const struct claim *claim)
+{
+    struct buf b;
+    buf_init(&b, HM_DATAGRAM_BYTES_MAX);
+    swim_update_write_claim(&b, claim);
+    struct span copy = buf_failed(&b) ? span_of(NULL, 0) : fxlist_copy(&c->fx, buf_span(&b));
+    buf_fini(&b);
+    return copy;
+}
+
+static void claim_observers(struct claim *claim, const struct node_id *observers, size_t count)
+{
+    memcpy(claim->observers, observers, count * sizeof *observers);
+    claim->observer_count = count;
+}
+
+bool claim_about(const struct member *m, struct claim *ret_claim)
+{
+    struct claim claim = {.target = m->id,
+                          .incarnation = member_incarnation(m),
+                          .reason = (uint8_t) m->reason};
+    switch (m->status) {
+    case STATUS_SUSPECT:
+        if (m->watch == NULL || m->is_remembered) {
+            return false;
+        }
+        claim.kind = CLAIM_SUSPECT;
+        claim_observers(&claim, m->watch->observers, m->watch->observer_count);
+        break;
+    case STATUS_FAILED:
+        claim.kind = CLAIM_FAILED;
+        claim_observers(&claim, m->observers, m->observer_count);
+        break;
+    case STATUS_ALIVE:
+    case STATUS_LEFT: return false;
+    }
+    *ret_claim = claim;
+    return true;
+}
+
+/* What m has to hear of itself: a claim, or the record with which it left. data NULL: nothing. */
+static struct span update_about(core_t *c, const struct member *m)
+{
+    struct claim claim;
+    if (m->status == STATUS_LEFT) {
+        return update_of_record(c, m);
+    }
+    return claim_about(m, &claim) ? update_of_claim(c, &claim) : span_of(NULL, 0);
+}
+
+void send_swim(core_t *c, struct member *m, struct swim_msg *msg, bool over_link)
+{
+    struct span updates[GOSSIP_UPDATES_MAX + 1];
+    size_t count = 0;
+    /* Type, nonce, hash, coordinate and array heads take less than 80 bytes. */
+    size_t budget = DATAGRAM_BODY_BYTES_MAX - 80;
+    struct span about = update_about(c, m);
+    if (about.data != NULL) {
+        updates[count++] = about;
+        budget -= about.size;
+    }
+    unsigned limit = c->params.gossip_mult * log10_ceil(c->roster.count);
+    count += gossip_take(&c->gossip, limit, budget, &c->fx, updates + count);
+    msg->view_hash = c->roster.view_hash;
+    coord_to_wire(&c->coord, &msg->coord);
+    msg->updates = updates;
+    msg->update_count = count;
+    if (over_link) {
+        send_frame_swim(c, m, msg);
+    } else {
+        send_pair(c, m, msg);
+    }
+}
+
+void tell_one(core_t *c, struct member *to, struct span update)
+{
+    if (update.data != NULL) {
+        struct swim_msg msg = {.type = SWIM_GOSSIP, .updates = &update, .update_count = 1};
+        send_pair(c, to, &msg);
+    }
+}
+
+void tell_all(core_t *c, struct span update)
+{
+    if (core_up_others(c) > HM_DIRECT_RECEIVERS_MAX) {
+        return; /* the queue spreads it */
+    }
+    for (size_t i = 0; i < c->probe_order.count; i++) {
+        tell_one(c, c->probe_order.items[i], update);
+    }
+}
+
+static void gossip_update(core_t *c, struct member *m, enum gossip_slot slot, struct span update)
+{
+    if (update.data == NULL) {
+        return;
+    }
+    if (gossip_put(&c->gossip, m, slot, update) == HM_EFULL) {
+        core_count(c, M_GOSSIP_DROPPED);
+    }
+    if (c->ready && core_up_others(c) > 0) {
+        core_arm_earlier(c, TIMER_GOSSIP, c->now_ns + c->params.gossip_interval_ns / 4);
+    }
+}
+
+void gossip_record(core_t *c, struct member *m)
+{
+    gossip_update(c, m, GOSSIP_RECORD, update_of_record(c, m));
+}
+
+void gossip_claim(core_t *c, struct member *m, const struct claim *claim)
+{
+    gossip_update(c, m, GOSSIP_CLAIM, update_of_claim(c, claim));
+}
+
+void tell_its_state(core_t *c, struct member *m)
+{
+    if (c->now_ns - m->told_ns >= 100 * MS_NS || m->told_ns == 0) {
+        m->told_ns = c->now_ns;
+        tell_one(c, m, update_about(c, m));
+    }
+}

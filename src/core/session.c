@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* First contact, sessions and replay (protocols.md "Keys and datagrams").
+ *
+ * Strangers meet in three messages under the mesh key:
+ *
+ *     A -> B   JOIN nonce_a, record_a          to an address heard of
+ *     B -> A   ANSWER nonce_a, nonce_b, rec_b  A knows: B is live and has the mesh key
+ *     A -> B   CONFIRM nonce_b, record_a       B knows the same of A
+ *
+ * nonce_b is a cookie made from a secret, the sender and a coarse time, so a flood of JOINs costs B no
+ * memory. Nothing of a JOIN is believed before its CONFIRM: it may be an old one, played again.
+ *
+ * Members speak under their pair's key. A receiver knows the session (one per process start) of each and
+ * a window of counters. A datagram of an unknown session is dropped and answered by a CHALLENGE; whoever
+ * echoes our fresh nonce, in an ECHO or as the ACK of a probe, is live, and its session is taken. */
+#include "base/err.h"
+#include "core/core_priv.h"
+
+#include <string.h>
+
+#define JOINS_PER_SECOND 200 /* each costs an Ed25519 verification: 0.1 ms */
+#define JOINS_BURST 256
+#define CANDIDATES_PER_SECOND 50
+#define CANDIDATES_BURST 128
+#define CANDIDATE_TRIES 5
+#define COOKIE_PERIOD_NS (10 * SECOND_NS)
+#define CHALLENGE_AGAIN_NS (50 * MS_NS)
+
+static uint64_t cookie(const core_t *c, const struct node_id *id, uint64_t period)
+{
+    uint64_t v = prng_mix(c->cookie_secret ^ node_id_prefix(id));
+    return prng_mix(v ^ prng_mix(c->cookie_secret + period));
+}
+
+static bool cookie_is_fresh(const core_t *c, const struct node_id *id, uint64_t value)
+{
+    uint64_t period = c->now_ns / COOKIE_PERIOD_NS;
+    return value == cookie(c, id, period) || (period > 0 && value == cookie(c, id, period - 1));
+}
+
+static uint64_t draw_nonce(core_t *c)
+{
+    uint64_t nonce = prng_next(&c->prng);
+    return nonce == 0 ? 1 : nonce;
+}
+
+/* The address to answer to: where it came from if the record names it, else what the record names. */
+static struct addr answer_address(const struct addr *from, const struct node_record *rec)
+{
+    struct addr none = {.family = 0};
+    for (size_t i = 0; i < rec->addr_count; i++) {
+        if (addr_eq(from, &rec->addrs[i])) {
+            return *from;
+        }
+    }
+    return rec->addr_count > 0 ? rec->addrs[0] : none;
+}
+
+static void prove_address(struct member *m, const struct addr *from)
+{
+    for (size_t i = 0; from != NULL && i < m->rec.addr_count; i++) {
+        if (addr_eq(from, &m->rec.addrs[i])) {
+            m->addr = *from;
+            m->addr_proven = true;
+        }
+    }
+}
+
+static void take_session(core_t *c, struct member *m, const struct event *ev)
+{
+    if (m->session != ev->as.datagram.session) {
+        m->session = ev->as.datagram.session;
+        window_init(&m->window);
+        overlay_touch(c); /* it accepts us, too: a link may be dialled */
+    }
+    m->challenge = 0;
+    prove_address(m, &ev->as.datagram.from);
+    merge_heard(c, m);
+}
+
+/* Checks the record of a first contact, which must be its sender's. Also for known members. */
+static bool contact_record(core_t *c, const struct event *ev, const struct swim_msg *msg,
+                           struct node_record *ret_rec)
+{
+    struct node_id id;
+    int rc = merge_check_record(c, msg->record, &ev->as.datagram.sender, ret_rec, &id);
+    bool known = rc == HM_OK || rc == HM_EEXIST || rc == HM_ESTALE;
+    return known && node_id_eq(&id, &ev->as.datagram.sender);
+}
+
+static void on_join(core_t *c, const struct event *ev, const struct swim_msg *msg)
+{
+    struct node_record rec;
+    struct span update = span_of(NULL, 0);
+    if (!tokens_take(&c->join_tokens, c->now_ns, JOINS_PER_SECOND, JOINS_BURST)) {
+        core_count(c, M_DROP_RATE);
+        return;
+    }
+    if (!contact_record(c, ev, msg, &rec)) {
+        return;
+    }
+    struct addr to = answer_address(&ev->as.datagram.from, &rec);
+    if (addr_is_none(&to)) {
+        return;
+    }
+    /* What we know of the joiner that its record does not know: it must go above that. */
+    const struct member *m = roster_find(&c->roster, &ev->as.datagram.sender);
+    struct claim claim;
+    if (m != NULL && claim_about(m, &claim)) {
+        update = update_of_claim(c, &claim);
+    } else if (m != NULL && rec.incarnation < m->rec.incarnation) {
+        update = update_of_record(c, m);
+    }
+    struct swim_msg answer = {.type = SWIM_ANSWER,
+                              .echo = msg->nonce,
+                              .nonce = cookie(c, &ev->as.datagram.sender,
+                                              c->now_ns / COOKIE_PERIOD_NS),
+                              .record = member_record(c->self),
+                              .view_hash = c->roster.view_hash,
+                              .updates = &update,
+                              .update_count = update.data != NULL ? 1 : 0};
+    send_mesh(c, &to, &answer);
+}
+
+static struct candidate *candidate_by_nonce(core_t *c, uint64_t nonce)
+{
+    for (size_t i = 0; i < HM_CANDIDATES_MAX; i++) {
+        struct candidate *cand = &c->candidates[i];
+        if (!addr_is_none(&cand->addr) && cand->nonce == nonce && cand->tries > 0) {
+            return cand;
+        }
+    }
+    return NULL;
+}
+
+static void on_answer(core_t *c, const struct event *ev, const struct swim_msg *msg)
+{
+    struct candidate *cand = candidate_by_nonce(c, msg->echo);
+    struct node_record rec;
+    if (cand == NULL || !contact_record(c, ev, msg, &rec)) {
+        return;
+    }
+    memset(cand, 0, sizeof *cand);
+    struct member *m = merge_record(c, msg->record, &c->self->id, true);
+    if (m == NULL || m == c->self) {
+        return;
+    }
+    take_session(c, m, ev);
+    session_forget_candidates_of(c, m);
+    merge_updates(c, msg->update_bytes, m, false);
+    struct swim_msg confirm = {
+        .type = SWIM_CONFIRM, .echo = msg->nonce, .record = member_record(c->self)};
+    send_mesh(c, &m->addr, &confirm);
+    if (msg->view_hash != c->roster.view_hash) {
+        m->wants_sync = true;
+        overlay_want_link(c, m);
+    }
+}
+
+static void on_confirm(core_t *c, const struct event *ev, const struct swim_msg *msg)
+{
+    struct node_record rec;
+    if (!cookie_is_fresh(c, &ev->as.datagram.sender, msg->echo) ||
+        !contact_record(c, ev, msg, &rec)) {
+        return;
+    }
+    struct member *m = merge_record(c, msg->record, &c->self->id, true);
+    if (m != NULL && m != c->self) {
+        take_session(c, m, ev);
+        session_forget_candidates_of(c, m);
+    }
+}
+
+static void on_mesh_class(core_t *c, const struct event *ev, const struct swim_msg *msg)
+{
+    switch (msg->type) {
+    case SWIM_JOIN: on_join(c, ev, msg); break;
+    case SWIM_ANSWER: on_answer(c, ev, msg); break;
+    case SWIM_CONFIRM: on_confirm(c, ev, msg); break;
+    case SWIM_CHALLENGE:
+    case SWIM_ECHO:
+    case SWIM_PING:
+    case SWIM_ACK:
+    case SWIM_PING_REQ:
+    case SWIM_RELAYED:
+    case SWIM_NACK:
+    case SWIM_GOSSIP: core_count(c, M_DROP_MALFORMED); break; /* would prove nobody's identity */
+    }
+}
+
+static void challenge(core_t *c, struct member *m, const struct event *ev)
+{
+    if (m->challenge != 0 && c->now_ns - m->challenge_ns < CHALLENGE_AGAIN_NS) {
+        return;
+    }
+    core_count(c, M_CHALLENGES);
+    m->challenge = draw_nonce(c);
+    m->challenge_ns = c->now_ns;
+    struct swim_msg msg = {.type = SWIM_CHALLENGE, .nonce = m->challenge};
+    struct addr to = answer_address(&ev->as.datagram.from, &m->rec);
+    send_pair_to(c, m, &to, &msg);
+}
+
+/* It does not know our session: we have restarted, or it has. It gets the proof, our newest record
+ * (which it may lack), and the probe again that it had to drop. */
+static void on_challenge(core_t *c, struct member *m, const struct event *ev,
+                         const struct swim_msg *msg)
+{
+    if (!tokens_take(&c->join_tokens, c->now_ns, JOINS_PER_SECOND, JOINS_BURST)) {
+        core_count(c, M_DROP_RATE);
+        return;
+    }
+    struct addr to = answer_address(&ev->as.datagram.from, &m->rec);
+    struct swim_msg echo = {.type = SWIM_ECHO, .echo = msg->nonce};
+    send_pair_to(c, m, &to, &echo);
+    tell_one(c, m, update_of_record(c, c->self));
+    m->told_ns = 0;
+    if (!member_is_up(m)) {
+        tell_its_state(c, m);
+    }
+    swim_probe_again(c, m);
+}
+
+/* True if the message proves that its session is live now: it echoes a nonce that we just drew. */
+static bool echoes_our_nonce(const struct member *m, const struct swim_msg *msg)
+{
+    if (msg->type == SWIM_ECHO) {
+        return m->challenge != 0 && msg->echo == m->challenge;
+    }
+    return msg->type == SWIM_ACK && m->watch != NULL && m->watch->nonce != 0 &&
+           msg->echo == m->watch->nonce;
+}
+
+static void on_pair_class(core_t *c, const struct event *ev, const struct swim_msg *msg)
+{
+    struct member *m = roster_find(&c->roster, &ev->as.datagram.sender);
+    if (m == NULL) {
+        core_count(c, M_DROP_UNKNOWN_SENDER);
+        return;
+    }
+    if (msg->type == SWIM_CHALLENGE) {
+        on_challenge(c, m, ev, msg);
+        return;
+    }
+    bool known = m->session != 0 && m->session == ev->as.datagram.session;
+    bool is_live = echoes_our_nonce(m, msg);
+    if (!known && is_live) {
+        take_session(c, m, ev);
+        known = true;
+    }
+    if ((c->params.broken & BREAK_NO_REPLAY_CHECK) != 0) {
+        swim_message(c, m, msg, &ev->as.datagram.from);
+        return;
+    }
+    if (!known) {
+        challenge(c, m, ev);
+        return;
+    }
+    if (!window_take(&m->window, ev->as.datagram.counter)) {
+        core_count(c, M_DROP_REPLAYED);
+        return;
+    }
+    if (is_live) {
+        prove_address(m, &ev->as.datagram.from);
+    }
+    merge_heard(c, m);
+    swim_message(c, m, msg, &ev->as.datagram.from);
+}
+
+static void note_same_identity(core_t *c, const struct addr *from)
+{
+    struct effect *fx = NULL;
+    if (c->forged_noted_ns == 0 || c->now_ns - c->forged_noted_ns > 10 * SECOND_NS) {
+        c->forged_noted_ns = c->now_ns;
+        fx = fxlist_add(&c->fx, FX_NOTE);
+    }
+    if (fx != NULL) {
+        fx->as.note.level = NOTE_ERROR;
+        fx->as.note.code = NOTE_SAME_IDENTITY;
+        fx->as.note.addr = *from;
+    }
+}
+
+void session_datagram(core_t *c, const struct event *ev)
+{
+    struct swim_msg msg;
+    int rc = swim_msg_read(ev->as.datagram.body, &msg);
+    if (rc != HM_OK) {
+        core_count(c, rc == HM_ENOTFOUND ? M_DROP_UNKNOWN_TYPE : M_DROP_MALFORMED);
+        return;
+    }
+    if (node_id_eq(&ev->as.datagram.sender, &c->self->id)) {
+        if (ev->as.datagram.session != c->session) {
+            note_same_identity(c, &ev->as.datagram.from);
+        }
+        return;
+    }
+    core_count(c, M_DATAGRAMS_RECEIVED);
+    metric_add(c->metrics, M_DATAGRAM_BYTES_RECEIVED, ev->as.datagram.body.size);
+    if (ev->as.datagram.cls == DATAGRAM_MESH) {
+        on_mesh_class(c, ev, &msg);
+    } else {
+        on_pair_class(c, ev, &msg);
+    }
+}
+
+/* Candidates. */
+
+static bool is_hint(enum candidate_source source)
+{
+    return source != CANDIDATE_JOIN;
+}
+
+/* A place in the table: free, or of the oldest hint; what the user named gives way to nothing. */
+static struct candidate *candidate_slot(core_t *c, enum candidate_source source)
+{
+    struct candidate *oldest = NULL;
+    for (size_t i = 0; i < HM_CANDIDATES_MAX; i++) {
+        struct candidate *cand = &c->candidates[i];
+        if (addr_is_none(&cand->addr)) {
+            return cand;
+        }
+        if (is_hint(cand->source) && (oldest == NULL || cand->first_ns < oldest->first_ns)) {
+            oldest = cand;
+        }
+    }
+    core_count(c, M_DROP_FULL);
+    return is_hint(source) ? NULL : oldest;
+}
+
+static struct candidate *candidate_at(core_t *c, const struct addr *addr)
+{
+    for (size_t i = 0; i < HM_CANDIDATES_MAX; i++) {
+        if (addr_eq(&c->candidates[i].addr, addr)) {
+            return &c->candidates[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_own_address(const core_t *c, const struct addr *addr)
+{
+    for (size_t i = 0; i < c->addr_count; i++) {
+        if (addr->port == c->port && addr_same_ip(addr, &c->addrs[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An alive member is known to be there: nothing to try. */
+static bool is_alive_there(const core_t *c, const struct addr *addr, const struct node_id *id)
+{
+    if (!node_id_is_zero(id)) {
+        const struct member *m = roster_find(&c->roster, id);
+        return m != NULL && m->status == STATUS_ALIVE;
+    }
+    for (size_t i = 0; i < c->probe_order.count; i++) {
+        const struct member *m = c->probe_order.items[i];
+        if (m->status == STATUS_ALIVE && addr_eq(&m->addr, addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void session_candidate(core_t *c, const struct addr *addr, const struct node_id *id,
+                       enum candidate_source source)
+{
+    if (!c->ready || c->leaving || is_own_address(c, addr) || node_id_eq(id, &c->self->id) ||
+        addr_is_none(addr) || addr->port == 0 || candidate_at(c, addr) != NULL ||
+        is_alive_there(c, addr, id)) {
+        return;
+    }
+    if (is_hint(source) && !tokens_take(&c->candidate_tokens, c->now_ns, CANDIDATES_PER_SECOND,
+                                        CANDIDATES_BURST)) {
+        core_count(c, M_DROP_RATE);
+        return;
+    }
+    struct candidate *cand = candidate_slot(c, source);
+    if (cand == NULL) {
+        return;
+    }
+    memset(cand, 0, sizeof *cand);
+    cand->addr = *addr;
+    cand->id = *id;
+    cand->source = source;
+    cand->nonce = draw_nonce(c);
+    cand->first_ns = c->now_ns;
+    cand->next_ns = c->now_ns;
+    /* Two that hear each other's beacons at once: the lower id waits, and is joined meanwhile. */
+    if (source == CANDIDATE_BEACON && node_id_cmp(&c->self->id, id) < 0) {
+        cand->next_ns = c->now_ns + 150 * MS_NS;
+    }
+    core_arm_earlier(c, TIMER_CANDIDATES, cand->next_ns);
+}
+
+static void candidate_try(core_t *c, struct candidate *cand)
+{
+    struct swim_msg join = {
+        .type = SWIM_JOIN, .nonce = cand->nonce, .record = member_record(c->self)};
+    send_mesh(c, &cand->addr, &join);
+    cand->tries++;
+    /* 0.2, 0.4, 0.8, 1.6 s: lost datagrams cost little, silent addresses cost nothing for long. */
+    cand->next_ns = c->now_ns + (100 * MS_NS << (cand->tries < 5 ? cand->tries : 5));
+    bool silent = c->now_ns - cand->first_ns >= SECOND_NS;
+    if (silent && !cand->greeted && cand->source == CANDIDATE_BEACON) {
+        struct effect *fx = fxlist_add(&c->fx, FX_ZRE_HELLO);
+        if (fx != NULL) {
+            fx->as.zre_hello.to = cand->addr;
+            fx->as.zre_hello.id = cand->id;
+            cand->greeted = true;
+        }
+    }
+}
+
+void session_candidates_tick(core_t *c)
+{
+    uint64_t next = TIMER_NEVER;
+    for (size_t i = 0; i < HM_CANDIDATES_MAX; i++) {
+        struct candidate *cand = &c->candidates[i];
+        if (addr_is_none(&cand->addr)) {
+            continue;
+        }
+        if (is_alive_there(c, &cand->addr, &cand->id) ||
+            (cand->next_ns <= c->now_ns && cand->tries >= CANDIDATE_TRIES)) {
+            memset(cand, 0, sizeof *cand);
+            continue;
+        }
+        if (cand->next_ns <= c->now_ns) {
+            candidate_try(c, cand);
+        }
+        next = cand->next_ns < next ? cand->next_ns : next;
+    }
+    if (next != TIMER_NEVER) {
+        core_arm(c, TIMER_CANDIDATES, next);
+    }
+}
+
+void session_forget_candidates_of(core_t *c, const struct member *m)
+{
+    for (size_t i = 0; i < HM_CANDIDATES_MAX; i++) {
+        struct candidate *cand = &c->candidates[i];
+        if (node_id_eq(&cand->id, &m->id) || addr_eq(&cand->addr, &m->addr)) {
+            memset(cand, 0, sizeof *cand);
+        }
+    }
+}

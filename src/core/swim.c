@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* SWIM's failure detector (Das, Gupta, Motivala, DSN 2002, section 3), with Lifeguard's local health.
+ *
+ * One probe of one member:
+ *
+ *     0           PING
+ *     timeout     PING again, PING_REQ to k helpers, PING over the link (a second path)
+ *     + 300 ms    PING once more
+ *     interval    nobody had an answer: this node suspects the member (doubt.c)
+ *
+ * timeout and interval stretch with the local health score: who is slow itself accuses late. While a
+ * member is suspect, those who saw it themselves probe it every 200 ms, carrying the suspicion, until it
+ * refutes or is judged: speed is bought with packets in doubt, not when idle. */
+#include "base/err.h"
+#include "core/core_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define RESEND_NS (300 * MS_NS)
+#define HELP_EVERY 5 /* re-probes of a suspect between two rounds of helpers */
+
+struct watch *watch_of(core_t *c, struct member *m)
+{
+    if (m->watch != NULL) {
+        return m->watch;
+    }
+    struct watch *w = c->free_watches;
+    if (w != NULL) {
+        c->free_watches = w->next_free;
+    } else {
+        w = malloc(sizeof *w);
+    }
+    if (w == NULL) {
+        c->fx.failed = true;
+        return NULL;
+    }
+    memset(w, 0, sizeof *w);
+    w->probe_timer.kind = TIMER_M_PROBE;
+    w->verdict_timer.kind = TIMER_M_VERDICT;
+    w->refused_timer.kind = TIMER_M_REFUSED;
+    w->probe_timer.owner = w->verdict_timer.owner = w->refused_timer.owner = m;
+    m->watch = w;
+    return w;
+}
+
+void watch_drop(core_t *c, struct member *m)
+{
+    struct watch *w = m->watch;
+    if (w == NULL) {
+        return;
+    }
+    timer_disarm(&c->timers, &w->probe_timer);
+    timer_disarm(&c->timers, &w->verdict_timer);
+    timer_disarm(&c->timers, &w->refused_timer);
+    m->watch = NULL;
+    w->next_free = c->free_watches;
+    c->free_watches = w;
+}
+
+void watch_release(core_t *c, struct member *m)
+{
+    const struct watch *w = m->watch;
+    if (w != NULL && w->nonce == 0 && m->status != STATUS_SUSPECT && w->connect_token == 0 &&
+        !timer_is_armed(&w->refused_timer)) {
+        watch_drop(c, m);
+    }
+}
+
+static uint64_t stretch(const core_t *c, uint64_t ns)
+{
+    return c->params.lifeguard ? ns * (c->health + 1) : ns;
+}
+
+static void arm_probe(core_t *c, struct watch *w, uint64_t at_ns)
+{
+    if (timer_arm(&c->timers, &w->probe_timer, at_ns) != 0) {
+        c->fx.failed = true;
+    }
+}
+
+static void send_ping(core_t *c, struct member *m, bool over_link)
+{
+    struct swim_msg ping = {.type = SWIM_PING, .nonce = m->watch->nonce};
+    if (!over_link) {
+        m->watch->attempts++;
+    }
+    send_swim(c, m, &ping, over_link);
+}
+
+void swim_probe(core_t *c, struct member *m, bool is_regular)
+{
+    struct watch *w = watch_of(c, m);
+    if (w == NULL || w->nonce != 0) {
+        return;
+    }
+    core_count(c, M_PROBES);
+    w->nonce = prng_next(&c->prng) | 1;
+    w->sent_ns = c->now_ns;
+    w->attempts = 0;
+    w->helpers_asked = 0;
+    w->nacks = 0;
+    w->asked_helpers = false;
+    w->is_regular = is_regular;
+    arm_probe(c, w, c->now_ns + stretch(c, c->params.probe_timeout_ns));
+    send_ping(c, m, false);
+}
+
+void swim_probe_again(core_t *c, struct member *m)
+{
+    if (m->watch != NULL && m->watch->nonce != 0) {
+        m->watch->attempts = 0; /* the first one was not taken: this is the sample */
+        m->watch->sent_ns = c->now_ns;
+        send_ping(c, m, false);
+    }
+}
+
+static bool is_helper(const struct member *m, const void *arg)
+{
+    return m != arg && m->status == STATUS_ALIVE;
+}
+
+static void ask_helpers(core_t *c, struct member *m)
+{
+    struct member *helpers[ORDER_PICK_MAX];
+    size_t k = c->params.indirect_probes < ORDER_PICK_MAX ? c->params.indirect_probes : ORDER_PICK_MAX;
+    size_t count = order_pick(&c->probe_order, &c->prng, k, is_helper, m, helpers);
+    for (size_t i = 0; i < count; i++) {
+        struct swim_msg ask = {.type = SWIM_PING_REQ, .nonce = m->watch->nonce, .target = m->id};
+        send_pair(c, helpers[i], &ask);
+    }
+    m->watch->helpers_asked += (unsigned) count;
+    if (count > 0) {
+        core_count(c, M_PROBES_INDIRECT);
+    }
+}
+
+/* The next address that the member's record names, while the one in use does not answer. */
+static void try_next_address(struct member *m)
+{
+    if (m->rec.addr_count > 1) {
+        m->addr = m->rec.addrs[++m->addr_next % m->rec.addr_count];
+    }
+}
+
+static void probe_suspect(core_t *c, struct member *m)
+{
+    struct watch *w = m->watch;
+    if (w->attempts % HELP_EVERY == HELP_EVERY - 1) {
+        ask_helpers(c, m);
+        try_next_address(m);
+    }
+    send_ping(c, m, false);
+    if (m->link == LINK_UP && w->attempts % HELP_EVERY == 0) {
+        send_ping(c, m, true);
+    }
+    arm_probe(c, w, c->now_ns + c->params.suspect_probe_ns);
+}
+
+static void probe_failed(core_t *c, struct member *m)
+{
+    struct watch *w = m->watch;
+    core_count(c, M_PROBES_FAILED);
+    if (w->is_regular) {
+        /* Helpers that say they had no answer either are a sign that we are well (Lifeguard). */
+        int missing = w->helpers_asked == 0 ? 1 : (int) w->helpers_asked - (int) w->nacks;
+        core_health_change(c, missing > 0 ? missing : 0);
+    }
+    w->is_regular = false;
+    doubt_own_probe_failed(c, m);
+}
+
+void swim_probe_tick(core_t *c, struct member *m)
+{
+    struct watch *w = m->watch;
+    uint64_t end_ns = w->sent_ns + stretch(c, c->params.probe_interval_ns);
+    if (w->nonce == 0) {
+        return;
+    }
+    if (m->status == STATUS_SUSPECT && w->is_observer) {
+        probe_suspect(c, m);
+    } else if (c->now_ns >= end_ns) {
+        probe_failed(c, m);
+    } else {
+        if (!w->asked_helpers) {
+            w->asked_helpers = true;
+            ask_helpers(c, m);
+            if (m->link == LINK_UP) {
+                send_ping(c, m, true);
+            }
+            try_next_address(m);
+        }
+        send_ping(c, m, false);
+        uint64_t next = c->now_ns + RESEND_NS;
+        arm_probe(c, w, next < end_ns && end_ns - next > RESEND_NS / 2 ? next : end_ns);
+    }
+}
+
+void swim_period(core_t *c)
+{
+    /* One that is being probed already is passed over; in a round nobody waits for long. */
+    for (size_t i = 0; i < c->probe_order.count; i++) {
+        struct member *m = order_next(&c->probe_order, &c->prng);
+        if (m->watch == NULL || m->watch->nonce == 0) {
+            swim_probe(c, m, true);
+            break;
+        }
+    }
+    if (c->probe_order.count > 0) {
+        core_arm(c, TIMER_PROBE, c->now_ns + stretch(c, c->params.probe_interval_ns));
+    }
+}
+
+void swim_failed_period(core_t *c)
+{
+    struct member *m = order_next(&c->failed_order, &c->prng);
+    if (m == NULL || (c->params.broken & BREAK_NO_RETRY_FAILED) != 0) {
+        c->heal_left = 0;
+        return;
+    }
+    if (!m->addr_proven || m->rec.addr_count > 1) {
+        try_next_address(m);
+    }
+    /* No watch: nobody waits for this answer. If it comes, it comes with a refutation. */
+    struct swim_msg ping = {.type = SWIM_PING, .nonce = prng_next(&c->prng) | 1};
+    send_swim(c, m, &ping, false);
+    uint64_t wait = c->params.failed_probe_ns;
+    if (c->heal_left > 0) {
+        c->heal_left--;
+        wait = 5 * MS_NS;
+    }
+    core_arm(c, TIMER_FAILED, c->now_ns + wait);
+}
+
+void swim_extend(core_t *c, uint64_t by_ns)
+{
+    for (size_t i = 0; i < c->probe_order.count; i++) {
+        struct watch *w = c->probe_order.items[i]->watch;
+        if (w == NULL) {
+            continue;
+        }
+        w->sent_ns += by_ns;
+        w->suspect_since_ns += w->suspect_since_ns == 0 ? 0 : by_ns;
+        if (timer_is_armed(&w->verdict_timer)) {
+            timer_arm(&c->timers, &w->verdict_timer, w->verdict_timer.at_ns + by_ns);
+        }
+        if (timer_is_armed(&w->probe_timer)) {
+            timer_arm(&c->timers, &w->probe_timer, c->now_ns + 20 * MS_NS);
+        }
+    }
+}
+
+/* Answers. */
+
+static void take_sample(core_t *c, struct member *m, uint64_t rtt_ns, const struct swim_msg *ack)
+{
+    memmove(m->rtt_us + 1, m->rtt_us, (RTT_SAMPLES - 1) * sizeof m->rtt_us[0]);
+    uint64_t us = rtt_ns / 1000;
+    m->rtt_us[0] = us > UINT32_MAX ? UINT32_MAX : us == 0 ? 1 : (uint32_t) us;
+    m->rtt_count += m->rtt_count < RTT_SAMPLES ? 1 : 0;
+    coord_from_wire(&ack->coord, &m->coord);
+    m->has_coord = true;
+    /* The median of the last three keeps a single slow answer from moving us. */
+    uint32_t a = m->rtt_us[0], b = m->rtt_us[1], d = m->rtt_us[2];
+    uint32_t median = m->rtt_count < 3          ? a
+                      : (a > b) == (b > d)      ? b
+                      : (b > a) == (a > d)      ? a
+                                                : d;
+    coord_update(&c->coord, &m->coord, (uint64_t) median * 1000, &c->prng);
+}
+
+static void probe_answered(core_t *c, struct member *m)
+{
+    struct watch *w = m->watch;
+    if (w->is_regular) {
+        core_health_change(c, -1);
+        w->is_regular = false;
+    }
+    if (m->status == STATUS_SUSPECT) {
+        w->last_ack_ns = c->now_ns;
+        if (w->is_observer) {
+            return; /* probing goes on until its refutation is here */
+        }
+    }
+    w->nonce = 0;
+    timer_disarm(&c->timers, &w->probe_timer);
+    doubt_refusals_clear(c, m);
+    watch_release(c, m);
+}
+
+static struct relay *relay_by_nonce(core_t *c, uint64_t nonce)
+{
+    for (size_t i = 0; i < RELAYS_MAX; i++) {
+        if (c->relays[i].nonce == nonce && nonce != 0) {
+            return &c->relays[i];
+        }
+    }
+    return NULL;
+}
+
+static void relay_end(core_t *c, struct relay *r, enum swim_type type)
+{
+    struct member *requester = roster_find(&c->roster, &r->requester);
+    struct swim_msg msg = {.type = type, .echo = r->their_nonce, .target = r->target};
+    if (requester != NULL) {
+        send_pair(c, requester, &msg);
+    }
+    r->nonce = 0;
+}
+
+static void on_ack(core_t *c, struct member *m, const struct swim_msg *msg, bool over_link)
+{
+    struct relay *r = relay_by_nonce(c, msg->echo);
+    if (r != NULL && node_id_eq(&r->target, &m->id)) {
+        relay_end(c, r, SWIM_RELAYED);
+        return;
+    }
+    struct watch *w = m->watch;
+    if (w == NULL || w->nonce == 0 || w->nonce != msg->echo) {
+        return;
+    }
+    if (!over_link && w->attempts == 1) {
+        take_sample(c, m, c->now_ns - w->sent_ns, msg);
+    }
+    probe_answered(c, m);
+}
+
+static void on_ping(core_t *c, struct member *m, const struct swim_msg *msg, bool over_link)
+{
+    struct swim_msg ack = {.type = SWIM_ACK, .echo = msg->nonce};
+    coord_from_wire(&msg->coord, &m->coord);
+    m->has_coord = true;
+    send_swim(c, m, &ack, over_link);
+}
+
+static void on_ping_req(core_t *c, struct member *m, const struct swim_msg *msg)
+{
+    struct member *target = roster_find(&c->roster, &msg->target);
+    struct relay *r = NULL;
+    for (size_t i = 0; i < RELAYS_MAX && r == NULL; i++) {
+        r = c->relays[i].nonce == 0 ? &c->relays[i] : NULL;
+    }
+    if (target == NULL || target == c->self || target == m || r == NULL) {
+        core_count(c, r == NULL ? M_DROP_FULL : M_DROP_MALFORMED);
+        return;
+    }
+    r->nonce = prng_next(&c->prng) | 1;
+    r->their_nonce = msg->nonce;
+    r->requester = m->id;
+    r->target = target->id;
+    /* Lifeguard: the nack comes at 80 % of the helper's own timeout. */
+    r->until_ns = c->now_ns + c->params.probe_timeout_ns / 10 * 8;
+    core_arm_earlier(c, TIMER_RELAYS, r->until_ns);
+    struct swim_msg ping = {.type = SWIM_PING, .nonce = r->nonce};
+    send_swim(c, target, &ping, false);
+}
+
+void swim_relays_tick(core_t *c)
+{
+    uint64_t next = TIMER_NEVER;
+    for (size_t i = 0; i < RELAYS_MAX; i++) {
+        struct relay *r = &c->relays[i];
+        if (r->nonce != 0 && r->until_ns <= c->now_ns) {
+            relay_end(c, r, SWIM_NACK);
+        } else if (r->nonce != 0 && r->until_ns < next) {
+            next = r->until_ns;
+        }
+    }
+    if (next != TIMER_NEVER) {
+        core_arm(c, TIMER_RELAYS, next);
+    }
+}
+
+/* A helper's word about the member that we asked it to probe. */
+static void on_helper(core_t *c, const struct swim_msg *msg)
+{
+    struct member *target = roster_find(&c->roster, &msg->target);
+    struct watch *w = target == NULL ? NULL : target->watch;
+    if (w == NULL || w->nonce == 0 || w->nonce != msg->echo) {
+        return;
+    }
+    if (msg->type == SWIM_NACK) {
+        w->nacks++;
+    } else {
+        probe_answered(c, target);
+    }
+}
+
+void swim_message(core_t *c, struct member *m, const struct swim_msg *msg, const struct addr *from)
+{
+    bool over_link = from == NULL;
+    merge_updates(c, msg->update_bytes, m, true);
+    switch (msg->type) {
+    case SWIM_PING:
+        on_ping(c, m, msg, over_link);
+        sync_view_seen(c, msg->view_hash);
+        break;
+    case SWIM_ACK:
+        on_ack(c, m, msg, over_link);
+        sync_view_seen(c, msg->view_hash);
+        break;
+    case SWIM_PING_REQ: on_ping_req(c, m, msg); break;
+    case SWIM_RELAYED:
+    case SWIM_NACK: on_helper(c, msg); break;
+    case SWIM_ECHO:
+    case SWIM_GOSSIP: break;
+    case SWIM_CHALLENGE:
+    case SWIM_JOIN:
+    case SWIM_ANSWER:
+    case SWIM_CONFIRM: core_count(c, M_DROP_MALFORMED); break; /* not in this class */
+    }
+}
