@@ -276,8 +276,8 @@ static const struct option options[] = {
      "where everything of this node lives (default: /var/lib/meshd/MESH/NAME as root,\n"
      "else $XDG_STATE_HOME/meshd/MESH/NAME)"},
     {"key-file", "F", false, set_key_file,
-     "the mesh's key ring, made there if absent (default: `key` in the mesh's directory,\n"
-     "which all nodes of a user share)"},
+     "the mesh's key ring, made there if absent (default: `key` one level above D, shared by\n"
+     "all nodes whose directories are there)"},
     {"token", "-", false, set_token,
      "take the mesh's key from a token on standard input (`meshctl token` prints one)"},
     {"join", "H[:P]", true, set_join, "also look for the mesh at this host; may be repeated"},

@@ -113,7 +113,8 @@ static int bind_port(driver_t *d, const struct driver_conf *conf, const struct a
 /* The port asked for, or the default one or the next that is free. */
 static int bind_ports(driver_t *d, const struct driver_conf *conf, struct why *why)
 {
-    struct addr at = addr_is_none(&conf->bind) ? addr_v4(0, 0, 0, 0, 0) : conf->bind;
+    struct addr at =
+        addr_is_none(&conf->bind) ? addr_v4(0, 0, 0, 0, conf->bind.port) : conf->bind;
     unsigned tries = at.port != 0 ? 1 : PORTS_TRIED_MAX;
     if (at.port == 0) {
         at.port = DRIVER_PORT_DEFAULT;
@@ -422,4 +423,14 @@ void driver_shutdown(driver_t *d)
 int driver_watch_fd(driver_t *d, int fd, bool (*read)(void *ctx), void *ctx)
 {
     return reactor_add_fd(d->reactor, fd, REACTOR_READ, REACTOR_SIGNALS, read, ctx);
+}
+
+size_t driver_addresses(const driver_t *d, struct addr *ret_addrs, size_t max)
+{
+    const struct addr *bind = addr_is_none(&d->bind) ? NULL : &d->bind;
+    size_t count = netif_addresses(&d->netifs, bind, ret_addrs, max);
+    for (size_t i = 0; i < count; i++) {
+        ret_addrs[i].port = d->advertise.port;
+    }
+    return count;
 }

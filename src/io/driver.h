@@ -27,7 +27,7 @@ struct driver_conf {
     store_t *store;          /* open (after store_check); taken when driver_new succeeds */
     keys_t *keys;            /* borrowed: identity and key ring */
     log_t *log;              /* borrowed */
-    struct addr bind;        /* family 0: every interface; port 0: default, gives way */
+    struct addr bind;        /* family 0: every interface; port 0: default, gives way to others */
     const char *const *joins; /* HOST[:PORT], also those of a token */
     size_t join_count;
     const struct label *labels;
@@ -46,6 +46,9 @@ int driver_run(driver_t *d);
 
 /* Leave the mesh and stop: driver_run returns within a second. A second call stops at once. */
 void driver_shutdown(driver_t *d);
+
+/* Where others find this node, best first, with the sealed port; returns how many (at most max). */
+size_t driver_addresses(const driver_t *d, struct addr *ret_addrs, size_t max);
 
 /* A descriptor of the caller's on the loop, e.g. a signalfd. `read` as in io/reactor.h. */
 int driver_watch_fd(driver_t *d, int fd, bool (*read)(void *ctx), void *ctx);

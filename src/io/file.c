@@ -211,6 +211,12 @@ bool file_is_exposed(const char *path)
     return stat(path, &st) == 0 && (st.st_mode & 077) != 0;
 }
 
+bool file_is_foreign(const char *path)
+{
+    struct stat st;
+    return geteuid() != 0 && stat(path, &st) == 0 && st.st_uid != geteuid() && st.st_uid != 0;
+}
+
 int file_join(char *path, size_t max, const char *dir, const char *name)
 {
     size_t len = strlen(dir);

@@ -25,6 +25,9 @@ int file_make_dirs(const char *path, struct why *why);
 /* True if path is readable or writable for group or others. */
 bool file_is_exposed(const char *path);
 
+/* True if path belongs to another user than this one and root; never for root, who trusts himself. */
+bool file_is_foreign(const char *path);
+
 /* Writes dir, '/', name into path. HM_EINVAL: too long. */
 int file_join(char *path, size_t max, const char *dir, const char *name);
 

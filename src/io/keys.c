@@ -201,6 +201,12 @@ static int ring_load(struct keys *keys, const char *path, struct why *why)
     char text[KEYS_FILE_BYTES_MAX];
     size_t size = 0;
     int rc = file_read(path, text, sizeof text, &size, why);
+    if (file_is_foreign(path)) {
+        /* In a shared place such as /tmp somebody else could have put it there for us. */
+        rc = why_set(why, HM_EDENIED,
+                     "the key ring %s belongs to another user: name another place with --key-file=F",
+                     path);
+    }
     if (rc == HM_OK || rc == HM_EFULL) {
         size_t bad = rc == HM_EFULL || strlen(text) != size
                          ? 1

@@ -56,8 +56,8 @@ static int home_dir(char *to, size_t max, struct why *why)
     }
     if (home == NULL || home[0] != '/' || !text_copy(to, max, home)) {
         return why_set(why, HM_ENOTFOUND,
-                       "this user has no home directory: say where to keep things with --data-dir=D "
-                       "and --key-file=F, or set XDG_STATE_HOME");
+                       "this user has no home directory: say where to keep things with --data-dir=D, "
+                       "or set XDG_STATE_HOME");
     }
     return HM_OK;
 }
@@ -81,11 +81,26 @@ static int state_dir(char *to, size_t max, struct why *why)
 }
 
 /* dir/name into to; the first failure sticks. */
-static void join_into(char *to, const char *dir, const char *name, int *rc)
+static void join_into(char *to, const char *dir, const char *name, int *rc, struct why *why)
 {
     if (*rc == HM_OK && file_join(to, PATHS_BYTES, dir, name) != 0) {
-        *rc = HM_EINVAL;
+        *rc = too_long(why, dir);
     }
+}
+
+/* The ring lies one level above D, so nodes whose directories are side by side share it. */
+static int ring_path(struct paths *paths, struct why *why)
+{
+    char above[PATHS_BYTES];
+    text_copy(above, sizeof above, paths->data_dir);
+    size_t len = strlen(above);
+    while (len > 1 && above[len - 1] == '/') {
+        above[--len] = '\0';
+    }
+    char *slash = strrchr(above, '/');
+    HM_ASSERT(slash != NULL);
+    slash[slash == above ? 1 : 0] = '\0';
+    return file_join(paths->ring, PATHS_BYTES, above, "key") == 0 ? HM_OK : too_long(why, above);
 }
 
 int paths_init(struct paths *paths, const struct conf *conf, struct why *why)
@@ -95,34 +110,31 @@ int paths_init(struct paths *paths, const struct conf *conf, struct why *why)
     int rc = HM_OK;
     memset(paths, 0, sizeof *paths);
     paths->lock_fd = -1;
-    if (conf->data_dir[0] == '\0' || conf->key_file[0] == '\0') {
-        rc = state_dir(state, sizeof state, why);
-        if (rc != HM_OK) {
-            return rc;
-        }
-        join_into(mesh_dir, state, conf->mesh, &rc);
-    }
     if (conf->data_dir[0] != '\0') {
-        rc = rc != HM_OK ? rc
-                         : make_absolute(conf->data_dir, paths->data_dir, PATHS_BYTES, why);
+        rc = make_absolute(conf->data_dir, paths->data_dir, PATHS_BYTES, why);
     } else {
-        join_into(paths->data_dir, mesh_dir, conf->name, &rc);
+        rc = state_dir(state, sizeof state, why);
+        join_into(mesh_dir, state, conf->mesh, &rc, why);
+        join_into(paths->data_dir, mesh_dir, conf->name, &rc, why);
+    }
+    if (rc != HM_OK) {
+        return rc;
     }
     if (conf->key_file[0] != '\0') {
-        rc = rc != HM_OK ? rc : make_absolute(conf->key_file, paths->ring, PATHS_BYTES, why);
+        rc = make_absolute(conf->key_file, paths->ring, PATHS_BYTES, why);
     } else {
-        join_into(paths->ring, mesh_dir, "key", &rc);
+        rc = ring_path(paths, why);
     }
     if (conf->socket[0] != '\0') {
         rc = rc != HM_OK ? rc
                          : make_absolute(conf->socket, paths->wanted_socket, PATHS_BYTES, why);
     }
-    join_into(paths->identity, paths->data_dir, "identity", &rc);
-    join_into(paths->store_dir, paths->data_dir, "store", &rc);
-    join_into(paths->lock, paths->data_dir, "lock", &rc);
-    join_into(paths->socket, paths->data_dir, "meshd.sock", &rc);
+    join_into(paths->identity, paths->data_dir, "identity", &rc, why);
+    join_into(paths->store_dir, paths->data_dir, "store", &rc, why);
+    join_into(paths->lock, paths->data_dir, "lock", &rc, why);
+    join_into(paths->socket, paths->data_dir, "meshd.sock", &rc, why);
     if (rc != HM_OK) {
-        return too_long(why, paths->data_dir);
+        return rc;
     }
     if (strlen(paths->wanted_socket) > PATHS_SOCKET_BYTES_MAX) {
         return why_set(why, HM_EINVAL,
@@ -434,7 +446,7 @@ int paths_publish(struct paths *paths, const struct node_id *id, const struct co
     } else if (strlen(paths->socket) <= PATHS_SOCKET_BYTES_MAX) {
         rc = HM_OK;
     } else if (rc == HM_OK) {
-        join_into(paths->socket, paths->runtime_link, "meshd.sock", &rc);
+        join_into(paths->socket, paths->runtime_link, "meshd.sock", &rc, why);
     }
     if (rc == HM_OK && strlen(paths->socket) > PATHS_SOCKET_BYTES_MAX) {
         rc = why_set(why, HM_EINVAL, "the socket's path %.200s has more than %d bytes: give a shorter "

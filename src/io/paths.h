@@ -25,7 +25,7 @@ struct paths {
     char data_dir[PATHS_BYTES];  /* absolute */
     char identity[PATHS_BYTES];
     char store_dir[PATHS_BYTES];
-    char ring[PATHS_BYTES];      /* the mesh's key ring */
+    char ring[PATHS_BYTES];      /* the mesh's key ring: one level above D, or --key-file */
     char lock[PATHS_BYTES];
     char socket[PATHS_BYTES];    /* set by paths_publish; at most PATHS_SOCKET_BYTES_MAX bytes */
     char wanted_socket[PATHS_BYTES]; /* --socket, "" if not given */

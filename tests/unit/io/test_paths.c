@@ -56,9 +56,13 @@ static void names_follow_the_directory(void **state)
     assert_string_equal(paths.ring, conf.key_file);
     conf.key_file[0] = '\0'; /* the ring is the mesh's, not the node's */
     assert_int_equal(paths_init(&paths, &conf, &why), 0);
-    assert_non_null(strstr(paths.ring, "/meshd/unit-test-mesh/key"));
+    assert_string_equal(paths.ring, scratch_path(dir, "key", expected));
+    text_copy(conf.data_dir, sizeof conf.data_dir, "/top//");
+    assert_int_equal(paths_init(&paths, &conf, &why), 0);
+    assert_string_equal(paths.ring, "/key");
     conf.data_dir[0] = '\0';
     assert_int_equal(paths_init(&paths, &conf, &why), 0);
+    assert_non_null(strstr(paths.ring, "/meshd/unit-test-mesh/key"));
     assert_non_null(strstr(paths.data_dir, "/meshd/unit-test-mesh/nas1"));
     text_copy(conf.data_dir, sizeof conf.data_dir, "relative");
     assert_int_equal(paths_init(&paths, &conf, &why), 0);
