@@ -103,6 +103,11 @@ static void send_port(beacon_t *b, uint16_t port)
     }
 }
 
+void beacon_send(beacon_t *beacon)
+{
+    send_port(beacon, beacon->port);
+}
+
 void beacon_destroy(beacon_t **p)
 {
     beacon_t *b = *p;

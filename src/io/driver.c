@@ -424,13 +424,3 @@ int driver_watch_fd(driver_t *d, int fd, bool (*read)(void *ctx), void *ctx)
 {
     return reactor_add_fd(d->reactor, fd, REACTOR_READ, REACTOR_SIGNALS, read, ctx);
 }
-
-size_t driver_addresses(const driver_t *d, struct addr *ret_addrs, size_t max)
-{
-    const struct addr *bind = addr_is_none(&d->bind) ? NULL : &d->bind;
-    size_t count = netif_addresses(&d->netifs, bind, ret_addrs, max);
-    for (size_t i = 0; i < count; i++) {
-        ret_addrs[i].port = d->advertise.port;
-    }
-    return count;
-}

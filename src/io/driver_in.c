@@ -159,16 +159,21 @@ bool driver_read_resolve(void *ctx)
     return true;
 }
 
+size_t driver_addresses(const driver_t *d, struct addr *ret_addrs, size_t max)
+{
+    const struct addr *bind = addr_is_none(&d->bind) ? NULL : &d->bind;
+    size_t count = netif_addresses(&d->netifs, bind, ret_addrs, max);
+    for (size_t i = 0; i < count; i++) {
+        ret_addrs[i].port = d->advertise.port;
+    }
+    return count;
+}
+
 void driver_tell_addresses(driver_t *d)
 {
-    bool is_bound = !addr_is_none(&d->bind);
     struct addr addrs[HM_RECORD_ADDRS_MAX];
-    beacon_set_interfaces(d->beacon, &d->netifs, is_bound);
-    size_t count = netif_addresses(&d->netifs, is_bound ? &d->bind : NULL, addrs,
-                                   HM_RECORD_ADDRS_MAX);
-    for (size_t i = 0; i < count; i++) {
-        addrs[i].port = d->advertise.port;
-    }
+    beacon_set_interfaces(d->beacon, &d->netifs, !addr_is_none(&d->bind));
+    size_t count = driver_addresses(d, addrs, HM_RECORD_ADDRS_MAX);
     d->advertise = addrs[0];
     struct event ev = {.type = EV_ADDRESSES, .as.addresses = {.addrs = addrs, .count = count}};
     driver_step(d, &ev);

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* meshd: a node of a mesh. This file is its start and its end; io/driver runs it.
+ *
+ * The order matters: what a person got wrong is found before anything is made; the data directory is
+ * locked before anything in it is read; the store is checked in a child process before any thread or
+ * ZeroMQ context exists; signals are blocked before the first thread, so that only the signalfd gets
+ * them. Until the node runs, a failure is one line on stderr and nothing else.
+ * Exit codes: 0 stopped as asked, 1 failed or refused, 2 wrong usage. */
+#define _GNU_SOURCE
+#include "config.h"
+
+#include "base/err.h"
+#include "base/text.h"
+#include "io/conf.h"
+#include "io/detect.h"
+#include "io/driver.h"
+#include "io/file.h"
+#include "io/keys.h"
+#include "io/log.h"
+#include "io/paths.h"
+#include "io/store.h"
+#include "ops/ops_dispatch.h"
+
+#include <czmq.h>
+#include <errno.h>
+#include <lmdb.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define EXIT_REFUSED 1
+#define EXIT_USAGE 2
+#define DESCRIPTORS_WANTED 65536 /* a socket per link, client and peer, with room to spare */
+
+extern char **environ;
+
+struct meshd {
+    struct conf conf;
+    struct paths paths;
+    struct detect detect;
+    struct token token;
+    bool has_token;
+    char token_addrs[TOKEN_ADDRS_MAX][ADDR_TEXT_BYTES];
+    const char *joins[CONF_JOIN_MAX + TOKEN_ADDRS_MAX];
+    size_t join_count;
+    log_t *log;
+    keys_t *keys;
+    store_t *store;
+    driver_t *driver;
+    struct ops ops;
+    int signal_fd;
+};
+
+/* ---- token ----------------------------------------------------------------------------------- */
+
+/* Reads the first line of standard input. */
+static int read_stdin_line(char *text, size_t max, struct why *why)
+{
+    size_t size = 0;
+    char *end = NULL;
+    while (end == NULL && size < max - 1) {
+        ssize_t n = read(STDIN_FILENO, text + size, max - 1 - size);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            break;
+        }
+        end = memchr(text + size, '\n', (size_t) n);
+        size += (size_t) n;
+    }
+    text[end != NULL ? (size_t) (end - text) : size] = '\0';
+    if (size == 0) {
+        return why_set(why, HM_EINVAL, "--token=-: no token came on standard input");
+    }
+    return HM_OK;
+}
+
+static int take_token(struct meshd *m, struct why *why)
+{
+    struct conf *conf = &m->conf;
+    int rc = HM_OK;
+    if (conf->token[0] == '\0') {
+        return HM_OK;
+    }
+    if (strcmp(conf->token, "-") == 0) {
+        rc = read_stdin_line(conf->token, sizeof conf->token, why);
+    }
+    if (rc == HM_OK) {
+        rc = token_parse(conf->token, &m->token, why);
+    }
+    sodium_memzero(conf->token, sizeof conf->token);
+    if (rc == HM_OK && strcmp(m->token.mesh, conf->mesh) != 0) {
+        rc = why_set(why, HM_EINVAL,
+                     "the token is of the mesh %s, but --discover says %s: use a token of that mesh, or "
+                     "--discover=%s",
+                     m->token.mesh, conf->mesh, m->token.mesh);
+    }
+    m->has_token = rc == HM_OK;
+    return rc;
+}
+
+/* The first other node of this machine that runs with our key ring; false if there is none. */
+static bool find_sharer(const struct meshd *m, struct paths_node *ret_node)
+{
+    struct paths_node *nodes = NULL;
+    size_t count = 0;
+    bool found = false;
+    if (paths_find_nodes(&nodes, &count) != HM_OK) {
+        return false;
+    }
+    for (size_t i = 0; i < count && !found; i++) {
+        found = strcmp(nodes[i].ring, m->paths.ring) == 0 &&
+                strcmp(nodes[i].data_dir, m->paths.data_dir) != 0;
+        *ret_node = found ? nodes[i] : *ret_node;
+    }
+    free(nodes);
+    return found;
+}
+
+static int count_others(const struct meshd *m, size_t *ret_count, struct why *why)
+{
+    const struct store_entry *entries = NULL;
+    size_t count = 0;
+    size_t dropped = 0;
+    int rc = store_load(m->store, &entries, &count, &dropped);
+    if (rc != HM_OK) {
+        return why_set(why, rc, "cannot read the store: %s", hm_strerror(rc));
+    }
+    *ret_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        bool is_self = entries[i].key.size == NODE_ID_BYTES &&
+                       memcmp(entries[i].key.data, keys_id(m->keys)->b, NODE_ID_BYTES) == 0;
+        *ret_count += entries[i].table == STORE_ROSTER && !is_self;
+    }
+    return HM_OK;
+}
+
+/* The token has another key than our ring. A node alone in its mesh takes it; one that has others would
+ * leave them without a word, so it refuses. */
+static int change_ring(struct meshd *m, struct why *why)
+{
+    static struct paths_node sharer;
+    size_t others = 0;
+    int rc = count_others(m, &others, why);
+    if (rc != HM_OK) {
+        return rc;
+    }
+    if (others > 0) {
+        return why_set(why, HM_EDENIED,
+                       "the token has another key than this node, which has %zu other member%s on its "
+                       "roster: to move it to the token's mesh, move %s and %s away and start it again "
+                       "with the token; it becomes a new node there",
+                       others, others == 1 ? "" : "s", m->paths.data_dir, m->paths.ring);
+    }
+    if (find_sharer(m, &sharer)) {
+        return why_set(why, HM_EDENIED,
+                       "the token has another key than %s, which the node %s (pid %d) uses: stop that one "
+                       "first, or name another key ring with --key-file=F",
+                       m->paths.ring, sharer.name, (int) sharer.pid);
+    }
+    return keys_ring_replace(m->keys, m->paths.ring, m->token.key, why);
+}
+
+static int open_ring(struct meshd *m, struct why *why)
+{
+    bool made = false;
+    int rc = keys_ring_open(m->keys, m->paths.ring, m->has_token ? m->token.key : NULL, &made, why);
+    if (rc == HM_EDENIED && m->has_token && keys_ring_count(m->keys) > 0) {
+        rc = change_ring(m, why);
+    }
+    return rc;
+}
+
+static void collect_joins(struct meshd *m)
+{
+    for (size_t i = 0; i < m->conf.join_count; i++) {
+        m->joins[m->join_count++] = m->conf.join[i];
+    }
+    bool is_own = m->has_token && node_id_eq(&m->token.issuer, keys_id(m->keys));
+    for (size_t i = 0; m->has_token && !is_own && i < m->token.addr_count; i++) {
+        m->joins[m->join_count++] = addr_format(&m->token.addrs[i], m->token_addrs[i]);
+    }
+    token_wipe(&m->token);
+}
+
+/* For the operation `token`. */
+static int issue_token(void *ctx, struct buf *out)
+{
+    const struct meshd *m = ctx;
+    struct addr addrs[TOKEN_ADDRS_MAX];
+    struct token token;
+    char text[TOKEN_TEXT_BYTES];
+    size_t count = driver_addresses(m->driver, addrs, TOKEN_ADDRS_MAX);
+    keys_token(m->keys, addrs, count, &token);
+    token_format(&token, text);
+    buf_append(out, text, strlen(text));
+    token_wipe(&token);
+    sodium_memzero(text, sizeof text);
+    return HM_OK;
+}
+
+/* ---- process --------------------------------------------------------------------------------- */
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < DESCRIPTORS_WANTED) {
+        limit.rlim_cur = limit.rlim_max < DESCRIPTORS_WANTED ? limit.rlim_max : DESCRIPTORS_WANTED;
+        (void) setrlimit(RLIMIT_NOFILE, &limit); /* what we have will do for small meshes */
+    }
+}
+
+/* From here on these signals arrive at the signalfd only. */
+static int open_signals(struct meshd *m, struct why *why)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    signal(SIGPIPE, SIG_IGN);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (m->signal_fd < 0) {
+        return why_set(why, HM_EIO, "cannot receive signals: %s", strerror(errno));
+    }
+    return HM_OK;
+}
+
+static bool read_signal(void *ctx)
+{
+    struct meshd *m = ctx;
+    struct signalfd_siginfo info;
+    if (read(m->signal_fd, &info, sizeof info) != (ssize_t) sizeof info) {
+        return false;
+    }
+    if (info.ssi_signo == SIGHUP) {
+        log_line(m->log, NOTE_INFO, NULL, "hang-up signal ignored: there is nothing to read again");
+        return true;
+    }
+    log_line(m->log, NOTE_INFO, LOG_FIELDS({"signal", info.ssi_signo == SIGINT ? "INT" : "TERM"}),
+             "stopping");
+    driver_shutdown(m->driver);
+    return true;
+}
+
+static void print_version(void)
+{
+    int zmq[3];
+    int lmdb[3];
+    zmq_version(&zmq[0], &zmq[1], &zmq[2]);
+    (void) mdb_version(&lmdb[0], &lmdb[1], &lmdb[2]);
+    printf("meshd %s\nlibzmq %d.%d.%d, czmq %d.%d.%d, libsodium %s, lmdb %d.%d.%d\n",
+           PACKAGE_VERSION, zmq[0], zmq[1], zmq[2], CZMQ_VERSION_MAJOR, CZMQ_VERSION_MINOR,
+           CZMQ_VERSION_PATCH, sodium_version_string(), lmdb[0], lmdb[1], lmdb[2]);
+}
+
+/* ---- start ----------------------------------------------------------------------------------- */
+
+static int check_store(struct meshd *m, struct why *moved, struct why *why)
+{
+    struct why said = {""};
+    switch (store_check(m->paths.data_dir, &said)) {
+    case STORE_MOVED:
+        *moved = said; /* told once it is clear that the node starts */
+        return HM_OK;
+    case STORE_REFUSED:
+        *why = said;
+        return HM_EIO;
+    case STORE_SOUND:
+        break;
+    }
+    return HM_OK;
+}
+
+static void warn(struct meshd *m, const struct why *moved)
+{
+    if (m->conf.warning[0] != '\0') {
+        log_line(m->log, NOTE_WARN, NULL, "%s", m->conf.warning);
+    }
+    if (moved->text[0] != '\0') {
+        log_line(m->log, NOTE_WARN, NULL, "%s", moved->text);
+    }
+    if (m->conf.token_from_argv) {
+        log_line(m->log, NOTE_WARN, NULL,
+                 "the token was given on the command line, where other users of this machine can see it; "
+                 "use --token=- or MESHD_TOKEN");
+    }
+    const char *files[] = {m->paths.identity, m->paths.ring};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        if (file_is_exposed(files[i])) {
+            log_line(m->log, NOTE_WARN, LOG_FIELDS({"path", files[i]}),
+                     "others may read or write this secret: chmod 600 it");
+        }
+    }
+}
+
+/* Everything before the first thread. */
+static int prepare(struct meshd *m, struct why *moved, struct why *why)
+{
+    int rc = take_token(m, why);
+    if (rc == HM_OK) {
+        rc = paths_init(&m->paths, &m->conf, why);
+    }
+    if (rc == HM_OK) {
+        rc = paths_lock(&m->paths, why);
+    }
+    if (rc == HM_OK) {
+        rc = keys_new(m->conf.mesh, m->paths.identity, &m->keys, why);
+    }
+    if (rc == HM_OK) {
+        rc = check_store(m, moved, why);
+    }
+    if (rc == HM_OK) {
+        rc = open_signals(m, why);
+    }
+    return rc;
+}
+
+static int start(struct meshd *m, struct why *why)
+{
+    const struct ops_env env = {.token = issue_token, .ctx = m};
+    int rc = store_open(m->paths.data_dir, &m->store, why);
+    if (rc == HM_OK) {
+        rc = open_ring(m, why);
+    }
+    if (rc == HM_OK) {
+        rc = paths_publish(&m->paths, keys_id(m->keys), &m->conf, why);
+    }
+    if (rc != HM_OK) {
+        return rc;
+    }
+    collect_joins(m);
+    detect_labels(&m->conf, &m->detect);
+    ops_init(&m->ops, &env);
+    struct driver_conf conf = {.mesh = m->conf.mesh,
+                               .name = m->conf.name,
+                               .version = PACKAGE_VERSION,
+                               .socket_path = m->paths.socket,
+                               .store = m->store,
+                               .keys = m->keys,
+                               .log = m->log,
+                               .bind = m->conf.bind,
+                               .joins = m->joins,
+                               .join_count = m->join_count,
+                               .labels = m->detect.labels,
+                               .label_count = m->detect.count,
+                               .calls = &m->ops.handler};
+    rc = driver_new(&conf, &m->driver, why);
+    if (rc != HM_OK) {
+        return rc;
+    }
+    m->store = NULL; /* the driver's now */
+    if (driver_watch_fd(m->driver, m->signal_fd, read_signal, m) != HM_OK) {
+        return why_set(why, HM_ENOMEM, "cannot start: out of memory");
+    }
+    return HM_OK;
+}
+
+static int run(struct meshd *m)
+{
+    struct why why = {""};
+    struct why moved = {""};
+    int rc = prepare(m, &moved, &why);
+    if (rc == HM_OK) {
+        rc = start(m, &why);
+    }
+    if (rc != HM_OK) {
+        log_line(m->log, NOTE_ERROR, NULL, "%s", why.text[0] != '\0' ? why.text : hm_strerror(rc));
+        return EXIT_REFUSED;
+    }
+    warn(m, &moved);
+    if (log_start(m->log) != HM_OK) {
+        log_line(m->log, NOTE_WARN, NULL, "no thread for the log: a stuck stderr would stop this node");
+    }
+    return driver_run(m->driver);
+}
+
+static void finish(struct meshd *m)
+{
+    driver_destroy(&m->driver);
+    if (m->store != NULL) {
+        store_close(&m->store);
+    }
+    paths_fini(&m->paths);
+    keys_destroy(&m->keys);
+    token_wipe(&m->token);
+    if (m->signal_fd >= 0) {
+        close(m->signal_fd);
+    }
+    log_destroy(&m->log);
+}
+
+int main(int argc, char **argv)
+{
+    static struct meshd m; /* 100 KiB: rather not on the stack */
+    struct why why = {""};
+    umask(077);
+    m.signal_fd = -1;
+    m.paths.lock_fd = -1;
+    if (conf_parse(argc, argv, environ, &m.conf, &why) != HM_OK) {
+        fprintf(stderr, "meshd: %s\n", why.text);
+        return EXIT_USAGE;
+    }
+    if (m.conf.want_help) {
+        conf_help(stdout);
+        return 0;
+    }
+    if (sodium_init() < 0) {
+        fprintf(stderr, "meshd: libsodium does not start: is there a random source (/dev/urandom)?\n");
+        return EXIT_REFUSED;
+    }
+    if (m.conf.want_version) {
+        print_version();
+        return 0;
+    }
+    setenv("ZSYS_SIGHANDLER", "false", 1); /* CZMQ takes no signals */
+    unsetenv("MESHD_TOKEN");
+    raise_descriptor_limit();
+    struct log_conf log = {.fd = STDERR_FILENO,
+                           .format = m.conf.log_format,
+                           .level = m.conf.log_level,
+                           .node = m.conf.name};
+    m.log = log_new(&log);
+    int code = m.log != NULL ? run(&m) : EXIT_REFUSED;
+    finish(&m);
+    return code;
+}
