@@ -138,6 +138,7 @@ struct core {
 
     uint64_t view_changed_ns;
     uint64_t change_ns;        /* last change that makes beacons frequent */
+    struct member *sync_guest; /* asked for a full exchange, its link is not up yet */
     bool overlay_dirty;
     size_t links_up;
 
@@ -189,6 +190,8 @@ struct span update_of_record(core_t *c, const struct member *m);
 struct span update_of_claim(core_t *c, const struct claim *claim);
 /* What is held against m; false if nothing is (alive). */
 bool claim_about(const struct member *m, struct claim *ret_claim);
+/* What m has to hear of itself: a claim, or the record with which it left. data NULL: nothing. */
+struct span update_about(core_t *c, const struct member *m);
 void gossip_record(core_t *c, struct member *m);
 void gossip_claim(core_t *c, struct member *m, const struct claim *claim);
 /* Tells m what is said of it, so that it can refute; at most every 100 ms. */
@@ -258,6 +261,9 @@ bool observers_add(struct node_id *observers, size_t *count, const struct node_i
 
 /* sync.c */
 void sync_view_seen(core_t *c, uint64_t view_hash);
+/* m may have news: a full exchange with it as soon as there is a link. One guest at a time: when many
+ * appear at once, gossip tells of the others. */
+void sync_want(core_t *c, struct member *m);
 void sync_tick(core_t *c);
 void sync_start(core_t *c, struct member *m);
 void sync_frame(core_t *c, struct member *m, uint8_t type, struct span body);

@@ -95,7 +95,7 @@ struct member {
     uint64_t link_since_ns;   /* of its state */
     uint64_t unwanted_since_ns;
     unsigned dial_failures;
-    bool wants_sync;          /* full exchange as soon as a link is up */
+    bool wants_link;          /* no neighbour, but to be dialled: a full exchange or a call */
 
     struct watch *watch;      /* NULL: nothing in doubt */
     size_t order_idx;         /* place in its probe order plus one; 0: in none */

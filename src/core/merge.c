@@ -248,7 +248,7 @@ static bool looks_different(const struct node_record *a, const struct node_recor
 /* A partition healed or a crashed node is back: the others that failed may be back, too. */
 static void recovered(core_t *c, struct member *m)
 {
-    m->wants_sync = true;
+    sync_want(c, m);
     c->heal_left = c->failed_order.count;
     if (c->ready && c->heal_left > 0) {
         core_arm_earlier(c, TIMER_FAILED, c->now_ns + 5 * MS_NS);
@@ -558,7 +558,7 @@ void merge_heard(core_t *c, struct member *m)
     m->last_heard_ns = c->now_ns;
     if (m->is_remembered) {
         merge_status(c, m, STATUS_ALIVE, REASON_JOINED, &c->self->id);
-        m->wants_sync = true;
+        sync_want(c, m);
     } else if (!member_is_up(m)) {
         tell_its_state(c, m);
     }

@@ -98,13 +98,11 @@ static uint64_t dial_again_ns(const struct member *m)
     return m->dial_failures == 0 ? 0 : m->link_since_ns + (SECOND_NS / 4 << shift);
 }
 
-/* A guest link is wanted for a full exchange or a call although the rings do not ask for it. */
+/* Of two neighbours the lower id dials. A guest link is wanted for a full exchange or a call although the
+ * rings do not ask for it. */
 static bool is_wanted(const core_t *c, const struct member *m)
 {
-    if (m->is_neighbour) {
-        return node_id_cmp(&c->self->id, &m->id) < 0 || m->wants_sync;
-    }
-    return m->wants_sync;
+    return m->is_neighbour ? node_id_cmp(&c->self->id, &m->id) < 0 : m->wants_link;
 }
 
 /* What is to be done about one link; returns when to look again. */
@@ -165,7 +163,7 @@ void overlay_want_link(core_t *c, struct member *m)
 {
     m->unwanted_since_ns = 0;
     if (m->link == LINK_NONE) {
-        m->wants_sync = true;
+        m->wants_link = true;
         overlay_touch(c);
     }
 }

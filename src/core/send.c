@@ -124,8 +124,7 @@ bool claim_about(const struct member *m, struct claim *ret_claim)
     return true;
 }
 
-/* What m has to hear of itself: a claim, or the record with which it left. data NULL: nothing. */
-static struct span update_about(core_t *c, const struct member *m)
+struct span update_about(core_t *c, const struct member *m)
 {
     struct claim claim;
     if (m->status == STATUS_LEFT) {

@@ -152,8 +152,7 @@ static void on_answer(core_t *c, const struct event *ev, const struct swim_msg *
         .type = SWIM_CONFIRM, .echo = msg->nonce, .record = member_record(c->self)};
     send_mesh(c, &m->addr, &confirm);
     if (msg->view_hash != c->roster.view_hash) {
-        m->wants_sync = true;
-        overlay_want_link(c, m);
+        sync_want(c, m);
     }
 }
 
@@ -211,12 +210,14 @@ static void on_challenge(core_t *c, struct member *m, const struct event *ev,
         return;
     }
     struct addr to = answer_address(&ev->as.datagram.from, &m->rec);
-    struct swim_msg echo = {.type = SWIM_ECHO, .echo = msg->nonce};
-    send_pair_to(c, m, &to, &echo);
-    tell_one(c, m, update_of_record(c, c->self));
-    m->told_ns = 0;
-    if (!member_is_up(m)) {
-        tell_its_state(c, m);
+    struct span updates[2] = {update_of_record(c, c->self), update_about(c, m)};
+    /* In one datagram: what overtakes the echo would be dropped, too. */
+    struct swim_msg echo = {.type = SWIM_ECHO,
+                            .echo = msg->nonce,
+                            .updates = updates,
+                            .update_count = updates[1].data != NULL ? 2 : 1};
+    if (updates[0].data != NULL) {
+        send_pair_to(c, m, &to, &echo);
     }
     swim_probe_again(c, m);
 }

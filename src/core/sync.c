@@ -34,6 +34,20 @@ void sync_view_seen(core_t *c, uint64_t view_hash)
     }
 }
 
+void sync_want(core_t *c, struct member *m)
+{
+    const struct member *guest = c->sync_guest;
+    if (guest != NULL && guest != m && member_is_up(guest) && guest->link != LINK_UP) {
+        return;
+    }
+    c->sync_guest = m;
+    if (m->link == LINK_UP) {
+        sync_start(c, m);
+    } else {
+        overlay_want_link(c, m);
+    }
+}
+
 static bool is_linked(const struct member *m, const void *arg)
 {
     (void) arg;
@@ -67,7 +81,10 @@ static void send_sync(core_t *c, struct member *m, struct span digest, bool has_
 
 void sync_start(core_t *c, struct member *m)
 {
-    m->wants_sync = false;
+    m->wants_link = false;
+    if (c->sync_guest == m) {
+        c->sync_guest = NULL;
+    }
     send_sync(c, m, span_of(NULL, 0), false);
 }
 

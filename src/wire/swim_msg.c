@@ -15,7 +15,7 @@ static const char *fields_of(uint64_t type)
     case SWIM_ANSWER: return "enrhu";
     case SWIM_CONFIRM: return "er";
     case SWIM_CHALLENGE: return "n";
-    case SWIM_ECHO: return "e";
+    case SWIM_ECHO: return "eu";
     case SWIM_PING: return "nhcu";
     case SWIM_ACK: return "ehcu";
     case SWIM_PING_REQ: return "ntu";

@@ -7,7 +7,7 @@
  *     ANSWER     echo nonce record hash updates     mesh key   to a JOIN, to a signed address
  *     CONFIRM    echo record                        mesh key   to an ANSWER: both are members now
  *     CHALLENGE  nonce                              pair key   to a session not known
- *     ECHO       echo                               pair key   to a CHALLENGE: the session is live
+ *     ECHO       echo updates                       pair key   to a CHALLENGE: the session is live
  *     PING       nonce hash coord updates           pair key   SWIM probe
  *     ACK        echo hash coord updates            pair key   its answer
  *     PING_REQ   nonce target updates               pair key   ask a helper to probe
