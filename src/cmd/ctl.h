@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* What the parts of meshctl share: exit codes, options, output, and asking. */
+#ifndef HM_CMD_CTL_H
+#define HM_CMD_CTL_H
+
+#include "ops/ops_args.h"
+#include "ops/ops_spec.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Exit codes: public, see meshctl(1). */
+enum ctl_exit {
+    EXIT_DONE = 0,
+    EXIT_REFUSED = 1,
+    EXIT_USAGE = 2,
+    EXIT_NO_DAEMON = 3,
+    EXIT_TIMEOUT = 4,
+    EXIT_NO_SUCH = 5,
+};
+
+enum ctl_format { FORMAT_TEXT, FORMAT_JSON, FORMAT_PROMETHEUS };
+enum ctl_color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
+
+struct ctl_opts {
+    const char *data_dir; /* NULL: not given; as all texts, points into argv or the environment */
+    const char *socket;
+    const char *node;
+    enum ctl_format format;
+    enum ctl_color color;
+    uint64_t timeout_ms;
+    bool follow;
+    bool want_help;
+    bool want_version;
+    const struct op_spec *spec; /* the command; NULL with want_help or want_version */
+    struct op_values values;
+    const char *group; /* want_help for all commands that begin with this word, or NULL */
+    int argc;          /* as given, to repeat it in what to type instead */
+    char *const *argv;
+};
+
+/* EXIT_DONE, or EXIT_USAGE after one line on stderr. */
+int ctl_opts_parse(int argc, char *const *argv, struct ctl_opts *ret_opts);
+/* Help: all commands, those of opts->group, or one command (opts->spec). */
+void ctl_help(const struct ctl_opts *opts, FILE *to);
+
+/* One line on stderr, "meshctl: …"; control characters of foreign texts become '?'. */
+void ctl_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Asking (ctl_ask.c). */
+struct ctl {
+    const struct ctl_opts *opts;
+    struct client *client;
+    char data_dir[4096]; /* where the daemon was found; "": by its socket only */
+    char socket[4096];
+};
+
+/* Finds the daemon and connects. An exit code; what is wrong is on stderr unless is_quiet. */
+int ctl_connect(struct ctl *ctl, bool is_quiet);
+void ctl_disconnect(struct ctl *ctl);
+/* Asks, all pages. On EXIT_DONE the caller owns *ret_reply: the object that was answered, lists
+ * joined. */
+int ctl_ask(struct ctl *ctl, const struct op_values *values, json_t **ret_reply);
+/* One request with its own timeout; the reply's object. HM_OK or HM_E*; why has the daemon's
+ * text. */
+int ctl_ask_once(struct ctl *ctl, const struct op_values *values, uint64_t timeout_ms,
+                 json_t **ret_reply, char why[256]);
+/* Says what went wrong and returns the exit code for it. */
+int ctl_failed(const struct ctl *ctl, int code, const char *why);
+
+/* Any msgpack value as JSON (bytes become hex text); NULL: malformed or out of memory. */
+json_t *ctl_json_of(const void *data, size_t size);
+/* Prints one value: indented for a document, on one line for a stream. */
+void ctl_json_print(const json_t *json, bool is_line);
+
+/* Fields of replies; a missing one of an older daemon is "", 0 or false. */
+const char *ctl_text(const json_t *object, const char *field);
+int64_t ctl_int(const json_t *object, const char *field);
+bool ctl_bool(const json_t *object, const char *field);
+
+/* Commands: each prints a reply for a person. */
+struct out;
+void ctl_print_status(struct out *out, const json_t *reply);
+void ctl_print_nodes(struct out *out, const json_t *reply);
+void ctl_print_node(struct out *out, const json_t *reply);
+void ctl_print_rtt(struct out *out, const json_t *reply);
+void ctl_print_leave(struct out *out, const json_t *reply);
+void ctl_print_token(struct out *out, const json_t *reply);
+void ctl_print_metrics(struct out *out, const json_t *reply);
+void ctl_print_version(struct out *out, const json_t *reply);
+void ctl_print_events(struct out *out, const json_t *reply);
+/* Prometheus's text format. */
+void ctl_print_prometheus(const json_t *reply);
+/* Runs until killed or nobody reads; returns an exit code. */
+int ctl_follow(struct ctl *ctl, struct out *out);
+
+#endif

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Finding the daemon, asking it, and saying what went wrong with the exit code that belongs to
+ * it. */
+#define _GNU_SOURCE
+#include "cmd/ctl.h"
+
+#include "base/err.h"
+#include "base/limits.h"
+#include "base/text.h"
+#include "client/client.h"
+#include "io/paths.h"
+#include "wire/mpack.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The daemon's own answer at the deadline says more than ours: let it come first. */
+#define GRACE_MS 250
+#define PAGES_MAX 1024 /* 8192 members with all their labels need 160 */
+
+void ctl_error(const char *format, ...)
+{
+    char text[4096 + 512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    for (char *at = text; *at != '\0'; at++) {
+        if (((unsigned char) *at < 0x20 && *at != '\n') || *at == 0x7f) {
+            *at = '?';
+        }
+    }
+    fflush(stdout);
+    fprintf(stderr, "meshctl: %s\n", text);
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t) ts.tv_sec * 1000 + (uint64_t) ts.tv_nsec / 1000000;
+}
+
+/* ---- which daemon ---------------------------------------------------------------------------- */
+
+static void print_quoted(const char *text, FILE *to)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "-_./=:,@%+~[]";
+    if (text[0] != '\0' && strspn(text, plain) == strlen(text)) {
+        fputs(text, to);
+        return;
+    }
+    fputc('\'', to);
+    for (; *text != '\0'; text++) {
+        if (*text == '\'') {
+            fputs("'\\''", to);
+        } else {
+            fputc((unsigned char) *text < 0x20 ? '?' : *text, to);
+        }
+    }
+    fputc('\'', to);
+}
+
+static int choose_among(const struct ctl_opts *o, const struct paths_node *nodes, size_t count)
+{
+    ctl_error("%zu nodes of yours run on this machine; say which one to ask:", count);
+    for (size_t i = 0; i < count; i++) {
+        char option[PATHS_BYTES + 16];
+        fprintf(stderr, "  %s in %s:  meshctl ", nodes[i].name, nodes[i].mesh);
+        snprintf(option, sizeof option, "--data-dir=%s", nodes[i].data_dir);
+        print_quoted(option, stderr);
+        for (int k = 1; k < o->argc; k++) {
+            fputc(' ', stderr);
+            print_quoted(o->argv[k], stderr);
+        }
+        fputc('\n', stderr);
+    }
+    return EXIT_USAGE;
+}
+
+static int use_node(struct ctl *ctl, const struct paths_node *node)
+{
+    text_copy(ctl->data_dir, sizeof ctl->data_dir, node->data_dir);
+    text_copy(ctl->socket, sizeof ctl->socket, node->socket);
+    return EXIT_DONE;
+}
+
+static int find_by_dir(struct ctl *ctl, const char *data_dir, bool is_quiet)
+{
+    struct paths_node node;
+    struct why why = {.text = ""};
+    int code = paths_node_at(data_dir, &node, &why);
+    if (code == HM_OK) {
+        return use_node(ctl, &node);
+    }
+    if (is_quiet) {
+        return EXIT_NO_DAEMON;
+    }
+    if (code == HM_ENOTFOUND) {
+        ctl_error("no meshd runs on the data directory %s", data_dir);
+    } else {
+        ctl_error("%s", why.text[0] != '\0' ? why.text : hm_strerror(code));
+    }
+    return EXIT_NO_DAEMON;
+}
+
+static int find_only(struct ctl *ctl, bool is_quiet)
+{
+    struct paths_node *nodes = NULL;
+    size_t count = 0;
+    int code = paths_find_nodes(&nodes, &count);
+    int exit_code = EXIT_NO_DAEMON;
+    if (code == HM_OK && count == 1) {
+        exit_code = use_node(ctl, &nodes[0]);
+    } else if (code == HM_OK && count > 1) {
+        exit_code = is_quiet ? EXIT_USAGE : choose_among(ctl->opts, nodes, count);
+    } else if (!is_quiet) {
+        ctl_error("%s", code == HM_OK
+                            ? "no meshd of this user runs on this machine; start one with "
+                              "\"meshd --discover=MESH\", or name one with --data-dir or "
+                              "--socket"
+                            : hm_strerror(code));
+    }
+    free(nodes);
+    return exit_code;
+}
+
+/* Once found, it stays the same node: a follower comes back to it after a restart. */
+static int find_daemon(struct ctl *ctl, bool is_quiet)
+{
+    if (ctl->opts->socket != NULL) {
+        text_copy(ctl->socket, sizeof ctl->socket, ctl->opts->socket);
+        return EXIT_DONE;
+    }
+    if (ctl->data_dir[0] != '\0') {
+        char data_dir[sizeof ctl->data_dir];
+        text_copy(data_dir, sizeof data_dir, ctl->data_dir);
+        return find_by_dir(ctl, data_dir, is_quiet);
+    }
+    return ctl->opts->data_dir != NULL ? find_by_dir(ctl, ctl->opts->data_dir, is_quiet)
+                                       : find_only(ctl, is_quiet);
+}
+
+int ctl_connect(struct ctl *ctl, bool is_quiet)
+{
+    int exit_code = find_daemon(ctl, is_quiet);
+    if (exit_code != EXIT_DONE) {
+        return exit_code;
+    }
+    int code = client_new(ctl->socket, &ctl->client);
+    if (code == HM_OK) {
+        return EXIT_DONE;
+    }
+    if (is_quiet) {
+        return EXIT_NO_DAEMON;
+    }
+    switch (code) {
+    case HM_EUNREACHABLE:
+        ctl_error("no meshd listens on %s", ctl->socket);
+        return EXIT_NO_DAEMON;
+    case HM_EDENIED:
+        ctl_error("the socket %s belongs to another user: run meshctl as the user of that meshd",
+                  ctl->socket);
+        return EXIT_NO_DAEMON;
+    case HM_EINVAL:
+        ctl_error("the socket path %s is longer than 107 bytes; name the node with --data-dir",
+                  ctl->socket);
+        return EXIT_USAGE;
+    default:
+        ctl_error("cannot connect to %s: %s", ctl->socket, hm_strerror(code));
+        return EXIT_REFUSED;
+    }
+}
+
+void ctl_disconnect(struct ctl *ctl)
+{
+    client_destroy(&ctl->client);
+}
+
+/* ---- asking ---------------------------------------------------------------------------------- */
+
+int ctl_failed(const struct ctl *ctl, int code, const char *why)
+{
+    const char *text = why[0] != '\0' ? why : hm_strerror(code);
+    switch (code) {
+    case HM_EUNREACHABLE:
+        ctl_error("%s", why[0] != '\0' ? why : "meshd ended the connection");
+        return EXIT_NO_DAEMON;
+    case HM_ETIMEDOUT:
+        if (why[0] != '\0') {
+            ctl_error("%s", why);
+        } else {
+            ctl_error("meshd at %s did not answer within %" PRIu64 " ms", ctl->socket,
+                      ctl->opts->timeout_ms);
+        }
+        return EXIT_TIMEOUT;
+    case HM_ENOTFOUND:
+        ctl_error("%s", text);
+        return EXIT_NO_SUCH;
+    case HM_EINVAL:
+    case HM_EAMBIGUOUS:
+        ctl_error("%s", text);
+        return EXIT_USAGE;
+    case HM_EMALFORMED:
+        ctl_error("%s", why[0] != '\0' ? why
+                                       : "what meshd answered makes no sense: is it another "
+                                         "version?");
+        return EXIT_REFUSED;
+    default:
+        ctl_error("%s", text);
+        return EXIT_REFUSED;
+    }
+}
+
+int ctl_ask_once(struct ctl *ctl, const struct op_values *values, uint64_t timeout_ms,
+                 json_t **ret_reply, char why[256])
+{
+    struct api_request request = {.deadline_ms = timeout_ms};
+    struct api_reply reply;
+    struct buf args;
+    why[0] = '\0';
+    text_copy(request.op, sizeof request.op, ctl->opts->spec->name);
+    if (ctl->opts->node != NULL && !text_copy(request.node, sizeof request.node, ctl->opts->node)) {
+        text_copy(why, 256, "--node is longer than a name or an id can be");
+        return HM_EINVAL;
+    }
+    buf_init(&args, HM_REQUEST_BYTES_MAX);
+    ops_args_write(ctl->opts->spec, values, &args);
+    request.args = buf_span(&args);
+    int code = buf_failed(&args)
+                   ? HM_ENOMEM
+                   : client_call(ctl->client, &request, timeout_ms + GRACE_MS, &reply);
+    buf_fini(&args);
+    if (code != HM_OK || reply.code != HM_OK) {
+        text_copy(why, 256, code == HM_OK ? reply.text : "");
+        return code != HM_OK ? code : reply.code;
+    }
+    json_t *json = ctl_json_of(reply.value.data, reply.value.size);
+    if (!json_is_object(json)) {
+        json_decref(json);
+        return HM_EMALFORMED;
+    }
+    *ret_reply = json;
+    return HM_OK;
+}
+
+/* Where the next page begins, as arguments. False: this was the last. */
+static bool next_page(const struct op_spec *spec, const json_t *page, int64_t last,
+                      struct op_values *values)
+{
+    const json_t *next = json_object_get(page, "next");
+    char why[OPS_WHY_BYTES];
+    if (spec->items == NULL) {
+        return false;
+    }
+    if (spec->kind == OP_STREAM) {
+        struct op_value *since = &values->v[ops_args_index(spec, "since")];
+        uint64_t at = (uint64_t) json_integer_value(next);
+        bool is_on = at > since->number && json_integer_value(next) < last;
+        *since = (struct op_value){.is_given = true, .number = at};
+        return is_on;
+    }
+    size_t idx = ops_args_index(spec, "after");
+    return json_is_string(next) && idx < spec->arg_count &&
+           ops_args_set(spec, idx, json_string_value(next), values, why) == HM_OK;
+}
+
+int ctl_ask(struct ctl *ctl, const struct op_values *values, json_t **ret_reply)
+{
+    const struct op_spec *spec = ctl->opts->spec;
+    struct op_values at = *values;
+    uint64_t deadline_ms = now_ms() + ctl->opts->timeout_ms;
+    json_t *all = NULL;
+    bool is_on = true;
+    for (int i = 0; i < PAGES_MAX && is_on; i++) {
+        char why[256];
+        json_t *page = NULL;
+        uint64_t now = now_ms();
+        int code = now < deadline_ms ? ctl_ask_once(ctl, &at, deadline_ms - now, &page, why)
+                                     : HM_ETIMEDOUT;
+        if (code != HM_OK) {
+            json_decref(all);
+            return ctl_failed(ctl, code, now < deadline_ms ? why : "");
+        }
+        is_on = next_page(spec, page, ctl_int(all != NULL ? all : page, "last"), &at);
+        if (all == NULL) {
+            all = page;
+            continue;
+        }
+        int failed = json_array_extend(json_object_get(all, spec->items),
+                                       json_object_get(page, spec->items));
+        json_decref(page);
+        if (failed) {
+            json_decref(all);
+            return ctl_failed(ctl, HM_EMALFORMED, "");
+        }
+    }
+    *ret_reply = all;
+    return EXIT_DONE;
+}

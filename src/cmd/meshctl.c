@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* meshctl: asks the meshd on this machine. One request, one answer, one exit code; see
+ * meshctl(1). */
+#define _GNU_SOURCE
+#include "cmd/ctl.h"
+
+#include "base/err.h"
+#include "client/client.h"
+#include "cmd/ctl_out.h"
+#include "config.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define LEAVE_WAIT_MS 3000 /* meshd ends within a second of leaving */
+
+static void print_text(struct out *out, enum op op, const json_t *reply)
+{
+    switch (op) {
+    case OP_STATUS:
+        ctl_print_status(out, reply);
+        break;
+    case OP_NODES_LIST:
+        ctl_print_nodes(out, reply);
+        break;
+    case OP_NODES_SHOW:
+        ctl_print_node(out, reply);
+        break;
+    case OP_NODES_EVENTS:
+    case OP_EVENTS:
+        ctl_print_events(out, reply);
+        break;
+    case OP_RTT:
+        ctl_print_rtt(out, reply);
+        break;
+    case OP_LEAVE:
+        ctl_print_leave(out, reply);
+        break;
+    case OP_TOKEN:
+        ctl_print_token(out, reply);
+        break;
+    case OP_METRICS:
+        ctl_print_metrics(out, reply);
+        break;
+    case OP_VERSION:
+        ctl_print_version(out, reply);
+        break;
+    case OP_COUNT:
+        break;
+    }
+}
+
+static void print_json(const struct op_spec *spec, json_t *reply)
+{
+    if (spec->op == OP_VERSION) {
+        json_object_set_new(reply, "meshctl", json_string(PACKAGE_VERSION));
+    }
+    ctl_json_print(spec->items != NULL ? json_object_get(reply, spec->items) : reply, false);
+}
+
+static void print_reply(struct out *out, const struct ctl_opts *opts, json_t *reply)
+{
+    switch (opts->format) {
+    case FORMAT_TEXT:
+        print_text(out, opts->spec->op, reply);
+        break;
+    case FORMAT_JSON:
+        print_json(opts->spec, reply);
+        break;
+    case FORMAT_PROMETHEUS:
+        ctl_print_prometheus(reply);
+        break;
+    }
+}
+
+static int ask_and_print(struct ctl *ctl, struct out *out)
+{
+    json_t *reply = NULL;
+    int exit_code = ctl_ask(ctl, &ctl->opts->values, &reply);
+    if (exit_code != EXIT_DONE) {
+        return exit_code;
+    }
+    print_reply(out, ctl->opts, reply);
+    json_decref(reply);
+    /* "meshctl leave && meshd …" must find the data directory free. */
+    if (ctl->opts->spec->op == OP_LEAVE && ctl->opts->node == NULL &&
+        client_wait_end(ctl->client, LEAVE_WAIT_MS) != HM_OK) {
+        ctl_error("meshd has not ended yet");
+    }
+    return EXIT_DONE;
+}
+
+static int run(const struct ctl_opts *opts)
+{
+    struct ctl ctl = {.opts = opts};
+    struct out out;
+    out_init(&out, opts->color);
+    int exit_code = ctl_connect(&ctl, false);
+    if (exit_code != EXIT_DONE) {
+        if (opts->spec->op == OP_VERSION && opts->format == FORMAT_TEXT) {
+            printf("meshctl %s\n", PACKAGE_VERSION);
+        }
+        return exit_code;
+    }
+    exit_code = opts->follow ? ctl_follow(&ctl, &out) : ask_and_print(&ctl, &out);
+    ctl_disconnect(&ctl);
+    return exit_code;
+}
+
+int main(int argc, char **argv)
+{
+    struct ctl_opts opts;
+    int exit_code = ctl_opts_parse(argc, argv, &opts);
+    if (exit_code != EXIT_DONE) {
+        return exit_code;
+    }
+    if (opts.want_help) {
+        ctl_help(&opts, stdout);
+    } else if (opts.want_version) {
+        printf("meshctl %s\n", PACKAGE_VERSION);
+    } else {
+        exit_code = run(&opts);
+    }
+    errno = 0;
+    if ((fflush(stdout) != 0 || ferror(stdout)) && exit_code == EXIT_DONE) {
+        ctl_error("cannot write the answer: %s", errno != 0 ? strerror(errno) : "output failed");
+        exit_code = EXIT_REFUSED;
+    }
+    return exit_code;
+}
