@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Faults and attackers as they happen: see faults.h. The plans are in scenarios.c. */
+#include "sim/faults.h"
+
+#include "base/err.h"
+#include "base/limits.h"
+#include "sim/check.h"
+#include "sim/simnet.h"
+#include "wire/record_msg.h"
+#include "wire/swim_msg.h"
+
+#include <string.h>
+
+#define CRASH_OVERDUE_NS (1500ULL * MS_NS)
+#define FORGED_PPM 100000 /* of the datagrams, while forging */
+
+void faults_net_default(struct net_conf *net)
+{
+    memset(net, 0, sizeof *net);
+    net->latency_ns = 100000;
+    net->spread_ns = 300000;
+    net->jitter_ns = 200000;
+    net->reorder_ns = 20U * MS_NS;
+    net->broadcast = true;
+    net->disk_ns = 8U * MS_NS;
+}
+
+static struct msg *fault_msg(struct world *w, enum fault_kind kind, unsigned a, unsigned b)
+{
+    struct msg *m = world_msg(w, a, 0);
+    m->as.fault.kind = (unsigned) kind;
+    m->as.fault.a = a;
+    m->as.fault.b = b;
+    return m;
+}
+
+void faults_at(struct world *w, uint64_t at_ns, enum fault_kind kind, unsigned a, unsigned b,
+               uint64_t arg)
+{
+    struct msg *m = fault_msg(w, kind, a, b);
+    m->as.fault.arg = arg;
+    world_post(w, m, MSG_FAULT, at_ns);
+}
+
+void faults_repeat(struct world *w, uint64_t from_ns, uint64_t until_ns, uint64_t every_ns,
+                   enum fault_kind kind, unsigned a, unsigned b)
+{
+    struct msg *m = fault_msg(w, kind, a, b);
+    m->as.fault.every_ns = every_ns;
+    m->as.fault.until_ns = until_ns;
+    world_post(w, m, MSG_FAULT, from_ns);
+}
+
+/* ---- partitions ---- */
+
+static void partition(struct world *w, unsigned small, uint64_t seed)
+{
+    struct prng p;
+    prng_init(&p, seed);
+    unsigned first = (unsigned) prng_below(&p, w->count);
+    for (unsigned i = 0; i < w->count; i++) {
+        for (unsigned j = 0; j < w->count; j++) {
+            bool i_small = (i + w->count - first) % w->count < small;
+            bool j_small = (j + w->count - first) % w->count < small;
+            if (i_small != j_small) {
+                simnet_cut(w, i, j, BLOCK_DROP);
+            }
+        }
+    }
+}
+
+static void segments(struct world *w)
+{
+    for (unsigned i = 0; i < w->count; i++) {
+        for (unsigned j = 0; j < w->count; j++) {
+            if (w->nodes[i].segment != w->nodes[j].segment) {
+                simnet_cut(w, i, j, BLOCK_DROP);
+            }
+        }
+    }
+}
+
+/* ---- attackers ---- */
+
+static struct sim_node *anybody(struct world *w)
+{
+    return &w->nodes[prng_below(&w->fault_prng, w->count)];
+}
+
+static struct addr attackers_address(struct world *w)
+{
+    return addr_v4(10, 255, 250, (uint8_t) prng_below(&w->fault_prng, 250), SIM_PORT);
+}
+
+static struct node_id random_id(struct world *w)
+{
+    struct node_id id;
+    for (unsigned i = 0; i < NODE_ID_BYTES; i++) {
+        id.b[i] = (uint8_t) prng_next(&w->fault_prng);
+    }
+    return id;
+}
+
+static void forge_icmp(struct world *w)
+{
+    const struct sim_node *to = anybody(w);
+    const struct sim_node *about = anybody(w);
+    if (to != about && to->core != NULL) {
+        struct msg *m = world_msg(w, to->idx, 0);
+        m->as.addr = about->addr;
+        world_post(w, m, MSG_UNREACHABLE, w->now_ns);
+    }
+}
+
+static void forge_hint(struct world *w, enum msg_kind kind)
+{
+    const struct sim_node *to = anybody(w);
+    struct msg *m = world_msg(w, to->idx, 0);
+    /* Some name a member's id at a wrong address, or a member's address under a wrong id. */
+    m->as.candidate.addr = world_chance(&w->fault_prng, 100000) ? anybody(w)->addr
+                                                                : attackers_address(w);
+    m->as.candidate.id = world_chance(&w->fault_prng, 100000) ? anybody(w)->identity.id
+                                                              : random_id(w);
+    m->as.candidate.source = CANDIDATE_BEACON;
+    world_post(w, m, kind, w->now_ns);
+}
+
+static void replay(struct world *w)
+{
+    w->is_capturing = true;
+    if (w->captured_count > 0) {
+        simnet_replay(w, w->captured[prng_below(&w->fault_prng, w->captured_count)]);
+    }
+}
+
+/* A record of the victim as its enemy would like it: newer, somewhere else, signed by nobody. */
+static void write_forged_record(struct world *w, const struct sim_node *victim, struct buf *b)
+{
+    struct crypto crypto;
+    struct sim_identity thief;
+    uint8_t signature[SIGNATURE_BYTES];
+    struct node_record rec = {.state = RECORD_ALIVE, .port = SIM_PORT, .link_port = SIM_LINK_PORT};
+    sim_identity_make(&thief, ~w->conf.seed, 0);
+    sim_crypto(&thief, &crypto);
+    memcpy(rec.key, victim->identity.key, sizeof rec.key);
+    rec.mesh_tag = crypto.hash(span_of(SIM_MESH, strlen(SIM_MESH)));
+    rec.state = world_chance(&w->fault_prng, 300000) ? RECORD_LEFT : RECORD_ALIVE;
+    rec.incarnation = w->check->own_max[victim->idx] + 1;
+    memcpy(rec.name, victim->name, strlen(victim->name) + 1);
+    rec.addrs[0] = attackers_address(w);
+    rec.addr_count = 1;
+    rec.version_min = PROTOCOL_VERSION_MIN;
+    rec.version_max = PROTOCOL_VERSION;
+    rec.labels_hash = 1;
+    node_record_write(b, &rec);
+    crypto.sign(crypto.identity, buf_span(b), signature);
+    buf_append(b, signature, sizeof signature);
+}
+
+void faults_forge(struct world *w, struct msg *m, const struct addr *to)
+{
+    const struct sim_node *victim = anybody(w);
+    const struct sim_node *receiver = world_node_by_addr(w, to);
+    if (m->as.datagram.cls != DATAGRAM_PAIR || receiver == NULL ||
+        victim->idx == m->as.datagram.from || victim->generation == 0 ||
+        !world_chance(&w->fault_prng, FORGED_PPM)) {
+        return;
+    }
+    struct buf record, update, body;
+    buf_init(&record, HM_RECORD_BYTES_MAX);
+    buf_init(&update, HM_DATAGRAM_BYTES_MAX);
+    buf_init(&body, DATAGRAM_BODY_BYTES_MAX);
+    write_forged_record(w, victim, &record);
+    swim_update_write_record(&update, buf_span(&record));
+    struct span updates = buf_span(&update);
+    struct swim_msg msg = {.type = SWIM_GOSSIP, .updates = &updates, .update_count = 1};
+    swim_msg_write(&body, &msg);
+    if (!buf_failed(&body) && body.size <= m->room) {
+        memcpy(m->bytes, body.data, body.size);
+        m->size = body.size;
+    }
+    buf_fini(&record);
+    buf_fini(&update);
+    buf_fini(&body);
+}
+
+static void tell_address(struct world *w, unsigned node, const struct addr *addr)
+{
+    struct msg *m = world_msg(w, node, 0);
+    m->as.candidate.addr = *addr;
+    m->as.candidate.source = CANDIDATE_JOIN;
+    world_post(w, m, MSG_CANDIDATE, w->now_ns);
+}
+
+/* ---- as they come ---- */
+
+static void crash_between(struct world *w, struct sim_node *n, bool is_overdue)
+{
+    if (n->core == NULL) {
+        return;
+    }
+    if (!is_overdue) {
+        n->dies_between = true;
+        faults_at(w, w->now_ns + CRASH_OVERDUE_NS, FAULT_CRASH_OVERDUE, n->idx, 0, n->generation);
+    } else if (n->dies_between) {
+        world_crash(w, n);
+    }
+}
+
+static void new_disk(struct world *w, struct sim_node *n)
+{
+    if (n->core == NULL) {
+        simdisk_wipe(&n->disk);
+        n->incarnation_durable = 0;
+        w->check->event_told[n->idx] = 0;
+        w->rare[RARE_DISK_NEW]++;
+    }
+}
+
+static void do_to_one(struct world *w, enum fault_kind kind, struct sim_node *n, uint64_t arg)
+{
+    if (kind == FAULT_START) {
+        world_start(w, n);
+    } else if (kind == FAULT_CRASH) {
+        world_crash(w, n);
+    } else if (kind == FAULT_CRASH_BETWEEN) {
+        crash_between(w, n, false);
+    } else if (kind == FAULT_CRASH_OVERDUE && arg == n->generation) {
+        crash_between(w, n, true);
+    } else if (kind == FAULT_SILENCE) {
+        world_silence(w, n);
+    } else if (kind == FAULT_LEAVE) {
+        world_leave(w, n);
+    } else if (kind == FAULT_STALL || kind == FAULT_SLEEP) {
+        world_stall(w, n, arg, kind == FAULT_SLEEP);
+    } else if (kind == FAULT_READDRESS) {
+        world_readdress(w, n);
+    } else if (kind == FAULT_DISK_FAILS || kind == FAULT_DISK_MENDED) {
+        n->disk_fails = kind == FAULT_DISK_FAILS;
+    } else if (kind == FAULT_DISK_NEW) {
+        new_disk(w, n);
+    }
+}
+
+static void do_fault(struct world *w, const struct msg *m)
+{
+    enum fault_kind kind = (enum fault_kind) m->as.fault.kind;
+    unsigned a = m->as.fault.a;
+    unsigned b = m->as.fault.b;
+    switch (kind) {
+    case FAULT_START:
+    case FAULT_CRASH:
+    case FAULT_CRASH_BETWEEN:
+    case FAULT_CRASH_OVERDUE:
+    case FAULT_SILENCE:
+    case FAULT_LEAVE:
+    case FAULT_STALL:
+    case FAULT_SLEEP:
+    case FAULT_READDRESS:
+    case FAULT_DISK_FAILS:
+    case FAULT_DISK_MENDED:
+    case FAULT_DISK_NEW:
+        do_to_one(w, kind, &w->nodes[a], m->as.fault.arg);
+        break;
+    case FAULT_PARTITION:
+        partition(w, a, m->as.fault.arg);
+        break;
+    case FAULT_SEGMENTS:
+        segments(w);
+        break;
+    case FAULT_CUT:
+        simnet_cut(w, a, b, BLOCK_DROP);
+        break;
+    case FAULT_REJECT:
+        simnet_cut(w, a, b, BLOCK_REJECT);
+        simnet_cut(w, b, a, BLOCK_REJECT);
+        break;
+    case FAULT_HEAL:
+        simnet_heal(w);
+        break;
+    case FAULT_ICMP:
+        forge_icmp(w);
+        break;
+    case FAULT_REPLAY:
+        replay(w);
+        break;
+    case FAULT_BEACON:
+        forge_hint(w, MSG_CANDIDATE);
+        break;
+    case FAULT_STRANGER:
+        forge_hint(w, MSG_FOREIGN);
+        break;
+    case FAULT_FORGE:
+        w->forging_until_ns = m->as.fault.arg;
+        break;
+    case FAULT_LOSS:
+        w->net.loss_ppm = (uint32_t) m->as.fault.arg;
+        break;
+    case FAULT_JOIN:
+        tell_address(w, a, &w->nodes[b].addr);
+        break;
+    }
+}
+
+void faults_do(struct world *w, struct msg *m)
+{
+    do_fault(w, m);
+    uint64_t next = w->now_ns + m->as.fault.every_ns;
+    if (m->as.fault.every_ns > 0 && next < m->as.fault.until_ns) {
+        world_post(w, m, MSG_FAULT, next);
+        return;
+    }
+    world_msg_free(w, m);
+}

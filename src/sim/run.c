@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* One run of a scenario: see run.h. */
+#include "sim/run.h"
+
+#include "base/err.h"
+#include "sim/simnet.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define POLL_NS (100ULL * MS_NS)
+#define IDLE_AFTER_NS (80ULL * SECOND_NS) /* beacons are rare a minute after the last change */
+#define FAIL_TEXT_BYTES 256
+
+/* The idle budget (protocols.md "Membership"), per node and second, with a tenth of room. */
+#define IDLE_DATAGRAMS_MAX 2.2
+#define IDLE_BYTES_MAX (2.2 * 138)
+#define IDLE_WAKEUPS_MAX 12.0
+#define IDLE_BEACONS_MAX 0.11
+
+void run_conf_default(struct run_conf *ret_conf)
+{
+    memset(ret_conf, 0, sizeof *ret_conf);
+    ret_conf->seed = 1;
+    ret_conf->for_ns = RUN_NOT_SET;
+    ret_conf->loss_ppm = RUN_NOT_SET;
+    ret_conf->latency_ns = RUN_NOT_SET;
+    ret_conf->jitter_ns = RUN_NOT_SET;
+}
+
+/* Sizes are drawn small more often: most meshes are, and most of the odd cases too. */
+static unsigned draw_nodes(const struct scenario *s, uint64_t seed)
+{
+    uint64_t x = prng_mix(seed ^ 0x73697a65U);
+    unsigned range = s->nodes_max - s->nodes_min + 1;
+    unsigned a = (unsigned) (x % range);
+    unsigned b = (unsigned) ((x >> 32) % range);
+    return s->nodes_min + (a < b ? a : b);
+}
+
+static struct world *make_world(const struct run_conf *conf, unsigned nodes)
+{
+    struct world_conf wc = {.seed = conf->seed, .nodes = nodes};
+    struct prng p;
+    prng_init(&p, prng_mix(conf->seed ^ 0x6e6574U));
+    faults_net_default(&wc.net);
+    if (conf->scenario->net != NULL) {
+        conf->scenario->net(&wc.net, &p, nodes);
+    }
+    if (conf->loss_ppm != RUN_NOT_SET) {
+        wc.net.loss_ppm = (uint32_t) conf->loss_ppm;
+    }
+    if (conf->latency_ns != RUN_NOT_SET) {
+        wc.net.latency_ns = conf->latency_ns;
+    }
+    if (conf->jitter_ns != RUN_NOT_SET) {
+        wc.net.jitter_ns = conf->jitter_ns;
+    }
+    core_params_default(&wc.params);
+    wc.params.lifeguard = !conf->no_lifeguard;
+    wc.params.broken = conf->broken;
+    wc.keep_disks = (conf->scenario->flags & SCENARIO_NO_DISKS) == 0;
+    wc.note_sink = conf->note_sink;
+    wc.note_ctx = conf->note_ctx;
+    struct world *w = world_new(&wc);
+    w->check = check_new(w);
+    w->check->is_strict = (conf->scenario->flags & SCENARIO_STRICT) != 0;
+    w->check->is_lenient = (conf->scenario->flags & SCENARIO_LENIENT) != 0;
+    return w;
+}
+
+/* Runs to the end of the calm, then until all agree. */
+static void run_to_agreement(struct world *w, const struct plan *plan, uint64_t limit_ns,
+                             struct run_result *r)
+{
+    char why[FAIL_TEXT_BYTES];
+    uint64_t t = plan->calm_ns;
+    world_run(w, t);
+    while (!w->failed && !check_converged(w->check, why, sizeof why)) {
+        if (w->failed) {
+            return;
+        }
+        if (t >= plan->calm_ns + limit_ns) {
+            world_violation(w, "not agreed %" PRIu64 " s after the last fault: %s",
+                            limit_ns / SECOND_NS, why);
+            return;
+        }
+        t += POLL_NS;
+        world_run(w, t);
+    }
+    r->converged_ns = t - plan->calm_ns;
+}
+
+/* ---- the idle budget ---- */
+
+struct tally {
+    uint64_t datagrams, bytes, wakeups, frames, batches, beacons;
+};
+
+static struct tally tally_of(const struct sim_node *n)
+{
+    return (struct tally){n->datagrams_sent, n->datagram_bytes_sent, n->wakeups,
+                          n->frames_sent,    n->batches,             n->beacons_sent};
+}
+
+static void measure_idle(struct world *w, uint64_t end_ns)
+{
+    struct tally *before = calloc(w->count, sizeof *before);
+    HM_ASSERT(before != NULL);
+    world_run(w, w->now_ns + IDLE_AFTER_NS);
+    for (unsigned i = 0; i < w->count; i++) {
+        before[i] = tally_of(&w->nodes[i]);
+    }
+    double seconds = (double) (end_ns - w->now_ns) / SECOND_NS;
+    world_run(w, end_ns);
+    for (unsigned i = 0; i < w->count && !w->failed; i++) {
+        struct tally now = tally_of(&w->nodes[i]);
+        double datagrams = (double) (now.datagrams - before[i].datagrams) / seconds;
+        double bytes = (double) (now.bytes - before[i].bytes) / seconds;
+        double wakeups = (double) (now.wakeups - before[i].wakeups) / seconds;
+        double beacons = (double) (now.beacons - before[i].beacons) / seconds;
+        uint64_t rest = now.frames - before[i].frames + now.batches - before[i].batches;
+        if (datagrams > IDLE_DATAGRAMS_MAX || bytes > IDLE_BYTES_MAX ||
+            wakeups > IDLE_WAKEUPS_MAX || beacons > IDLE_BEACONS_MAX || rest > 0) {
+            world_violation(w,
+                            "%s is not idle: a second %.2f datagrams, %.0f bytes, %.2f wake-ups, "
+                            "%.2f beacons, and in all %" PRIu64 " frames and batches",
+                            w->nodes[i].name, datagrams, bytes, wakeups, beacons, rest);
+        }
+    }
+    free(before);
+}
+
+/* ---- what was noticed ---- */
+
+static int compare_u64(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *) a;
+    uint64_t y = *(const uint64_t *) b;
+    return (x > y) - (x < y);
+}
+
+static void judge_detections(struct world *w, const struct plan *plan, struct run_result *r)
+{
+    struct check *c = w->check;
+    uint64_t *took = calloc(c->detection_count + 1, sizeof *took);
+    HM_ASSERT(took != NULL);
+    size_t count = 0;
+    for (unsigned i = 0; i < c->detection_count; i++) {
+        const struct detection *d = &c->detections[i];
+        if (d->all_ns != 0) {
+            took[count++] = d->all_ns - d->at_ns;
+        }
+        uint64_t needed = d->all_ns != 0 ? d->all_ns : w->now_ns;
+        if (plan->detect_ns != 0 && (d->all_ns != 0 || d->is_open) && w->count > 1 &&
+            needed - d->at_ns > plan->detect_ns) {
+            world_violation(w, "the end of %s at %" PRIu64 " ms was not known to all after %" PRIu64
+                            " ms (within %" PRIu64 " ms wanted)",
+                            w->nodes[d->node].name, d->at_ns / MS_NS, (needed - d->at_ns) / MS_NS,
+                            plan->detect_ns / MS_NS);
+        }
+    }
+    qsort(took, count, sizeof *took, compare_u64);
+    for (unsigned i = 0; i < c->detection_count && i < RUN_DETECTIONS_MAX; i++) {
+        r->detections[r->detection_count++] = c->detections[i];
+    }
+    r->deaths = c->detection_count;
+    r->noticed = count;
+    r->median_ns = count == 0 ? 0 : took[count / 2];
+    r->slowest_ns = count == 0 ? 0 : took[count - 1];
+    free(took);
+}
+
+static void run_once(const struct run_conf *conf, struct run_result *r)
+{
+    const struct scenario *s = conf->scenario;
+    memset(r, 0, sizeof *r);
+    r->nodes = conf->nodes != 0 ? conf->nodes : draw_nodes(s, conf->seed);
+    r->for_ns = conf->for_ns != RUN_NOT_SET ? conf->for_ns : s->for_ms * MS_NS;
+    struct world *w = make_world(conf, r->nodes);
+    struct check *c = w->check;
+    struct plan plan = {.for_ns = r->for_ns};
+    s->plan(w, &plan);
+    r->for_ns = plan.for_ns;
+    run_to_agreement(w, &plan, s->converge_ms * MS_NS, r);
+    if (s->flags & SCENARIO_IDLE) {
+        measure_idle(w, r->for_ns);
+    }
+    world_run(w, r->for_ns);
+    judge_detections(w, &plan, r);
+    w->rare[RARE_HEALED] += !w->failed && (s->flags & SCENARIO_PARTITIONS);
+    r->failed = w->failed;
+    memcpy(r->violation, w->violation, sizeof r->violation);
+    memcpy(r->rare, w->rare, sizeof r->rare);
+    r->hash = w->trace.hash;
+    r->effects = w->trace.effects;
+    r->steps = w->steps;
+    r->false_failures = c->false_failures;
+    r->false_failures_healthy = c->false_failures_healthy;
+    world_destroy(&w);
+    check_destroy(&c);
+}
+
+void run(const struct run_conf *conf, struct run_result *ret_result)
+{
+    run_once(conf, ret_result);
+    if ((conf->scenario->flags & SCENARIO_LIFEGUARD) == 0 || conf->no_lifeguard ||
+        ret_result->failed) {
+        return;
+    }
+    struct run_conf plain = *conf;
+    struct run_result without;
+    plain.no_lifeguard = true;
+    plain.note_sink = NULL;
+    run_once(&plain, &without);
+    ret_result->plain_false_failures = without.false_failures;
+    if (ret_result->false_failures * 50 > without.false_failures) {
+        ret_result->failed = true;
+        snprintf(ret_result->violation, sizeof ret_result->violation,
+                 "%" PRIu64 " false failures with Lifeguard, %" PRIu64
+                 " without: not a fiftieth", ret_result->false_failures, without.false_failures);
+    } else if (without.noticed > 0 && ret_result->median_ns > without.median_ns * 11 / 10) {
+        ret_result->failed = true;
+        snprintf(ret_result->violation, sizeof ret_result->violation,
+                 "deaths are noticed after %" PRIu64 " ms with Lifeguard, %" PRIu64 " ms without",
+                 ret_result->median_ns / MS_NS, without.median_ns / MS_NS);
+    }
+}

@@ -1,0 +1,563 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The plans of what goes wrong: see faults.h. Times in the plans are milliseconds of virtual time. */
+#include "sim/faults.h"
+
+#include <string.h>
+
+#define S 1000U /* ms in a second */
+#define MIN (60U * S)
+
+/* ---- helpers ---- */
+
+static void calm_from(struct plan *p, uint64_t at_ns)
+{
+    if (at_ns > p->calm_ns) {
+        p->calm_ns = at_ns;
+    }
+}
+
+static void at(struct world *w, struct plan *p, uint64_t ms, enum fault_kind kind, unsigned a,
+               unsigned b, uint64_t arg)
+{
+    faults_at(w, ms * MS_NS, kind, a, b, arg);
+    calm_from(p, ms * MS_NS);
+}
+
+static void repeat(struct world *w, struct plan *p, uint64_t from_ms, uint64_t until_ms,
+                   uint64_t every_us, enum fault_kind kind, unsigned a, unsigned b)
+{
+    faults_repeat(w, from_ms * MS_NS, until_ms * MS_NS, every_us * 1000U, kind, a, b);
+    calm_from(p, until_ms * MS_NS);
+}
+
+static uint64_t between(struct world *w, uint64_t low, uint64_t high)
+{
+    return low + prng_below(&w->fault_prng, high - low + 1);
+}
+
+static unsigned any_node(struct world *w)
+{
+    return (unsigned) prng_below(&w->fault_prng, w->count);
+}
+
+/* Somebody else; in a world of one, the same. */
+static unsigned another(struct world *w, unsigned than)
+{
+    return w->count == 1 ? than : (than + 1 + (unsigned) prng_below(&w->fault_prng, w->count - 1)) %
+                                      w->count;
+}
+
+static bool one_in(struct world *w, unsigned of)
+{
+    return prng_below(&w->fault_prng, of) == 0;
+}
+
+static void start_all(struct world *w, struct plan *p, uint64_t within_ms)
+{
+    for (unsigned i = 0; i < w->count; i++) {
+        at(w, p, between(w, 0, within_ms), FAULT_START, i, 0, 0);
+    }
+}
+
+/* For two broadcast domains: somebody of each is told of one in the other until all have met. */
+static void join_segments(struct world *w, struct plan *p, uint64_t until_ms)
+{
+    unsigned per = w->net.segment_nodes;
+    for (unsigned first = per; per > 0 && first < w->count; first += per) {
+        repeat(w, p, S, until_ms, 2000000U, FAULT_JOIN, first, first - per);
+    }
+}
+
+static void two_segments(struct net_conf *net, struct prng *p, unsigned nodes)
+{
+    (void) p;
+    net->segment_nodes = (nodes + 1) / 2;
+}
+
+/* ---- forming ---- */
+
+static void plan_form(struct world *w, struct plan *p)
+{
+    start_all(w, p, 100);
+}
+
+static void plan_big(struct world *w, struct plan *p)
+{
+    start_all(w, p, S);
+    join_segments(w, p, 15 * S);
+    p->calm_ns = 1ULL * SECOND_NS;
+}
+
+static void net_big(struct net_conf *net, struct prng *p, unsigned nodes)
+{
+    (void) p;
+    (void) nodes;
+    net->segment_nodes = 50;
+}
+
+static void plan_join(struct world *w, struct plan *p)
+{
+    start_all(w, p, 3 * S);
+    for (unsigned i = 1; i < w->count; i++) {
+        repeat(w, p, 3 * S, 12 * S, 1000000U, FAULT_JOIN, i, i / 2);
+    }
+}
+
+static void net_no_broadcast(struct net_conf *net, struct prng *p, unsigned nodes)
+{
+    (void) p;
+    (void) nodes;
+    net->broadcast = false;
+}
+
+/* ---- deaths ---- */
+
+static void plan_crash(struct world *w, struct plan *p)
+{
+    start_all(w, p, 100);
+    unsigned victim = any_node(w);
+    bool is_between = one_in(w, 2);
+    at(w, p, between(w, 20 * S, 30 * S), is_between ? FAULT_CRASH_BETWEEN : FAULT_CRASH, victim, 0,
+       0);
+    at(w, p, 60 * S, FAULT_START, victim, 0, 0);
+    p->detect_ns = 3ULL * SECOND_NS;
+}
+
+static void plan_silence(struct world *w, struct plan *p)
+{
+    start_all(w, p, 100);
+    unsigned victim = any_node(w);
+    at(w, p, between(w, 20 * S, 30 * S), FAULT_SILENCE, victim, 0, 0);
+    at(w, p, 60 * S, FAULT_START, victim, 0, 0);
+    p->detect_ns = 10ULL * SECOND_NS;
+}
+
+static void plan_restart(struct world *w, struct plan *p)
+{
+    start_all(w, p, 100);
+    unsigned quick = any_node(w);
+    unsigned slow = any_node(w);
+    uint64_t t = between(w, 20 * S, 25 * S);
+    at(w, p, t, FAULT_CRASH, quick, 0, 0);
+    at(w, p, t + between(w, 20, 190), FAULT_START, quick, 0, 0);
+    t = between(w, 40 * S, 45 * S);
+    at(w, p, t, FAULT_CRASH_BETWEEN, slow, 0, 0);
+    at(w, p, t + between(w, 1600, 15 * S), FAULT_START, slow, 0, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        t = between(w, 65 * S, 75 * S);
+        at(w, p, t, one_in(w, 3) ? FAULT_SILENCE : FAULT_CRASH, slow, 0, 0);
+        at(w, p, t + between(w, 0, 3 * S), FAULT_START, slow, 0, 0);
+    }
+    if (one_in(w, 2)) {
+        at(w, p, 80 * S, FAULT_CRASH, quick, 0, 0);
+        at(w, p, 90 * S, FAULT_DISK_NEW, quick, 0, 0);
+    }
+    at(w, p, 91 * S, FAULT_START, quick, 0, 0);
+    at(w, p, 91 * S, FAULT_START, slow, 0, 0);
+}
+
+static void plan_leave(struct world *w, struct plan *p)
+{
+    start_all(w, p, 100);
+    unsigned first = any_node(w);
+    unsigned second = another(w, first);
+    at(w, p, 20 * S, FAULT_LEAVE, first, 0, 0);
+    at(w, p, 25 * S, FAULT_LEAVE, second, 0, 0);
+    at(w, p, 45 * S, FAULT_START, first, 0, 0);
+    p->detect_ns = 2ULL * SECOND_NS;
+}
+
+static void plan_all_restart(struct world *w, struct plan *p)
+{
+    start_all(w, p, 100);
+    enum fault_kind how = one_in(w, 2) ? FAULT_CRASH : one_in(w, 2) ? FAULT_SILENCE : FAULT_LEAVE;
+    for (unsigned i = 0; i < w->count; i++) {
+        at(w, p, between(w, 20 * S, 20 * S + 50), how, i, 0, 0);
+    }
+    for (unsigned i = 0; i < w->count; i++) {
+        at(w, p, between(w, 25 * S, 26 * S), FAULT_START, i, 0, 0);
+    }
+}
+
+/* ---- paths ---- */
+
+static void plan_partition(struct world *w, struct plan *p)
+{
+    start_all(w, p, 100);
+    join_segments(w, p, 10 * S);
+    uint64_t length = one_in(w, 2) ? 20 * S : 90 * S;
+    bool by_segment = one_in(w, 2);
+    at(w, p, 30 * S, by_segment ? FAULT_SEGMENTS : FAULT_PARTITION,
+       1 + (unsigned) prng_below(&w->fault_prng, w->count - 1), 0, prng_next(&w->fault_prng));
+    at(w, p, 30 * S + length, FAULT_HEAL, 0, 0, 0);
+}
+
+/* Two halves that no beacon crosses: only the probing of the failed finds the way back. */
+static void plan_split(struct world *w, struct plan *p)
+{
+    start_all(w, p, 100);
+    join_segments(w, p, 10 * S);
+    at(w, p, 30 * S, FAULT_SEGMENTS, 0, 0, 0);
+    at(w, p, 30 * S + between(w, 15 * S, 200 * S), FAULT_HEAL, 0, 0, 0);
+}
+
+static void plan_oneway(struct world *w, struct plan *p)
+{
+    start_all(w, p, 100);
+    unsigned a = any_node(w);
+    at(w, p, 20 * S, FAULT_CUT, a, another(w, a), 0);
+    at(w, p, 80 * S, FAULT_HEAL, 0, 0, 0);
+}
+
+static void plan_reject(struct world *w, struct plan *p)
+{
+    start_all(w, p, 100);
+    unsigned a = any_node(w);
+    at(w, p, 20 * S, FAULT_REJECT, a, another(w, a), 0);
+    at(w, p, 80 * S, FAULT_HEAL, 0, 0, 0);
+}
+
+static void plan_loss(struct world *w, struct plan *p)
+{
+    start_all(w, p, 100);
+    p->calm_ns = 1ULL * SECOND_NS;
+}
+
+static void net_loss(struct net_conf *net, struct prng *p, unsigned nodes)
+{
+    static const uint32_t losses[] = {50000, 100000, 250000};
+    (void) nodes;
+    net->loss_ppm = losses[prng_below(p, 3)];
+    net->duplicate_ppm = 20000;
+    net->reorder_ppm = 50000;
+}
+
+static void net_wifi(struct net_conf *net, struct prng *p, unsigned nodes)
+{
+    (void) p;
+    (void) nodes;
+    net->loss_ppm = 50000;
+    net->latency_ns = 2U * MS_NS;
+    net->jitter_ns = 300U * MS_NS;
+}
+
+static void net_two(struct net_conf *net, struct prng *p, unsigned nodes)
+{
+    (void) p;
+    (void) nodes;
+    net->loss_ppm = 200000;
+}
+
+/* ---- slow machines ---- */
+
+static void plan_stall(struct world *w, struct plan *p)
+{
+    start_all(w, p, 100);
+    unsigned slow = 1 + (unsigned) prng_below(&w->fault_prng, w->count / 4);
+    uint64_t end = p->for_ns / MS_NS - 3 * MIN;
+    for (unsigned i = 0; i < slow; i++) {
+        for (uint64_t t = 30 * S; t < end; t += between(w, 2 * S, 60 * S)) {
+            uint64_t length = between(w, S, 30 * S);
+            at(w, p, t, FAULT_STALL, i, 0, length * MS_NS);
+            t += length;
+            calm_from(p, t * MS_NS);
+        }
+    }
+    for (uint64_t t = MIN; t + MIN < end; t += MIN) {
+        unsigned victim = slow + (unsigned) prng_below(&w->fault_prng, w->count - slow);
+        at(w, p, t + between(w, 0, 10 * S), FAULT_SILENCE, victim, 0, 0);
+        at(w, p, t + 40 * S, FAULT_START, victim, 0, 0);
+    }
+}
+
+static void plan_sleep(struct world *w, struct plan *p)
+{
+    start_all(w, p, 100);
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t t = between(w, 20 * S, 30 * S) + i * 200U * S;
+        uint64_t length = between(w, S, 150 * S);
+        at(w, p, t, FAULT_SLEEP, any_node(w), 0, length * MS_NS);
+        calm_from(p, (t + length) * MS_NS);
+    }
+}
+
+static void plan_readdress(struct world *w, struct plan *p)
+{
+    start_all(w, p, 100);
+    unsigned mover = any_node(w);
+    at(w, p, 20 * S, FAULT_READDRESS, mover, 0, 0);
+    unsigned sleeper = any_node(w);
+    at(w, p, 60 * S, FAULT_SILENCE, sleeper, 0, 0);
+    at(w, p, 80 * S, FAULT_READDRESS, sleeper, 0, 0);
+    at(w, p, 81 * S, FAULT_START, sleeper, 0, 0);
+}
+
+static void plan_disk(struct world *w, struct plan *p)
+{
+    start_all(w, p, 100);
+    unsigned victim = any_node(w);
+    unsigned other = any_node(w);
+    at(w, p, 20 * S, FAULT_DISK_FAILS, victim, 0, 0);
+    at(w, p, 25 * S, FAULT_CRASH, other, 0, 0);
+    at(w, p, 35 * S, FAULT_START, other, 0, 0);
+    at(w, p, 40 * S, FAULT_DISK_MENDED, victim, 0, 0);
+    at(w, p, 45 * S, FAULT_CRASH_BETWEEN, victim, 0, 0);
+    at(w, p, 47 * S, FAULT_START, victim, 0, 0);
+}
+
+static void net_slow_disk(struct net_conf *net, struct prng *p, unsigned nodes)
+{
+    (void) p;
+    (void) nodes;
+    net->disk_ns = 900U * MS_NS; /* an SD card in a bad hour */
+}
+
+/* ---- attackers ---- */
+
+static void plan_icmp(struct world *w, struct plan *p)
+{
+    start_all(w, p, 100);
+    repeat(w, p, 20 * S, 60 * S, 20000U, FAULT_ICMP, 0, 0);
+}
+
+static void plan_replay(struct world *w, struct plan *p)
+{
+    start_all(w, p, 100);
+    repeat(w, p, 10 * S, 90 * S, 50000U, FAULT_REPLAY, 0, 0);
+    unsigned victim = any_node(w);
+    unsigned restarted = another(w, victim);
+    at(w, p, 30 * S, FAULT_CRASH, victim, 0, 0);
+    at(w, p, 40 * S, FAULT_CRASH, restarted, 0, 0);
+    at(w, p, 41 * S, FAULT_START, restarted, 0, 0);
+    p->detect_ns = 4ULL * SECOND_NS;
+}
+
+static void plan_beacons(struct world *w, struct plan *p)
+{
+    repeat(w, p, 0, 60 * S, 500U, FAULT_BEACON, 0, 0);
+    repeat(w, p, 0, 60 * S, 10000U, FAULT_STRANGER, 0, 0);
+    start_all(w, p, 100);
+    at(w, p, 30 * S, FAULT_START, 0, 0, 0);
+}
+
+static void plan_forge(struct world *w, struct plan *p)
+{
+    start_all(w, p, 100);
+    at(w, p, 15 * S, FAULT_FORGE, 0, 0, 60ULL * SECOND_NS);
+    calm_from(p, 60ULL * SECOND_NS);
+}
+
+/* ---- long runs ---- */
+
+/* Somebody away when another died comes back with the old view, again and again. */
+static void plan_revive(struct world *w, struct plan *p)
+{
+    start_all(w, p, 100);
+    unsigned dead = any_node(w);
+    uint64_t end = p->for_ns / MS_NS - 2 * MIN;
+    at(w, p, 20 * S, FAULT_PARTITION, w->count > 8 ? 4 : 1, 0, 7);
+    at(w, p, 21 * S, FAULT_CRASH, dead, 0, 0);
+    at(w, p, 22 * S, FAULT_HEAL, 0, 0, 0);
+    for (uint64_t t = 60 * S; t < end; t += between(w, 15 * S, 60 * S)) {
+        unsigned small = 1 + (unsigned) prng_below(&w->fault_prng, w->count - 1);
+        uint64_t length = between(w, 100, 12 * S);
+        at(w, p, t, FAULT_PARTITION, small, 0, prng_next(&w->fault_prng));
+        at(w, p, t + length, FAULT_HEAL, 0, 0, 0);
+        t += length;
+    }
+}
+
+/* ---- swarm ---- */
+
+enum swarm_kind {
+    SWARM_LOSS,
+    SWARM_DUPLICATES,
+    SWARM_REORDER,
+    SWARM_SLOW_NET,
+    SWARM_SLOW_DISK,
+    SWARM_CRASH,
+    SWARM_BETWEEN,
+    SWARM_SILENCE,
+    SWARM_LEAVE,
+    SWARM_QUICK,
+    SWARM_STALL,
+    SWARM_SLEEP,
+    SWARM_PARTITION,
+    SWARM_CUT,
+    SWARM_REJECT,
+    SWARM_ICMP,
+    SWARM_REPLAY,
+    SWARM_BEACONS,
+    SWARM_FORGE,
+    SWARM_READDRESS,
+    SWARM_DISK,
+    SWARM_KINDS,
+};
+
+static void net_swarm(struct net_conf *net, struct prng *p, unsigned nodes)
+{
+    uint64_t kinds = prng_next(p);
+    if (kinds & (1U << SWARM_LOSS)) {
+        net->loss_ppm = (uint32_t) prng_below(p, 250001);
+    }
+    if (kinds & (1U << SWARM_DUPLICATES)) {
+        net->duplicate_ppm = (uint32_t) prng_below(p, 100001);
+    }
+    if (kinds & (1U << SWARM_REORDER)) {
+        net->reorder_ppm = (uint32_t) prng_below(p, 200001);
+        net->reorder_ns = prng_below(p, 300U * MS_NS);
+    }
+    if (kinds & (1U << SWARM_SLOW_NET)) {
+        net->latency_ns = prng_below(p, 60U * MS_NS);
+        net->jitter_ns = prng_below(p, 60U * MS_NS);
+    }
+    if (kinds & (1U << SWARM_SLOW_DISK)) {
+        net->disk_ns = prng_below(p, 800U * MS_NS);
+    }
+    if (prng_below(p, 3) == 0) {
+        net->segment_nodes = (nodes + 1) / 2;
+    }
+}
+
+static void swarm_down_and_up(struct world *w, struct plan *p, uint64_t t, enum fault_kind how,
+                              uint64_t low_ms, uint64_t high_ms)
+{
+    unsigned victim = any_node(w);
+    at(w, p, t, how, victim, 0, 0);
+    if (how == FAULT_CRASH && one_in(w, 4)) {
+        at(w, p, t + low_ms, FAULT_DISK_NEW, victim, 0, 0);
+    }
+    at(w, p, t + between(w, low_ms, high_ms), FAULT_START, victim, 0, 0);
+}
+
+static void swarm_one(struct world *w, struct plan *p, enum swarm_kind kind, uint64_t t)
+{
+    unsigned a = any_node(w);
+    uint64_t length = between(w, 50, 20 * S);
+    if (kind == SWARM_CRASH) {
+        swarm_down_and_up(w, p, t, FAULT_CRASH, 200, 25 * S);
+    } else if (kind == SWARM_BETWEEN) {
+        swarm_down_and_up(w, p, t, FAULT_CRASH_BETWEEN, 1600, 20 * S);
+    } else if (kind == SWARM_SILENCE) {
+        swarm_down_and_up(w, p, t, FAULT_SILENCE, S, 25 * S);
+    } else if (kind == SWARM_LEAVE) {
+        swarm_down_and_up(w, p, t, FAULT_LEAVE, 2 * S, 20 * S);
+    } else if (kind == SWARM_QUICK) {
+        swarm_down_and_up(w, p, t, FAULT_CRASH, 10, 190);
+    } else if (kind == SWARM_STALL || kind == SWARM_SLEEP) {
+        at(w, p, t, kind == SWARM_STALL ? FAULT_STALL : FAULT_SLEEP, a, 0, length * MS_NS);
+        calm_from(p, (t + length) * MS_NS);
+    } else if (kind == SWARM_PARTITION && w->count > 1) {
+        at(w, p, t, FAULT_PARTITION, 1 + (unsigned) prng_below(&w->fault_prng, w->count - 1), 0,
+           prng_next(&w->fault_prng));
+        at(w, p, t + length, FAULT_HEAL, 0, 0, 0);
+    } else if (kind == SWARM_CUT || kind == SWARM_REJECT) {
+        at(w, p, t, kind == SWARM_CUT ? FAULT_CUT : FAULT_REJECT, a, another(w, a), 0);
+        at(w, p, t + length, FAULT_HEAL, 0, 0, 0);
+    } else if (kind == SWARM_ICMP) {
+        repeat(w, p, t, t + length, 30000U, FAULT_ICMP, 0, 0);
+    } else if (kind == SWARM_REPLAY) {
+        repeat(w, p, t, t + length, 30000U, FAULT_REPLAY, 0, 0);
+    } else if (kind == SWARM_BEACONS) {
+        repeat(w, p, t, t + length, 3000U, FAULT_BEACON, 0, 0);
+    } else if (kind == SWARM_FORGE) {
+        at(w, p, t, FAULT_FORGE, 0, 0, (t + length) * MS_NS);
+        calm_from(p, (t + length) * MS_NS);
+    } else if (kind == SWARM_READDRESS) {
+        at(w, p, t, FAULT_READDRESS, a, 0, 0);
+    } else if (kind == SWARM_DISK) {
+        at(w, p, t, FAULT_DISK_FAILS, a, 0, 0);
+        at(w, p, t + length, FAULT_DISK_MENDED, a, 0, 0);
+    }
+}
+
+static void plan_swarm(struct world *w, struct plan *p)
+{
+    uint64_t kinds = prng_next(&w->fault_prng) & prng_next(&w->fault_prng);
+    start_all(w, p, one_in(w, 2) ? 100 : 20 * S);
+    join_segments(w, p, 25 * S);
+    for (unsigned kind = SWARM_CRASH; kind < SWARM_KINDS; kind++) {
+        unsigned times = (kinds & (1U << kind)) == 0 ? 0 : 1 + (unsigned) between(w, 0, 3);
+        for (unsigned i = 0; i < times; i++) {
+            swarm_one(w, p, (enum swarm_kind) kind, between(w, 10 * S, 90 * S));
+        }
+    }
+    /* One dial of the user's, for those who moved while nobody could hear them. */
+    join_segments(w, p, 130 * S);
+    calm_from(p, 120ULL * SECOND_NS);
+    for (unsigned i = 0; i < w->count; i++) {
+        if (!one_in(w, 8)) {
+            at(w, p, 119 * S, FAULT_START, i, 0, 0);
+        }
+    }
+    at(w, p, 119 * S, FAULT_HEAL, 0, 0, 0);
+}
+
+/* ---- the table ---- */
+
+const struct scenario scenarios[] = {
+    {"form", "all start at once and find each other by beacon", 1, 30, 20 * S, 3 * S, 12,
+     SCENARIO_STRICT, NULL, plan_form},
+    {"join", "no broadcast: each is told the address of one other", 2, 12, 40 * S, 10 * S, 4,
+     SCENARIO_STRICT, net_no_broadcast, plan_join},
+    {"idle", "nothing happens: the idle budget is measured", 2, 12, 220 * S, 5 * S, 3,
+     SCENARIO_STRICT | SCENARIO_IDLE, NULL, plan_form},
+    {"crash", "a process dies, half of the time between two effects; it comes back later", 2, 30,
+     75 * S, 5 * S, 12, SCENARIO_STRICT, NULL, plan_crash},
+    {"silence", "a machine loses its power; it comes back later", 2, 30, 75 * S, 5 * S, 8,
+     SCENARIO_STRICT, NULL, plan_silence},
+    {"restart", "restarts: within 200 ms, between effects, often, with an empty disk", 2, 12,
+     130 * S, 15 * S, 12, 0, NULL, plan_restart},
+    {"leave", "two leave; one comes back", 2, 12, 60 * S, 5 * S, 6, SCENARIO_STRICT, NULL,
+     plan_leave},
+    {"all-restart", "all die, lose power or leave at the same moment, and start again", 2, 30,
+     45 * S, 8 * S, 8, 0, NULL, plan_all_restart},
+    {"partition", "a full partition of 20 or 90 s heals", 2, 16, 150 * S, 10 * S, 8,
+     SCENARIO_PARTITIONS, two_segments, plan_partition},
+    {"split", "two networks lose and find each other; no beacon crosses", 2, 16, 270 * S, 20 * S, 6,
+     SCENARIO_PARTITIONS, two_segments, plan_split},
+    {"oneway", "one node cannot reach another, but all others can", 3, 8, 100 * S, 10 * S, 6,
+     SCENARIO_STRICT, NULL, plan_oneway},
+    {"reject", "a firewall at one node rejects another; all others reach both", 3, 8, 100 * S,
+     10 * S, 6, SCENARIO_STRICT, NULL, plan_reject},
+    {"loss", "5, 10 or 25 % of all packets are lost, some come twice or late", 2, 30, 120 * S,
+     20 * S, 8, SCENARIO_STRICT, net_loss, plan_loss},
+    {"wifi", "5 % loss and 300 ms of jitter", 20, 50, 120 * S, 25 * S, 2, SCENARIO_STRICT, net_wifi,
+     plan_loss},
+    {"stall", "Lifeguard's experiment: a quarter or less stall for 1 to 30 s, others die", 32, 32,
+     20 * MIN, 60 * S, 2, SCENARIO_LENIENT | SCENARIO_LIFEGUARD, NULL, plan_stall},
+    {"sleep", "laptops sleep and wake", 2, 8, 480 * S, 15 * S, 4, SCENARIO_LENIENT, NULL,
+     plan_sleep},
+    {"readdress", "machines get new addresses, running and switched off", 2, 8, 110 * S, 25 * S, 4,
+     0, NULL, plan_readdress},
+    {"disk", "a disk refuses to store, a slow one loses what was not durable", 2, 8, 80 * S, 15 * S,
+     6, 0, net_slow_disk, plan_disk},
+    {"icmp", "forged port-unreachable reports about healthy nodes", 2, 8, 80 * S, 10 * S, 6,
+     SCENARIO_STRICT, NULL, plan_icmp},
+    {"replay", "old datagrams are sent again, also those of the dead", 2, 8, 110 * S, 10 * S, 6,
+     SCENARIO_STRICT, NULL, plan_replay},
+    {"beacons", "2,000 forged beacons a second, and strangers with another key", 2, 6, 80 * S,
+     15 * S, 3, SCENARIO_STRICT, NULL, plan_beacons},
+    {"forge", "a member hands out records of others that it could not sign", 3, 8, 80 * S, 10 * S,
+     6, SCENARIO_STRICT, NULL, plan_forge},
+    {"two", "two nodes, 20 % loss, a day", 2, 2, 24 * 60 * MIN, 20 * S, 1, SCENARIO_STRICT, net_two,
+     plan_loss},
+    {"revive", "one of many is dead for ever; others come and go with old views", 64, 64, 8 * MIN,
+     30 * S, 1, SCENARIO_PARTITIONS, NULL, plan_revive},
+    {"swarm", "the seed draws which faults there are, then the schedule", 1, 24, 200 * S, 60 * S,
+     40, 0, net_swarm, plan_swarm},
+    {"big", "1,000 nodes in segments of 50", 1000, 1000, 60 * S, 40 * S, 0,
+     SCENARIO_STRICT | SCENARIO_NO_DISKS, net_big, plan_big},
+};
+
+const unsigned scenario_count = sizeof scenarios / sizeof scenarios[0];
+
+const struct scenario *scenario_find(const char *name)
+{
+    for (unsigned i = 0; i < scenario_count; i++) {
+        if (strcmp(scenarios[i].name, name) == 0) {
+            return &scenarios[i];
+        }
+    }
+    return NULL;
+}

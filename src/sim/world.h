@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The simulated world: virtual time, machines, and the cores that run on them.
+ *
+ * One heap of moments drives everything. A machine (a node's place) has an address, a disk and a boot
+ * clock; its process is a core, which is made at a start, fed with events, has its effects carried
+ * out one by one, and may end between any two of them. A stalled process takes nothing until it wakes:
+ * then it hears first for how long it was held up, then what waited, in order. Datagrams, beacons and
+ * connection attempts are in simnet, links in simlink, disks in simdisk, what goes wrong in faults, and
+ * what must hold in check. This struct is shared by these files only; all state of a run is in it.
+ * The same seed gives the same run, on every machine and with every compiler. */
+#ifndef HM_SIM_WORLD_H
+#define HM_SIM_WORLD_H
+
+#include "base/heap.h"
+#include "base/metrics.h"
+#include "base/prng.h"
+#include "core/core.h"
+#include "sim/simcrypto.h"
+#include "sim/simdisk.h"
+#include "sim/trace.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SIM_NODES_MAX 4096     /* addresses and the n * n tables are made for it */
+#define SIM_PORT 8471
+#define SIM_LINK_PORT 8473
+#define SIM_MESH "simlab"
+#define SIM_INBOX_MAX 256      /* datagrams a socket holds for a stalled process: 208 KiB in Linux */
+#define SIM_STALL_TOLD_MS 100  /* shorter stalls are not reported, as in the daemon */
+#define SIM_LOSS_ALL 1000000   /* probabilities are in parts per million */
+#define SIM_VIOLATION_BYTES 512
+
+#define MS_NS 1000000U
+#define SECOND_NS 1000000000U
+
+/* Rare states a sweep must reach. X(enum, text). */
+#define RARE_LIST(X)                                                                               \
+    X(RARE_REFUTED, "a node refuted a suspicion of itself")                                        \
+    X(RARE_VERDICT_REFUSED, "a verdict because the machine refuses connections")                   \
+    X(RARE_VERDICT_NO_ACK, "a verdict because nothing answers")                                    \
+    X(RARE_VERDICT_DOUBTED, "a verdict of too few observers was doubted")                          \
+    X(RARE_ONLY_HELPER_LOST, "the request to the only helper was lost")                            \
+    X(RARE_CRASH_BETWEEN, "a crash between two effects of one step")                               \
+    X(RARE_QUICK_RESTART, "a restart within 200 ms")                                               \
+    X(RARE_REPLAY_REFUSED, "a replayed datagram was refused")                                      \
+    X(RARE_CHALLENGED, "an unknown session was challenged")                                        \
+    X(RARE_LINK_EVIDENCE, "the end of a link made a probe urgent")                                 \
+    X(RARE_ICMP_EVIDENCE, "a port-unreachable made a probe urgent")                                \
+    X(RARE_STALLED, "a process was held up and told so")                                           \
+    X(RARE_INBOX_FULL, "a stalled process lost datagrams")                                         \
+    X(RARE_BATCH_LOST, "a crash lost a batch that was not durable")                                \
+    X(RARE_BATCH_FAILED, "a disk refused a batch")                                                 \
+    X(RARE_HEALED, "a partition healed")                                                           \
+    X(RARE_RECOVERED, "a failed member recovered without a restart")                               \
+    X(RARE_LEFT, "a member left")                                                                  \
+    X(RARE_FORGED_DROPPED, "a forged record was dropped")                                          \
+    X(RARE_FULL_EXCHANGE, "a full exchange of the member list")                                    \
+    X(RARE_LINK_STALLED, "a link stalled and went on")                                             \
+    X(RARE_LINK_REPLACED, "a new link took the place of a dead one")                               \
+    X(RARE_LINK_DENIED, "a link was denied: not yet known to the other side")                      \
+    X(RARE_SEND_REFUSED, "a frame was refused")                                                    \
+    X(RARE_UNKNOWN_SENDER, "a sealed datagram of somebody not yet known")                          \
+    X(RARE_READDRESSED, "a machine got another address")                                           \
+    X(RARE_SLEPT, "a machine slept")                                                               \
+    X(RARE_DISK_NEW, "a machine came back with an empty disk")
+
+enum rare {
+#define RARE_ENUM(name, text) name,
+    RARE_LIST(RARE_ENUM)
+#undef RARE_ENUM
+        RARE_COUNT
+};
+
+const char *rare_text(enum rare which);
+
+enum msg_kind {
+    /* Of a machine: its owner is the node. */
+    MSG_TICK,
+    MSG_WAKE,
+    /* Of a link: its owner is a flow. */
+    MSG_RETRY,
+    /* All others: the owner is a struct msg. */
+    MSG_DATAGRAM,
+    MSG_UNREACHABLE,
+    MSG_BEACON,
+    MSG_CANDIDATE,
+    MSG_FOREIGN,
+    MSG_CONNECT,
+    MSG_ADDRESSES,
+    MSG_SEND_REFUSED,
+    MSG_SYN,
+    MSG_ACCEPT,
+    MSG_FRAME,
+    MSG_FIN,
+    MSG_DIAL_END,
+    MSG_COMMIT,
+    MSG_DURABLE,
+    MSG_BATCH_FAILED,
+    MSG_FAULT,
+    MSG_POLL,
+};
+
+struct conn;
+
+/* Something that will happen. `node` is to whom; generation 0 is "whatever process runs there then",
+ * otherwise it concerns only that one life of the process. */
+struct msg {
+    struct timer timer;
+    struct msg *next; /* in an inbox, a stalled flow or the pool */
+    unsigned node;
+    uint32_t generation;
+    union {
+        struct {
+            unsigned from; /* node */
+            uint32_t from_generation;
+            struct addr source;
+            enum datagram_class cls;
+            struct node_id sender, peer;
+            uint64_t session, counter;
+            uint32_t taken_by; /* a replay: the life of the receiver that took it already */
+        } datagram;
+        struct addr addr; /* MSG_UNREACHABLE */
+        struct {
+            unsigned from;
+            struct addr addr;
+        } beacon;
+        struct {
+            struct addr addr;
+            struct node_id id;
+            enum candidate_source source;
+        } candidate; /* and MSG_FOREIGN */
+        struct {
+            struct node_id peer;
+            uint64_t token;
+            enum connect_outcome outcome;
+        } connect;
+        struct {
+            struct conn *conn; /* counted */
+            unsigned side;     /* who receives: 0 dialled, 1 was dialled */
+            bool is_local;     /* MSG_FIN: of its own kernel, needs no path */
+            uint8_t type;
+            struct node_id peer; /* MSG_SEND_REFUSED */
+        } link;
+        uint64_t batch;
+        struct {
+            unsigned kind; /* enum fault_kind */
+            unsigned a, b;
+            uint64_t arg;
+            uint64_t every_ns, until_ns;
+        } fault;
+    } as;
+    size_t size; /* of the bytes */
+    size_t room;
+    uint8_t bytes[];
+};
+
+struct net_conf {
+    uint64_t latency_ns;   /* one way */
+    uint64_t spread_ns;    /* and a fixed part of each pair's own, up to this */
+    uint64_t jitter_ns;    /* and a part drawn for each packet, up to this */
+    uint32_t loss_ppm;
+    uint32_t duplicate_ppm;
+    uint32_t reorder_ppm;  /* of the datagrams come later by up to reorder_ns */
+    uint64_t reorder_ns;
+    bool broadcast;        /* beacons arrive */
+    unsigned segment_nodes; /* so many neighbours in number share a broadcast domain; 0: all */
+    uint64_t disk_ns;      /* until a batch is durable, up to this */
+};
+
+enum block { BLOCK_NONE, BLOCK_DROP, BLOCK_REJECT };
+
+/* How a process ended. */
+enum ending { ENDED_NEVER_STARTED, ENDED_CRASH, ENDED_SILENT, ENDED_LEFT };
+
+struct sim_node {
+    unsigned idx;
+    char name[16];
+    struct sim_identity identity;
+    struct addr addr;
+    unsigned addr_changes;
+    unsigned segment;
+    uint64_t boot_offset_ns; /* world time + this = the machine's boot clock (may wrap) */
+    uint64_t wall_offset_ms;
+
+    bool host_up;            /* false: switched off, silent */
+    core_t *core;            /* NULL: no process */
+    uint32_t generation;     /* lives so far */
+    bool is_leaving;
+    enum ending ending;
+    uint64_t started_ns, ended_ns;
+    bool is_quick_restart;   /* this life began less than 200 ms after a healthy one ended */
+    uint64_t disturbed_ns;   /* when something last touched it that is no business of the others */
+    unsigned cuts;           /* directions to or from it that are blocked now */
+    bool dies_between;       /* ends between two effects of its next step that has two */
+
+    struct timer tick, wake;
+    unsigned same_time_ticks;
+    uint64_t last_tick_ns;
+    bool is_stalled, is_deaf;
+    uint64_t stalled_since_ns;
+    struct msg *inbox_first, *inbox_last;
+    unsigned inbox_datagrams;
+
+    struct conn **conns;     /* its open ends */
+    size_t conn_count, conn_room;
+
+    struct disk disk;
+    bool disk_fails;
+    uint64_t incarnation_durable; /* of the newest batch that is durable and holds STORE_SELF */
+    struct metrics metrics;  /* of this life */
+    uint8_t *peers;          /* by node: FX_PEER was seen in this life */
+    uint64_t *counters;      /* by node, and the mesh class last: the last counter used */
+
+    /* What it did, over all lives. */
+    uint64_t datagrams_sent, datagram_bytes_sent, datagrams_received, wakeups, frames_sent, batches;
+    uint64_t beacons_sent;
+};
+
+struct world;
+
+/* Called for each note of a core; may be NULL. */
+typedef void note_sink_fn(void *ctx, const struct world *w, unsigned node,
+                          const struct note *note);
+
+struct world_conf {
+    uint64_t seed;
+    unsigned nodes;
+    struct net_conf net;
+    struct core_params params;
+    bool keep_disks; /* false: nothing is ever restarted, so what is stored need not be kept */
+    note_sink_fn *note_sink;
+    void *note_ctx;
+};
+
+#define CAPTURED_MAX 64
+
+struct world {
+    struct world_conf conf;
+    struct net_conf net;
+    struct timer_heap heap;
+    uint64_t now_ns;
+    struct prng prng;       /* network and disks */
+    struct prng fault_prng; /* what goes wrong: independent of what the cores do */
+    struct sim_node *nodes;
+    unsigned count;
+    uint32_t *ids;          /* open addressing: node number plus one by id */
+    size_t ids_mask;
+    uint8_t *blocked;       /* [from * count + to] enum block */
+    struct conn *conns;     /* all of them */
+    struct msg *free_small, *free_datagrams;
+    struct check *check;    /* borrowed */
+    struct trace trace;
+
+    bool is_capturing;      /* an attacker keeps copies of datagrams that were taken */
+    struct msg *captured[CAPTURED_MAX];
+    unsigned captured_count;
+    struct msg *in_hand;    /* the datagram being handed over */
+    uint64_t forging_until_ns; /* a member-level attacker sends bad records until then */
+
+    uint64_t stalled_ns;    /* when a process was last held up */
+    uint64_t rare[RARE_COUNT];
+    uint64_t steps, effects_max;
+    bool failed;
+    char violation[SIM_VIOLATION_BYTES];
+};
+
+/* Makes all machines, none of them running. The configuration is copied. */
+struct world *world_new(const struct world_conf *conf);
+void world_destroy(struct world **p);
+
+/* Runs until nothing is due at or before this time, or something was violated. */
+void world_run(struct world *w, uint64_t until_ns);
+
+/* Says what was broken; the first counts and ends the run. */
+void world_violation(struct world *w, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Machines and processes. */
+void world_start(struct world *w, struct sim_node *n);  /* switches on what is off, too */
+void world_crash(struct world *w, struct sim_node *n);  /* kill -9: the machine goes on */
+void world_silence(struct world *w, struct sim_node *n); /* the plug is pulled */
+void world_leave(struct world *w, struct sim_node *n);  /* SIGTERM */
+/* Holds the process up; is_deaf: the whole machine sleeps and hears nothing either. */
+void world_stall(struct world *w, struct sim_node *n, uint64_t for_ns, bool is_deaf);
+void world_readdress(struct world *w, struct sim_node *n);
+bool world_is_running(const struct sim_node *n);
+
+/* For simnet, simlink, faults. */
+struct msg *world_msg(struct world *w, unsigned node, size_t size); /* a new one; never NULL */
+void world_msg_free(struct world *w, struct msg *m);
+void world_post(struct world *w, struct msg *m, enum msg_kind kind, uint64_t at_ns);
+/* Gives it to the process (or its inbox); takes the message. */
+void world_take(struct world *w, struct msg *m);
+void world_step(struct world *w, struct sim_node *n, struct event *ev);
+struct sim_node *world_node_by_id(struct world *w, const struct node_id *id);  /* or NULL */
+struct sim_node *world_node_by_addr(struct world *w, const struct addr *addr); /* any port; or NULL */
+struct addr world_addr_of(const struct sim_node *n, unsigned changes);
+bool world_chance(struct prng *p, uint32_t ppm);
+uint64_t world_up_to(struct prng *p, uint64_t max); /* 0..max */
+void world_disturb(struct world *w, struct sim_node *n);
+
+#endif
