@@ -88,14 +88,17 @@ static size_t clean_char(const char *text, size_t left)
     return 0;
 }
 
-/* Escapes what could break out of a quoted text, and what is no clean UTF-8. */
-static void put_escaped(struct line *line, const char *text, bool is_json)
+enum escape { ESCAPE_BARE, ESCAPE_QUOTED, ESCAPE_JSON };
+
+/* Escapes what is no clean UTF-8 (line ends, other control characters), and within quotes also what could
+ * end them. */
+static void put_escaped(struct line *line, const char *text, enum escape how)
 {
     size_t left = strlen(text);
     while (left > 0) {
         char escape[8];
         size_t n = clean_char(text, left);
-        bool must_quote = n == 1 && (*text == '"' || *text == '\\');
+        bool must_quote = how != ESCAPE_BARE && n == 1 && (*text == '"' || *text == '\\');
         if (n != 0 && !must_quote) {
             if (line->size + n > sizeof line->text - 16) {
                 return; /* no half characters */
@@ -108,7 +111,8 @@ static void put_escaped(struct line *line, const char *text, bool is_json)
             puts_line(line, "\\n");
         } else {
             /* A stray byte of no character shows as U+00XX in JSON: readable, and still JSON. */
-            snprintf(escape, sizeof escape, is_json ? "\\u%04x" : "\\x%02x", (unsigned char) *text);
+            const char *form = how == ESCAPE_JSON ? "\\u%04x" : "\\x%02x";
+            snprintf(escape, sizeof escape, form, (unsigned char) *text);
             puts_line(line, escape);
         }
         text += n == 0 ? 1 : n;
@@ -234,7 +238,7 @@ static void put_field(const struct log *log, struct line *line, const char *key,
     puts_line(line, key);
     puts_line(line, is_json ? "\":" : log->dress == DRESS_TERMINAL ? "=\033[0m" : "=");
     puts_line(line, is_quoted ? "\"" : "");
-    put_escaped(line, value, is_json);
+    put_escaped(line, value, is_json ? ESCAPE_JSON : is_quoted ? ESCAPE_QUOTED : ESCAPE_BARE);
     puts_line(line, is_quoted ? "\"" : "");
 }
 
@@ -495,7 +499,7 @@ static void start_message(struct log *log, enum note_level level, const char *me
     text_copy(node, sizeof node, log->node);
     pthread_mutex_unlock(&log->mutex);
     start_line(log, node, level, line);
-    put_escaped(line, message, log->dress == DRESS_JSON);
+    put_escaped(line, message, log->dress == DRESS_JSON ? ESCAPE_JSON : ESCAPE_BARE);
     puts_line(line, log->dress == DRESS_JSON ? "\"" : "");
 }
 

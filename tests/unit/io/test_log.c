@@ -68,10 +68,10 @@ static void plain_text(void **state)
     log_t *log = open_log(LOG_TEXT, NOTE_INFO);
     log_line(log, NOTE_WARN, LOG_FIELDS({"addr", "10.0.0.1:8471"}, {"why", "two words"},
                                         {"none", NULL}, {"empty", ""}),
-             "cannot bind %s", "it");
+             "cannot bind \"%s\"", "it");
     log_line(log, NOTE_DEBUG, NULL, "not wanted");
     const char *text = written();
-    assert_non_null(strstr(text, "Z warn  nas1: cannot bind it addr=10.0.0.1:8471 why=\"two words\" "
+    assert_non_null(strstr(text, "Z warn  nas1: cannot bind \"it\" addr=10.0.0.1:8471 why=\"two words\" "
                                  "empty=\"\"\n"));
     assert_int_equal(count_lines(text), 1);
     assert_true(log_wants(log, NOTE_INFO));
