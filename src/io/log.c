@@ -111,8 +111,8 @@ static void put_escaped(struct line *line, const char *text, enum escape how)
             puts_line(line, "\\n");
         } else {
             /* A stray byte of no character shows as U+00XX in JSON: readable, and still JSON. */
-            const char *form = how == ESCAPE_JSON ? "\\u%04x" : "\\x%02x";
-            snprintf(escape, sizeof escape, form, (unsigned char) *text);
+            snprintf(escape, sizeof escape, how == ESCAPE_JSON ? "\\u%04x" : "\\x%02x",
+                     (unsigned char) *text);
             puts_line(line, escape);
         }
         text += n == 0 ? 1 : n;
