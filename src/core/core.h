@@ -2,8 +2,9 @@
 /* The core: one node's protocol, pure. Read this first.
  *
  * Everything that happens enters as an event; everything it decides leaves as effects. It does no
- * I/O, reads no clock, draws no randomness but from its seed. The first event is EV_LOADED. After each
- * step the driver calls core_step again with a tick no later than core_deadline_ns. One thread.
+ * I/O, reads no clock, draws no randomness but from its seed. EV_LOADED starts it; before it only
+ * EV_ADDRESSES may come. After each step the driver calls core_step again with a tick no later than
+ * core_deadline_ns. One thread.
  *
  * Inside: session (replay, challenges, first contact), member (the roster and the rules by which one
  * statement overrides another), swim (probing), suspicion and evidence (doubt and verdicts), gossip,
@@ -63,7 +64,7 @@ struct core_conf {
 core_t *core_new(const struct core_conf *conf, uint64_t seed);
 void core_destroy(core_t **p);
 
-/* HM_EINVAL: the driver broke the contract (time ran backwards, first event not EV_LOADED), HM_ENOMEM.
+/* HM_EINVAL: the driver broke the contract (time ran backwards, not started by EV_LOADED), HM_ENOMEM.
  * Never fails for foreign bytes. Effects are valid until the next step. */
 int core_step(core_t *core, const struct event *ev, struct effects *ret_fx);
 

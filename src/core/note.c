@@ -13,7 +13,6 @@ const char *reason_name(enum reason reason)
     switch (reason) {
     case REASON_NONE: return "";
     case REASON_JOINED: return "joined";
-    case REASON_RESTARTED: return "restarted";
     case REASON_REFUTED: return "refuted";
     case REASON_RECOVERED: return "recovered";
     case REASON_NO_ACK: return "no-ack";
@@ -35,7 +34,7 @@ static struct note_kind kind_of(enum note_code code)
     struct note_kind kinds[] = {
         [NOTE_STARTED] = {"started", "this node is %s"},
         [NOTE_MEMBER_ALIVE] = {"member-alive", "%s is alive"},
-        [NOTE_MEMBER_SUSPECT] = {"member-suspect", "%s does not answer: suspect"},
+        [NOTE_MEMBER_SUSPECT] = {"member-suspect", "%s is suspect"},
         [NOTE_MEMBER_FAILED] = {"member-failed", "%s has failed"},
         [NOTE_MEMBER_LEFT] = {"member-left", "%s has left"},
         [NOTE_MEMBER_UPDATED] = {"member-updated", "%s has changed its address or labels"},
@@ -67,6 +66,26 @@ static struct note_kind kind_of(enum note_code code)
 const char *note_code_name(enum note_code code)
 {
     return kind_of(code).name;
+}
+
+/* What a person reads behind the sentence; "" where the reason says nothing more. */
+static const char *reason_sentence(enum note_code code, enum reason reason)
+{
+    if (code == NOTE_MEMBER_SUSPECT && reason == REASON_NO_ACK) {
+        return ": it did not answer, neither directly nor through others";
+    }
+    switch (reason) {
+    case REASON_JOINED: return ": it joined";
+    case REASON_REFUTED: return code == NOTE_MEMBER_ALIVE ? ": it refuted the suspicion" : "";
+    case REASON_RECOVERED: return ": it is back";
+    case REASON_NO_ACK: return ": it stayed silent";
+    case REASON_REFUSED: return ": its machine is up, its meshd is not";
+    case REASON_REMEMBERED: return ": remembered from the last run";
+    case REASON_NONE:
+    case REASON_LEFT:
+    case REASON_UPDATED: return "";
+    }
+    return "";
 }
 
 static void add_field(struct note_text *t, const char *key, const char *value)
@@ -123,8 +142,9 @@ void note_format(const struct note *note, struct note_text *ret_text)
     if (mark == NULL) {
         text_copy(ret_text->message, sizeof ret_text->message, kind.sentence);
     } else {
-        snprintf(ret_text->message, sizeof ret_text->message, "%.*s%s%s",
-                 (int) (mark - kind.sentence), kind.sentence, name, mark + 2);
+        snprintf(ret_text->message, sizeof ret_text->message, "%.*s%s%s%s",
+                 (int) (mark - kind.sentence), kind.sentence, name, mark + 2,
+                 reason_sentence(note->code, note->reason));
     }
     add_field(ret_text, "event", kind.name);
     add_id(ret_text, "id", &note->node, "");

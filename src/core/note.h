@@ -37,7 +37,6 @@ enum note_code {
 enum reason {
     REASON_NONE,
     REASON_JOINED,       /* it answered our challenge, or a member told us of it */
-    REASON_RESTARTED,    /* it is back with a newer incarnation */
     REASON_REFUTED,      /* it refuted a suspicion */
     REASON_RECOVERED,    /* it answered although thought failed */
     REASON_NO_ACK,       /* no answer: direct, by helpers, or over the link */

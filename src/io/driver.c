@@ -252,7 +252,7 @@ static int watch_all(driver_t *d)
     return rc == HM_OK ? HM_OK : HM_ENOMEM;
 }
 
-/* EV_LOADED starts the core; where we are comes right after it. */
+/* The core is told where we are, so that its first record says it; EV_LOADED then starts it. */
 static int start_core(driver_t *d, struct why *why)
 {
     struct event ev = {.type = EV_LOADED};
@@ -266,9 +266,9 @@ static int start_core(driver_t *d, struct why *why)
                  "%zu damaged records of the store are ignored; other members will fill the gap",
                  dropped);
     }
+    driver_tell_addresses(d);
     driver_step(d, &ev);
     store_load_done(d->store);
-    driver_tell_addresses(d);
     return HM_OK;
 }
 
