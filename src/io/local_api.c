@@ -340,7 +340,8 @@ static zmq_msg_t *read_parts(zmq_msg_t parts[PARTS_MAX], int count, struct call 
     int at = 1;
     c->routing_bytes = zmq_msg_size(&parts[0]);
     memcpy(c->routing, zmq_msg_data(&parts[0]), c->routing_bytes);
-    c->fd = zmq_msg_get(&parts[0], ZMQ_SRCFD);
+    /* Not of the routing id's part: when poll fetched it, libzmq 4.3.4 leaves its origin out. */
+    c->fd = count > 1 ? zmq_msg_get(&parts[1], ZMQ_SRCFD) : -1;
     if (count > 1 && zmq_msg_size(&parts[1]) == 0) {
         c->has_empty = true;
         at = 2;
