@@ -42,6 +42,7 @@ struct local_api {
     void *monitor;
     struct metrics *metrics;
     char path[108];
+    bool is_bound; /* the file at path is ours */
     uint64_t last_client;
     size_t waiting;
     size_t gone;
@@ -132,7 +133,8 @@ static int open_sockets(local_api_t *a, void *zmq_ctx)
         return -1;
     }
     snprintf(endpoint, sizeof endpoint, "ipc://%s", a->path);
-    return zmq_bind(a->socket, endpoint);
+    a->is_bound = zmq_bind(a->socket, endpoint) == 0;
+    return a->is_bound ? 0 : -1;
 }
 
 int local_api_new(void *zmq_ctx, const char *path, struct metrics *metrics, local_api_t **ret_api,
@@ -170,6 +172,9 @@ void local_api_destroy(local_api_t **p)
     if (a->socket != NULL) {
         zmq_socket_monitor(a->socket, NULL, 0);
         zmq_close(a->socket);
+    }
+    if (a->is_bound) {
+        (void) unlink(a->path); /* libzmq 4.3.4 leaves it */
     }
     if (a->monitor != NULL) {
         zmq_close(a->monitor);
