@@ -72,8 +72,8 @@ static int bind_failed(int rc, const struct addr *at, const char *what, struct w
                                 "another one with --bind, or none to take a free one",
                        what, addr_format(at, text));
     case HM_EINVAL:
-        return why_set(why, rc, "cannot bind %s to %s: no interface of this machine has that address; "
-                                "see \"ip address\"",
+        return why_set(why, rc, "cannot bind %s to %s: no interface of this machine has that "
+                                "address (ip address lists them)",
                        what, addr_format(at, text));
     case HM_EDENIED:
         return why_set(why, rc, "cannot bind %s to %s: not allowed; ports below 1024 need root", what,

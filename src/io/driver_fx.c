@@ -75,11 +75,6 @@ static void probe(driver_t *d, const struct effect *fx)
 
 static void persist(driver_t *d, const struct effect *fx)
 {
-    metric_add(&d->metrics, M_STORE_BATCHES, 1);
-    for (size_t i = 0; i < fx->as.persist.count; i++) {
-        const struct store_entry *e = &fx->as.persist.entries[i];
-        metric_add(&d->metrics, M_STORE_BYTES, e->key.size + e->value.size);
-    }
     if (store_persist(d->store, fx->as.persist.batch, fx->as.persist.entries,
                       fx->as.persist.count) != HM_OK) {
         d->store_spoke = true;

@@ -85,8 +85,14 @@ void driver_on_connect(void *ctx, const struct node_id *peer, uint64_t token,
 
 void driver_on_stall(void *ctx, uint64_t ms)
 {
+    driver_t *d = ctx;
     struct event ev = {.type = EV_STALLED, .as.stalled = {.ms = ms}};
-    driver_step(ctx, &ev);
+    metric_add(&d->metrics, M_LOOP_STALLS, 1);
+    metric_add(&d->metrics, M_LOOP_STALLED_MS, ms);
+    if (core_deadline_ns(d->core) <= clock_boot_ns()) {
+        ev = (struct event){.type = EV_TICK}; /* so late that it tells the core the same */
+    }
+    driver_step(d, &ev);
 }
 
 bool driver_read_store(void *ctx)

@@ -272,7 +272,7 @@ int links_send(links_t *l, const struct node_id *peer, uint8_t type, struct span
     } else if (a != NULL) {
         rc = send_accepted(l, a, frame);
     }
-    metric_add(l->conf.metrics, rc == HM_OK ? M_FRAMES_SENT : M_FRAMES_REFUSED, 1);
+    metric_add(l->conf.metrics, M_FRAMES_SENT, rc == HM_OK); /* refusals: the core counts */
     return rc;
 }
 
@@ -325,12 +325,8 @@ static void dialled_fire(void *ctx)
         return;
     }
     struct node_id peer = d->peer;
-    bool was_up = d->up;
     bool mute = d->mute;
     free_dialled(d);
-    if (was_up && !mute) {
-        metric_add(l->conf.metrics, M_LINKS_DOWN, 1);
-    }
     /* The core asked for this link and waits for either answer, unless there is another still. */
     if (!mute && !is_up(l, &peer)) {
         tell_down(l, &peer);
@@ -358,7 +354,6 @@ static void dialled_hello(struct dialled *d)
     bool was_up = is_up(l, &d->peer);
     d->up = true;
     reactor_timer_disarm(l->conf.reactor, &d->timer);
-    metric_add(l->conf.metrics, M_LINKS_UP, 1);
     if (!was_up) {
         tell_up(l, &d->peer);
     }
@@ -493,7 +488,6 @@ static void accepted_down(links_t *l, struct accepted *a)
     }
     struct node_id peer = a->peer;
     a->up = false;
-    metric_add(l->conf.metrics, M_LINKS_DOWN, 1);
     if (!is_up(l, &peer)) {
         tell_down(l, &peer);
     }
@@ -554,10 +548,8 @@ static void accepted_hello(links_t *l, struct accepted *a)
     struct accepted *old = accepted_of(l, &a->peer);
     bool was_up = is_up(l, &a->peer);
     a->up = true;
-    metric_add(l->conf.metrics, M_LINKS_UP, 1);
     if (old != NULL) {
         old->up = false; /* the newest wins; for the core the link goes on */
-        metric_add(l->conf.metrics, M_LINKS_DOWN, 1);
         shut_accepted(old);
     }
     if (!was_up) {
@@ -611,13 +603,11 @@ void links_hangup(links_t *l, const struct node_id *peer)
 {
     struct dialled *d = dialled_of(l, peer);
     if (d != NULL) {
-        metric_add(l->conf.metrics, M_LINKS_DOWN, d->up);
         end_dialled(d, true);
     }
     for (size_t i = 0; i < ACCEPTED_MAX; i++) {
         struct accepted *a = &l->accepted[i];
         if (a->fd >= 0 && a->serial != 0 && node_id_eq(&a->peer, peer)) {
-            metric_add(l->conf.metrics, M_LINKS_DOWN, a->up);
             a->up = false;
             shut_accepted(a);
         }
