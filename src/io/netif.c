@@ -93,8 +93,9 @@ static int compare(const void *left, const void *right)
     return addr_cmp(&a->addr, &b->addr);
 }
 
-/* Where to broadcast. An address may have been added without one (ip addr add does so); the
- * subnet's last address is one all the same, if the subnet is large enough to have it. */
+/* Where to broadcast. An address may have been added without one (ip addr add does so, and the system
+ * then shows the address itself); the subnet's last address is one all the same, if the subnet is
+ * large enough to have it. */
 static struct addr broadcast_of(const struct ifaddrs *ifa)
 {
     struct addr own = addr_of(ifa->ifa_addr);
@@ -107,7 +108,7 @@ static struct addr broadcast_of(const struct ifaddrs *ifa)
         return broadcast;
     }
     broadcast = addr_of(ifa->ifa_broadaddr);
-    if (addr_is_any(&broadcast) || broadcast.family != 4) {
+    if (addr_is_any(&broadcast) || broadcast.family != 4 || addr_same_ip(&broadcast, &own)) {
         bool has_one = mask.family == 4 && (mask.ip[3] & 3) == 0;
         for (size_t i = 0; i < 4; i++) {
             broadcast.ip[i] = (uint8_t) (own.ip[i] | ~mask.ip[i]);
