@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* meshd: a node of a mesh. This file is its start and its end; io/driver runs it.
  *
- * The order matters: what a person got wrong is found before anything is made; the data directory is
- * locked before anything in it is read; the store is checked in a child process before any thread or
- * ZeroMQ context exists; signals are blocked before the first thread, so that only the signalfd gets
- * them. Until the node runs, a failure is one line on stderr and nothing else.
- * Exit codes: 0 stopped as asked, 1 failed or refused, 2 wrong usage. */
+ * The order matters: what a person got wrong is found before anything is made; the data
+ * directory is locked before anything in it is read; the store is checked in a child process
+ * before any thread or ZeroMQ context exists; signals are blocked before the first thread, so
+ * that only the signalfd gets them. Until the node runs, a failure is one line on stderr and
+ * nothing else. Exit codes: 0 stopped as asked, 1 failed or refused, 2 wrong usage. */
 #define _GNU_SOURCE
 #include "config.h"
 
@@ -97,10 +97,11 @@ static int take_token(struct meshd *m, struct why *why)
     }
     sodium_memzero(conf->token, sizeof conf->token);
     if (rc == HM_OK && strcmp(m->token.mesh, conf->mesh) != 0) {
-        rc = why_set(why, HM_EINVAL,
-                     "the token is of the mesh %s, but --discover says %s: use a token of that mesh, or "
-                     "--discover=%s",
-                     m->token.mesh, conf->mesh, m->token.mesh);
+        rc = why_set(
+            why, HM_EINVAL,
+            "the token is of the mesh %s, but --discover says %s: use a token of that mesh, or "
+            "--discover=%s",
+            m->token.mesh, conf->mesh, m->token.mesh);
     }
     m->has_token = rc == HM_OK;
     return rc;
@@ -142,8 +143,8 @@ static int count_others(const struct meshd *m, size_t *ret_count, struct why *wh
     return HM_OK;
 }
 
-/* The token has another key than our ring. A node alone in its mesh takes it; one that has others would
- * leave them without a word, so it refuses. */
+/* The token has another key than our ring. A node alone in its mesh takes it; one that has
+ * others would leave them without a word, so it refuses. */
 static int change_ring(struct meshd *m, struct why *why)
 {
     static struct paths_node sharer;
@@ -153,17 +154,19 @@ static int change_ring(struct meshd *m, struct why *why)
         return rc;
     }
     if (others > 0) {
-        return why_set(why, HM_EDENIED,
-                       "the token has another key than this node, which has %zu other member%s on its "
-                       "roster: to move it to the token's mesh, move %s and %s away and start it again "
-                       "with the token; it becomes a new node there",
-                       others, others == 1 ? "" : "s", m->paths.data_dir, m->paths.ring);
+        return why_set(
+            why, HM_EDENIED,
+            "the token has another key than this node, which has %zu other member%s on its "
+            "roster: to move it to the token's mesh, move %s and %s away and start it again "
+            "with the token; it becomes a new node there",
+            others, others == 1 ? "" : "s", m->paths.data_dir, m->paths.ring);
     }
     if (find_sharer(m, &sharer)) {
-        return why_set(why, HM_EDENIED,
-                       "the token has another key than %s, which the node %s (pid %d) uses: stop that one "
-                       "first, or name another key ring with --key-file=F",
-                       m->paths.ring, sharer.name, (int) sharer.pid);
+        return why_set(
+            why, HM_EDENIED,
+            "the token has another key than %s, which the node %s (pid %d) uses: stop that one "
+            "first, or name another key ring with --key-file=F",
+            m->paths.ring, sharer.name, (int) sharer.pid);
     }
     return keys_ring_replace(m->keys, m->paths.ring, m->token.key, why);
 }
@@ -290,7 +293,8 @@ static void warn(struct meshd *m, const struct why *moved)
     }
     if (m->conf.token_from_argv) {
         log_line(m->log, NOTE_WARN, NULL,
-                 "the token was given on the command line, where other users of this machine can see it; "
+                 "the token was given on the command line, where other users of this machine can "
+                 "see it; "
                  "use --token=- or MESHD_TOKEN");
     }
     const char *files[] = {m->paths.identity, m->paths.ring};
@@ -378,7 +382,8 @@ static int run(struct meshd *m)
     }
     warn(m, &moved);
     if (log_start(m->log) != HM_OK) {
-        log_line(m->log, NOTE_WARN, NULL, "no thread for the log: a stuck stderr would stop this node");
+        log_line(m->log, NOTE_WARN, NULL,
+                 "no thread for the log: a stuck stderr would stop this node");
     }
     return driver_run(m->driver);
 }
@@ -414,7 +419,8 @@ int main(int argc, char **argv)
         return 0;
     }
     if (sodium_init() < 0) {
-        fprintf(stderr, "meshd: libsodium does not start: is there a random source (/dev/urandom)?\n");
+        fprintf(stderr,
+                "meshd: libsodium does not start: is there a random source (/dev/urandom)?\n");
         return EXIT_REFUSED;
     }
     if (m.conf.want_version) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* meshd's configuration: see conf.h. Each option is a row of the table below; its variable is MESHD_ and
- * the flag's name in capitals. */
+/* meshd's configuration: see conf.h. Each option is a row of the table below; its variable is
+ * MESHD_ and the flag's name in capitals. */
 #define _GNU_SOURCE
 #include "io/conf.h"
 
@@ -62,8 +62,8 @@ static int set_text(const struct given *given, char *to, size_t max)
         return wrong(given, "a value is missing");
     }
     if (!text_is_clean_utf8((const uint8_t *) given->value, len)) {
-        return why_set(given->why, HM_EINVAL, "%s: the value has control characters or is not UTF-8",
-                       given->source);
+        return why_set(given->why, HM_EINVAL,
+                       "%s: the value has control characters or is not UTF-8", given->source);
     }
     if (!text_copy(to, max, given->value)) {
         return why_set(given->why, HM_EINVAL, "%s: the value is longer than %zu bytes",
@@ -109,7 +109,8 @@ static int set_join(struct conf *conf, const struct given *given)
     char host[CONF_JOIN_BYTES_MAX + 1];
     uint16_t port = 0;
     if (conf_split_host(given->value, CONF_PORT_DEFAULT, host, sizeof host, &port) != 0) {
-        return wrong(given, "expected HOST, HOST:PORT or [IPV6]:PORT, e.g. nas1.lan or 10.0.0.5:8471");
+        return wrong(given,
+                     "expected HOST, HOST:PORT or [IPV6]:PORT, e.g. nas1.lan or 10.0.0.5:8471");
     }
     if (conf->join_count == CONF_JOIN_MAX) {
         return why_set(given->why, HM_EINVAL, "%s=%.100s: at most %d addresses to join are taken",
@@ -190,8 +191,9 @@ static int set_label(struct conf *conf, const struct given *given)
     const char *equals = strchr(given->value, '=');
     size_t key_len = equals == NULL ? 0 : (size_t) (equals - given->value);
     if (!is_label_key(given->value, key_len)) {
-        return wrong(given, "expected KEY=VALUE, the key of at most 63 letters, digits, '-', '_', '.' "
-                            "and '/', e.g. rack=cellar");
+        return wrong(given,
+                     "expected KEY=VALUE, the key of at most 63 letters, digits, '-', '_', '.' "
+                     "and '/', e.g. rack=cellar");
     }
     struct conf_label label = {.key = ""};
     memcpy(label.key, given->value, key_len);
@@ -356,8 +358,8 @@ static int set_list(struct conf *conf, const struct option *option, const struct
     return HM_OK;
 }
 
-/* A MESHD_ variable that is no option: an error if it is nearly one, else perhaps somebody else's (a
- * container runtime makes variables of service names) and worth a warning only. */
+/* A MESHD_ variable that is no option: an error if it is nearly one, else perhaps somebody
+ * else's (a container runtime makes variables of service names) and worth a warning only. */
 static int unknown_variable(struct conf *conf, const char *variable, size_t len, struct why *why)
 {
     char name[FLAG_BYTES_MAX] = "";
@@ -413,8 +415,8 @@ static int parse_environment(struct conf *conf, char *const *list, struct why *w
 static int unknown_flag(const char *arg, size_t name_len, struct why *why)
 {
     char name[FLAG_BYTES_MAX + 1];
-    snprintf(name, sizeof name, "%.*s", (int) (name_len < FLAG_BYTES_MAX ? name_len : FLAG_BYTES_MAX),
-             arg + 2);
+    snprintf(name, sizeof name, "%.*s",
+             (int) (name_len < FLAG_BYTES_MAX ? name_len : FLAG_BYTES_MAX), arg + 2);
     const char *nearest = nearest_option(name);
     if (nearest == NULL) {
         return why_set(why, HM_EINVAL, "%.100s: no such option; meshd --help lists them", arg);

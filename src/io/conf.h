@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* meshd's configuration: the environment (MESHD_*), then flags, which win. One table holds every option;
- * help, errors and both sources come from it. Nothing here touches the disk but --token=-, which
- * the caller reads. */
+/* meshd's configuration: the environment (MESHD_*), then flags, which win. One table holds
+ * every option; help, errors and both sources come from it. Nothing here touches the disk but
+ * --token=-, which the caller reads. */
 #ifndef HM_IO_CONF_H
 #define HM_IO_CONF_H
 
@@ -17,10 +17,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define CONF_JOIN_MAX 64         /* more than a person writes */
-#define CONF_JOIN_BYTES_MAX 271  /* a DNS name, colon, port */
+#define CONF_JOIN_MAX 64        /* more than a person writes */
+#define CONF_JOIN_BYTES_MAX 271 /* a DNS name, colon, port */
 #define CONF_CAPABILITIES_BYTES_MAX HM_LABEL_VALUE_BYTES_MAX
-#define CONF_PORT_DEFAULT 8471   /* P: sealed UDP and the ZRE mailbox's TCP */
+#define CONF_PORT_DEFAULT 8471 /* P: sealed UDP and the ZRE mailbox's TCP */
 
 struct conf_label {
     char key[HM_LABEL_KEY_BYTES_MAX + 1];
@@ -33,7 +33,7 @@ struct conf {
     char name[HM_NAME_BYTES_MAX + 1]; /* always set: the folded host name if not given */
     char data_dir[4096];
     char key_file[4096];
-    char token[1024]; /* "-": on stdin */
+    char token[1024];     /* "-": on stdin */
     bool token_from_argv; /* other users of this machine can see it: worth a warning */
     size_t join_count;
     char join[CONF_JOIN_MAX][CONF_JOIN_BYTES_MAX + 1]; /* HOST or HOST:PORT, shape checked */
@@ -50,8 +50,8 @@ struct conf {
     char warning[256]; /* "": none */
 };
 
-/* HM_EINVAL with one line that names flag or variable, value and what would be right (exit code 2). With
- * --help or --version nothing else is required. environ_list ends with NULL. */
+/* HM_EINVAL with one line that names flag or variable, value and what would be right (exit code
+ * 2). With --help or --version nothing else is required. environ_list ends with NULL. */
 int conf_parse(int argc, char *const *argv, char *const *environ_list, struct conf *ret_conf,
                struct why *why);
 void conf_help(FILE *to);

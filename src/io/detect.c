@@ -46,8 +46,8 @@ const char *detect_arch(const char *machine)
         const char *machine;
         const char *arch;
     } names[] = {
-        {"x86_64", "amd64"},  {"aarch64", "arm64"}, {"armv7l", "armv7"}, {"armv8l", "armv7"},
-        {"armv6l", "armv6"},  {"i686", "386"},      {"i586", "386"},     {"i386", "386"},
+        {"x86_64", "amd64"},    {"aarch64", "arm64"},   {"armv7l", "armv7"}, {"armv8l", "armv7"},
+        {"armv6l", "armv6"},    {"i686", "386"},        {"i586", "386"},     {"i386", "386"},
         {"ppc64le", "ppc64le"}, {"riscv64", "riscv64"}, {"s390x", "s390x"},
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Small files, whole or not at all: see file.h. Written beside under a name of its own, synced, and then
- * linked (never replaces) or renamed (replaces) to where it belongs; then the directory is synced. */
+/* Small files, whole or not at all: see file.h. Written beside under a name of its own, synced,
+ * and then linked (never replaces) or renamed (replaces) to where it belongs; then the
+ * directory is synced. */
 #define _GNU_SOURCE
 #include "io/file.h"
 

@@ -6,7 +6,8 @@
  *   seed HEX64          key HEX64 CHECK8            addresses (count; family, ip, port each),
  *   check HEX16         …                           8 bytes check
  *
- * Checks are BLAKE2b hashes with a name of their own; they find damage, they are no proof of origin. */
+ * Checks are BLAKE2b hashes with a name of their own; they find damage, they are no proof of
+ * origin. */
 #define _GNU_SOURCE
 #include "io/keys.h"
 
@@ -137,10 +138,11 @@ static int identity_open(struct keys *keys, const char *path, struct why *why)
         rc = HM_EFULL;
     }
     if (rc == HM_EFULL) {
-        rc = why_set(why, HM_EMALFORMED,
-                     "the identity %s is damaged: restore it from a backup, or move it away, and this "
-                     "machine becomes a new node of the mesh",
-                     path);
+        rc = why_set(
+            why, HM_EMALFORMED,
+            "the identity %s is damaged: restore it from a backup, or move it away, and this "
+            "machine becomes a new node of the mesh",
+            path);
     }
     sodium_memzero(text, sizeof text);
     return rc;
@@ -203,9 +205,9 @@ static int ring_load(struct keys *keys, const char *path, struct why *why)
     int rc = file_read(path, text, sizeof text, &size, why);
     if (file_is_foreign(path)) {
         /* In a shared place such as /tmp somebody else could have put it there for us. */
-        rc = why_set(why, HM_EDENIED,
-                     "the key ring %s belongs to another user: name another place with --key-file=F",
-                     path);
+        rc = why_set(
+            why, HM_EDENIED,
+            "the key ring %s belongs to another user: name another place with --key-file=F", path);
     }
     if (rc == HM_OK || rc == HM_EFULL) {
         size_t bad = rc == HM_EFULL || strlen(text) != size
@@ -213,10 +215,11 @@ static int ring_load(struct keys *keys, const char *path, struct why *why)
                          : ring_read(text, keys->secret->ring, &keys->ring_count);
         rc = HM_OK;
         if (bad != 0) {
-            rc = why_set(why, HM_EMALFORMED,
-                         "the key ring %s is damaged at line %zu: copy it from another node of the mesh, "
-                         "or move it away and start with a token (meshctl token, on that node)",
-                         path, bad);
+            rc = why_set(
+                why, HM_EMALFORMED,
+                "the key ring %s is damaged at line %zu: copy it from another node of the mesh, "
+                "or move it away and start with a token (meshctl token, on that node)",
+                path, bad);
         }
     }
     sodium_memzero(text, sizeof text);
@@ -509,7 +512,8 @@ int token_parse(const char *text, struct token *ret_token, struct why *why)
     text += strspn(text, space);
     if (strncmp(text, TOKEN_HEAD, sizeof TOKEN_HEAD - 1) != 0) {
         return why_set(why, HM_EMALFORMED,
-                       "that is no token: one begins with " TOKEN_HEAD " and is what `meshctl token` prints");
+                       "that is no token: one begins with " TOKEN_HEAD
+                       " and is what `meshctl token` prints");
     }
     text += sizeof TOKEN_HEAD - 1;
     size_t len = strcspn(text, space);
@@ -529,8 +533,9 @@ int token_parse(const char *text, struct token *ret_token, struct why *why)
     sodium_memzero(bytes, sizeof bytes);
     token_wipe(&token);
     if (!whole) {
-        return why_set(why, HM_EMALFORMED,
-                       "the token is damaged: its checksum does not match; was the whole line copied?");
+        return why_set(
+            why, HM_EMALFORMED,
+            "the token is damaged: its checksum does not match; was the whole line copied?");
     }
     return HM_OK;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The log: see log.h. Callers make the whole line on their stack, then put it into the ring under a lock
- * that nobody holds while writing; the writer copies a piece out and writes it with the lock released. */
+/* The log: see log.h. Callers make the whole line on their stack, then put it into the ring
+ * under a lock that nobody holds while writing; the writer copies a piece out and writes it
+ * with the lock released. */
 #define _GNU_SOURCE
 #include "io/log.h"
 
@@ -90,8 +91,8 @@ static size_t clean_char(const char *text, size_t left)
 
 enum escape { ESCAPE_BARE, ESCAPE_QUOTED, ESCAPE_JSON };
 
-/* Escapes what is no clean UTF-8 (line ends, other control characters), and within quotes also what could
- * end them. */
+/* Escapes what is no clean UTF-8 (line ends, other control characters), and within quotes also
+ * what could end them. */
 static void put_escaped(struct line *line, const char *text, enum escape how)
 {
     size_t left = strlen(text);
@@ -520,7 +521,8 @@ static void log_message(struct log *log, enum note_level level, const struct log
     emit(log, &line);
 }
 
-/* Whether a line of this key may be written now; *ret_left_out: how many were not since the last. */
+/* Whether a line of this key may be written now; *ret_left_out: how many were not since the
+ * last. */
 static bool limit_pass(struct log *log, const char *key, uint64_t *ret_left_out)
 {
     struct timespec now;
@@ -528,8 +530,7 @@ static bool limit_pass(struct log *log, const char *key, uint64_t *ret_left_out)
     uint64_t now_ms = (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000 + 1;
     pthread_mutex_lock(&log->mutex);
     size_t idx = 0;
-    while (idx < log->limit_count &&
-           strncmp(log->limits[idx].key, key, LIMIT_KEY_BYTES - 1) != 0) {
+    while (idx < log->limit_count && strncmp(log->limits[idx].key, key, LIMIT_KEY_BYTES - 1) != 0) {
         idx++;
     }
     if (idx == LOG_LIMIT_KEYS) {
@@ -551,8 +552,8 @@ static bool limit_pass(struct log *log, const char *key, uint64_t *ret_left_out)
     return pass;
 }
 
-void log_line(log_t *log, enum note_level level, const struct log_field *fields,
-              const char *format, ...)
+void log_line(log_t *log, enum note_level level, const struct log_field *fields, const char *format,
+              ...)
 {
     char message[LOG_LINE_BYTES_MAX];
     va_list args;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The log: one line per thing, to stderr. Text (coloured on a terminal, with syslog levels for the
- * journal) or JSON lines. Values from outside are escaped; nothing here can forge a line.
+/* The log: one line per thing, to stderr. Text (coloured on a terminal, with syslog levels for
+ * the journal) or JSON lines. Values from outside are escaped; nothing here can forge a line.
  *
- * Never blocks the caller once log_start has been called: lines go into a bounded ring that a thread of its
- * own writes out. A stuck stderr fills the ring; then lines are lost and counted. Before log_start (the
- * start-up, while no thread may exist) lines are written directly.
+ * Never blocks the caller once log_start has been called: lines go into a bounded ring that a
+ * thread of its own writes out. A stuck stderr fills the ring; then lines are lost and counted.
+ * Before log_start (the start-up, while no thread may exist) lines are written directly.
  * Thread-safe, except log_new, log_start and log_destroy. */
 #ifndef HM_IO_LOG_H
 #define HM_IO_LOG_H
@@ -15,9 +15,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LOG_LINE_BYTES_MAX 2048    /* longer ones are cut */
-#define LOG_RING_BYTES 131072      /* about 800 lines while stderr is stuck */
-#define LOG_LIMIT_KEYS 64          /* rate-limited keys told apart; more share the last */
+#define LOG_LINE_BYTES_MAX 2048     /* longer ones are cut */
+#define LOG_RING_BYTES 131072       /* about 800 lines while stderr is stuck */
+#define LOG_LIMIT_KEYS 64           /* rate-limited keys told apart; more share the last */
 #define LOG_LIMIT_INTERVAL_MS 10000 /* one line of a kind in this time */
 
 enum log_format { LOG_TEXT, LOG_JSON };
@@ -36,7 +36,8 @@ struct log_field {
     const char *value; /* NULL: left out */
 };
 
-/* log_line(log, NOTE_WARN, LOG_FIELDS({"addr", text}, {"port", "8471"}), "cannot bind: %s", why); */
+/* log_line(log, NOTE_WARN, LOG_FIELDS({"addr", text}, {"port", "8471"}), "cannot bind: %s",
+ * why); */
 #define LOG_FIELDS(...) ((const struct log_field[]){__VA_ARGS__, {NULL, NULL}})
 
 /* NULL: out of memory. */
@@ -50,11 +51,11 @@ bool log_wants(const log_t *log, enum note_level level);
 void log_set_node(log_t *log, const char *name);
 
 /* fields: NULL, or ends with a NULL key. log may be NULL: nothing happens. */
-void log_line(log_t *log, enum note_level level, const struct log_field *fields,
-              const char *format, ...) __attribute__((format(printf, 4, 5)));
+void log_line(log_t *log, enum note_level level, const struct log_field *fields, const char *format,
+              ...) __attribute__((format(printf, 4, 5)));
 
-/* For lines that a stranger can cause: one per key and LOG_LIMIT_INTERVAL_MS, the next one tells how many
- * were left out. key: static text, compared by content. */
+/* For lines that a stranger can cause: one per key and LOG_LIMIT_INTERVAL_MS, the next one
+ * tells how many were left out. key: static text, compared by content. */
 void log_stranger(log_t *log, enum note_level level, const char *key,
                   const struct log_field *fields, const char *format, ...)
     __attribute__((format(printf, 5, 6)));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Where a node's files are: see paths.h.
  *
- * Locks are open file description locks, because they can be asked about without being taken: meshctl and a
- * sweep look at foreign lock files, and must never be what makes another meshd's start fail. */
+ * Locks are open file description locks, because they can be asked about without being taken:
+ * meshctl and a sweep look at foreign lock files, and must never be what makes another meshd's
+ * start fail. */
 #define _GNU_SOURCE
 #include "io/paths.h"
 
@@ -24,7 +25,7 @@
 
 #define LOCK_TEXT_BYTES_MAX 16384
 #define RUNTIME_DIRS_MAX 3
-#define LINK_DIGITS 8       /* of the id; twice as many if that name is taken by a running node */
+#define LINK_DIGITS 8 /* of the id; twice as many if that name is taken by a running node */
 #define RUNTIME_LOCK ".lock"
 
 /* ---- names ----------------------------------------------------------------------------------- */
@@ -55,9 +56,10 @@ static int home_dir(char *to, size_t max, struct why *why)
         home = user != NULL ? user->pw_dir : NULL;
     }
     if (home == NULL || home[0] != '/' || !text_copy(to, max, home)) {
-        return why_set(why, HM_ENOTFOUND,
-                       "this user has no home directory: say where to keep things with --data-dir=D, "
-                       "or set XDG_STATE_HOME");
+        return why_set(
+            why, HM_ENOTFOUND,
+            "this user has no home directory: say where to keep things with --data-dir=D, "
+            "or set XDG_STATE_HOME");
     }
     return HM_OK;
 }
@@ -126,8 +128,7 @@ int paths_init(struct paths *paths, const struct conf *conf, struct why *why)
         rc = ring_path(paths, why);
     }
     if (conf->socket[0] != '\0') {
-        rc = rc != HM_OK ? rc
-                         : make_absolute(conf->socket, paths->wanted_socket, PATHS_BYTES, why);
+        rc = rc != HM_OK ? rc : make_absolute(conf->socket, paths->wanted_socket, PATHS_BYTES, why);
     }
     join_into(paths->identity, paths->data_dir, "identity", &rc, why);
     join_into(paths->store_dir, paths->data_dir, "store", &rc, why);
@@ -184,10 +185,11 @@ static int held_by_other(const struct paths *paths, struct why *why)
     if (file_read(paths->lock, text, sizeof text, &size, NULL) == HM_OK) {
         lock_value(text, "pid", pid, sizeof pid);
     }
-    return why_set(why, HM_EBUSY,
-                   "%s is in use by another meshd (pid %s): stop that one, or give this one a name or "
-                   "directory of its own with --name=N or --data-dir=D",
-                   paths->data_dir, pid[0] != '\0' ? pid : "not known yet");
+    return why_set(
+        why, HM_EBUSY,
+        "%s is in use by another meshd (pid %s): stop that one, or give this one a name or "
+        "directory of its own with --name=N or --data-dir=D",
+        paths->data_dir, pid[0] != '\0' ? pid : "not known yet");
 }
 
 static int lock_write(const struct paths *paths, const char *text, struct why *why)
@@ -224,8 +226,8 @@ int paths_lock(struct paths *paths, struct why *why)
     int fd = open(paths->lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
         return why_set(why, errno == EACCES ? HM_EDENIED : HM_EIO,
-                       "cannot open %s: %s; the data directory must belong to this user", paths->lock,
-                       strerror(errno));
+                       "cannot open %s: %s; the data directory must belong to this user",
+                       paths->lock, strerror(errno));
     }
     struct flock lock = whole_file(F_WRLCK);
     if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
@@ -253,7 +255,8 @@ struct runtime_dirs {
 };
 
 /* Where links of this user's nodes may be, best first. A meshd that was started without
- * XDG_RUNTIME_DIR (by cron, say) must still be found from a session that has it, and the other way round. */
+ * XDG_RUNTIME_DIR (by cron, say) must still be found from a session that has it, and the other
+ * way round. */
 static void runtime_dirs(struct runtime_dirs *ret)
 {
     const char *given = getenv("XDG_RUNTIME_DIR");
@@ -292,10 +295,11 @@ static int runtime_dir(char *to, struct why *why)
             return HM_OK;
         }
     }
-    return why_set(why, HM_EIO,
-                   "no directory for run-time files: neither %s nor %s can be made or is safe (owned "
-                   "by this user and writable for nobody else)",
-                   all.dirs[0], all.dirs[all.count - 1]);
+    return why_set(
+        why, HM_EIO,
+        "no directory for run-time files: neither %s nor %s can be made or is safe (owned "
+        "by this user and writable for nobody else)",
+        all.dirs[0], all.dirs[all.count - 1]);
 }
 
 static int node_read(const char *data_dir, struct paths_node *ret_node, struct why *why)
@@ -449,8 +453,9 @@ int paths_publish(struct paths *paths, const struct node_id *id, const struct co
         join_into(paths->socket, paths->runtime_link, "meshd.sock", &rc, why);
     }
     if (rc == HM_OK && strlen(paths->socket) > PATHS_SOCKET_BYTES_MAX) {
-        rc = why_set(why, HM_EINVAL, "the socket's path %.200s has more than %d bytes: give a shorter "
-                                     "one with --socket=S",
+        rc = why_set(why, HM_EINVAL,
+                     "the socket's path %.200s has more than %d bytes: give a shorter "
+                     "one with --socket=S",
                      paths->socket, PATHS_SOCKET_BYTES_MAX);
     }
     if (rc != HM_OK) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Where a node's files are, and how others find a running node.
  *
- * D, the data directory, holds all of a node: identity, store/, meshd.sock, lock. The lock is an open file
- * description lock on D/lock, held while meshd lives; the file tells pid, mesh, name, id, socket and key
- * ring. The kernel ends the lock with the process, so nothing here can go stale: a node runs
- * exactly when its lock is held. For each running node the runtime directory has a link ID8 -> D. It serves
- * two ends: meshctl finds the nodes of its user, and a socket path above 107 bytes is reached through it. */
+ * D, the data directory, holds all of a node: identity, store/, meshd.sock, lock. The lock is
+ * an open file description lock on D/lock, held while meshd lives; the file tells pid, mesh,
+ * name, id, socket and key ring. The kernel ends the lock with the process, so nothing here can
+ * go stale: a node runs exactly when its lock is held. For each running node the runtime
+ * directory has a link ID8 -> D. It serves two ends: meshctl finds the nodes of its user, and a
+ * socket path above 107 bytes is reached through it. */
 #ifndef HM_IO_PATHS_H
 #define HM_IO_PATHS_H
 
@@ -22,12 +23,12 @@
 #define PATHS_NODES_MAX 256        /* nodes of one user on one machine that are listed */
 
 struct paths {
-    char data_dir[PATHS_BYTES];  /* absolute */
+    char data_dir[PATHS_BYTES]; /* absolute */
     char identity[PATHS_BYTES];
     char store_dir[PATHS_BYTES];
-    char ring[PATHS_BYTES];      /* the mesh's key ring: one level above D, or --key-file */
+    char ring[PATHS_BYTES]; /* the mesh's key ring: one level above D, or --key-file */
     char lock[PATHS_BYTES];
-    char socket[PATHS_BYTES];    /* set by paths_publish; at most PATHS_SOCKET_BYTES_MAX bytes */
+    char socket[PATHS_BYTES]; /* set by paths_publish; at most PATHS_SOCKET_BYTES_MAX bytes */
     char wanted_socket[PATHS_BYTES]; /* --socket, "" if not given */
     char runtime_link[PATHS_BYTES];  /* set by paths_publish, "" if none */
     int lock_fd;
@@ -35,10 +36,12 @@ struct paths {
 
 /* Works out the names; nothing is made. HM_EINVAL (too long), HM_ENOTFOUND (no home directory). */
 int paths_init(struct paths *paths, const struct conf *conf, struct why *why);
-/* Makes D and the ring's directory (0700) and takes the lock. HM_EBUSY: why names the holder. HM_EIO. */
+/* Makes D and the ring's directory (0700) and takes the lock. HM_EBUSY: why names the holder.
+ * HM_EIO. */
 int paths_lock(struct paths *paths, struct why *why);
-/* Writes who we are into the lock file, sweeps stale links, makes ours, and chooses the socket's path.
- * A runtime directory that cannot be had fails (HM_EIO) only if the socket's path needs it. */
+/* Writes who we are into the lock file, sweeps stale links, makes ours, and chooses the
+ * socket's path. A runtime directory that cannot be had fails (HM_EIO) only if the socket's
+ * path needs it. */
 int paths_publish(struct paths *paths, const struct node_id *id, const struct conf *conf,
                   struct why *why);
 /* Removes our link and gives up the lock. Safe in any state after paths_init. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Sealing and opening datagrams: see seal.h. Peers are in an open-addressing table by id; their secrets in
- * slabs of sodium_malloc'ed memory, since one such allocation costs several pages. */
+/* Sealing and opening datagrams: see seal.h. Peers are in an open-addressing table by id; their
+ * secrets in slabs of sodium_malloc'ed memory, since one such allocation costs several pages. */
 #define _GNU_SOURCE
 #include "io/seal.h"
 
@@ -44,7 +44,7 @@ struct seal {
     size_t table_room;
     size_t peer_count;
     struct pair_keys *slabs[SLABS_MAX];
-    size_t slab_used; /* pair keys taken, over all slabs */
+    size_t slab_used;      /* pair keys taken, over all slabs */
     uint8_t *curve_secret; /* sodium_malloc: our X25519 key */
 };
 

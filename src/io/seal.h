@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Sealing and opening datagrams (protocols.md "Keys and datagrams"; wire/frame.h has the layout).
+/* Sealing and opening datagrams (protocols.md "Keys and datagrams"; wire/frame.h has the
+ * layout).
  *
- * XChaCha20-Poly1305. Nonce: session, counter, 8 zeros. Associated data: the clear head and the mesh's name.
- * Class PAIR: BLAKE2b of the X25519 secret of both identities and both ids in the order sender, receiver,
- * keyed by the mesh key: one key per direction, so no member can answer for another and nothing can be
- * reflected. Computed at first use of a peer, then cached. Class MESH: BLAKE2b of "first contact" and
- * the sender's id, keyed by the mesh key. The ring's first key seals, every one opens.
- * Replay is the core's business. The loop's thread only. */
+ * XChaCha20-Poly1305. Nonce: session, counter, 8 zeros. Associated data: the clear head and the
+ * mesh's name. Class PAIR: BLAKE2b of the X25519 secret of both identities and both ids in the
+ * order sender, receiver, keyed by the mesh key: one key per direction, so no member can answer
+ * for another and nothing can be reflected. Computed at first use of a peer, then cached. Class
+ * MESH: BLAKE2b of "first contact" and the sender's id, keyed by the mesh key. The ring's first
+ * key seals, every one opens. Replay is the core's business. The loop's thread only. */
 #ifndef HM_IO_SEAL_H
 #define HM_IO_SEAL_H
 
@@ -35,16 +36,16 @@ int seal_datagram(seal_t *seal, enum datagram_class cls, const struct node_id *r
 /* Each but the first is counted under its own metric (seal_result_metric). */
 enum seal_result {
     SEAL_OPENED,
-    SEAL_NOT_OURS,       /* M_DROP_NOT_OURS: no homemesh datagram, or cut */
-    SEAL_VERSION,        /* M_DROP_VERSION */
-    SEAL_FOREIGN_MESH,   /* M_DROP_FOREIGN_MESH: another mesh's tag */
-    SEAL_FOREIGN_KEY,    /* M_DROP_FOREIGN_KEY: our tag, but no key of ours opens it: EV_FOREIGN_KEY */
+    SEAL_NOT_OURS,     /* M_DROP_NOT_OURS: no homemesh datagram, or cut */
+    SEAL_VERSION,      /* M_DROP_VERSION */
+    SEAL_FOREIGN_MESH, /* M_DROP_FOREIGN_MESH: another mesh's tag */
+    SEAL_FOREIGN_KEY, /* M_DROP_FOREIGN_KEY: our tag, but no key of ours opens it: EV_FOREIGN_KEY */
     SEAL_UNKNOWN_SENDER, /* M_DROP_UNKNOWN_SENDER: EV_CANDIDATE, CANDIDATE_UNKNOWN_SENDER */
     SEAL_UNSEALED,       /* M_DROP_UNSEALED: a known peer's name, but its key does not open it */
 };
 
-/* ret_head is set for SEAL_OPENED, SEAL_FOREIGN_KEY and SEAL_UNKNOWN_SENDER; *body is cleared, then holds
- * what was inside for SEAL_OPENED. Any bytes are fine. */
+/* ret_head is set for SEAL_OPENED, SEAL_FOREIGN_KEY and SEAL_UNKNOWN_SENDER; *body is cleared,
+ * then holds what was inside for SEAL_OPENED. Any bytes are fine. */
 enum seal_result seal_open(seal_t *seal, struct span datagram, struct datagram_head *ret_head,
                            struct buf *body);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* meshd's options: environment, then flags; and that each error names what was said and what would do. */
+/* meshd's options: environment, then flags; and that each error names what was said and what
+ * would do. */
 #define _GNU_SOURCE
 #include "../unit.h"
 
@@ -70,9 +71,9 @@ static void all_flags(void **state)
 static void environment_and_who_wins(void **state)
 {
     (void) state;
-    char *environment[] = {"MESHD_DISCOVER=homelab", "MESHD_NAME=from-env",      "MESHD_ROLE=",
-                           "MESHD_JOIN=a,b:1",       "MESHD_LABEL=x=1,y=2,",     "HOME=/root",
-                           "MESHD_TOKEN=hm1-x",      "MESHD_LOG_LEVEL=warn",     NULL};
+    char *environment[] = {"MESHD_DISCOVER=homelab", "MESHD_NAME=from-env",  "MESHD_ROLE=",
+                           "MESHD_JOIN=a,b:1",       "MESHD_LABEL=x=1,y=2,", "HOME=/root",
+                           "MESHD_TOKEN=hm1-x",      "MESHD_LOG_LEVEL=warn", NULL};
     assert_int_equal(parse_with(environment, NULL), 0);
     assert_string_equal(conf.name, "from-env");
     assert_int_equal(conf.join_count, 2);
@@ -97,8 +98,8 @@ static void bind_forms(void **state)
         int family;
         int port;
     } rows[] = {
-        {"--bind=10.0.0.1", 4, 0},      {"--bind=10.0.0.1:9", 4, 9}, {"--bind=:9000", 0, 9000},
-        {"--bind=[fd00::1]:9", 6, 9},   {"--bind=fd00::1", 6, 0},    {"--bind=0.0.0.0:7", 0, 7},
+        {"--bind=10.0.0.1", 4, 0},    {"--bind=10.0.0.1:9", 4, 9}, {"--bind=:9000", 0, 9000},
+        {"--bind=[fd00::1]:9", 6, 9}, {"--bind=fd00::1", 6, 0},    {"--bind=0.0.0.0:7", 0, 7},
         {"--bind=0.0.0.0", 0, 0},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
@@ -123,7 +124,8 @@ static void errors_say_what_would_be_right(void **state)
         {"--discover=Home Lab", {"--discover=Home Lab", "--discover=home-lab would do"}},
         {"--discover=", {"--discover=", "a name has"}},
         {"--name=nas_1", {"--name=nas_1", "--name=nas-1"}},
-        {"--log-level=wran", {"--log-level=wran", "debug, info, warn, error", "did you mean warn?"}},
+        {"--log-level=wran",
+         {"--log-level=wran", "debug, info, warn, error", "did you mean warn?"}},
         {"--log-level=5", {"--log-level=5", "expected one of"}},
         {"--log-format=jsno", {"--log-format=jsno", "json"}},
         {"--bind=eth0", {"--bind=eth0", "192.168.1.10"}},
@@ -217,7 +219,8 @@ static void splits_hosts(void **state)
     assert_int_equal(port, 8471);
     assert_int_equal(conf_split_host("[fd00::1]:80", 8471, host, sizeof host, &port), 0);
     assert_int_equal(port, 80);
-    static const char *const bad[] = {"", ":", ":80", "a:", "a:b", "a:1:2", "-a", "1.2.3", "a/b", "[::1"};
+    static const char *const bad[] = {"",      ":",  ":80",   "a:",  "a:b",
+                                      "a:1:2", "-a", "1.2.3", "a/b", "[::1"};
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         assert_int_equal(conf_split_host(bad[i], 8471, host, sizeof host, &port), HM_EMALFORMED);
     }

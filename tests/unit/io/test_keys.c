@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Identity and key ring on disk: made once, read again, damage at any byte found and nothing replaced;
- * tokens: round trip, and any change or cut refused. */
+/* Identity and key ring on disk: made once, read again, damage at any byte found and nothing
+ * replaced; tokens: round trip, and any change or cut refused. */
 #define _GNU_SOURCE
 #include "../unit.h"
 
@@ -269,8 +269,9 @@ static void token_round_trip(void **state)
     sample_token(&token, text);
     assert_int_equal(token.addr_count, 4);
     assert_memory_equal(text, "hm1-", 4);
-    assert_int_equal(strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"),
-                     strlen(text));
+    assert_int_equal(
+        strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"),
+        strlen(text));
     snprintf(padded, sizeof padded, " \t%s\r\n", text);
     assert_int_equal(token_parse(padded, &back, NULL), 0);
     assert_string_equal(back.mesh, "homelab");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The log: what lines look like, that nothing in them can forge a line, that strangers cannot flood it, and
- * that a stuck stderr loses lines but never stops the caller. */
+/* The log: what lines look like, that nothing in them can forge a line, that strangers cannot
+ * flood it, and that a stuck stderr loses lines but never stops the caller. */
 #define _GNU_SOURCE
 #include "../unit.h"
 
@@ -66,13 +66,15 @@ static void plain_text(void **state)
 {
     (void) state;
     log_t *log = open_log(LOG_TEXT, NOTE_INFO);
-    log_line(log, NOTE_WARN, LOG_FIELDS({"addr", "10.0.0.1:8471"}, {"why", "two words"},
-                                        {"none", NULL}, {"empty", ""}),
-             "cannot bind \"%s\"", "it");
+    log_line(
+        log, NOTE_WARN,
+        LOG_FIELDS({"addr", "10.0.0.1:8471"}, {"why", "two words"}, {"none", NULL}, {"empty", ""}),
+        "cannot bind \"%s\"", "it");
     log_line(log, NOTE_DEBUG, NULL, "not wanted");
     const char *text = written();
-    assert_non_null(strstr(text, "Z warn  nas1: cannot bind \"it\" addr=10.0.0.1:8471 why=\"two words\" "
-                                 "empty=\"\"\n"));
+    assert_non_null(strstr(text,
+                           "Z warn  nas1: cannot bind \"it\" addr=10.0.0.1:8471 why=\"two words\" "
+                           "empty=\"\"\n"));
     assert_int_equal(count_lines(text), 1);
     assert_true(log_wants(log, NOTE_INFO));
     assert_false(log_wants(log, NOTE_DEBUG));
@@ -91,8 +93,9 @@ static void json_lines(void **state)
     log_line(log, NOTE_ERROR, LOG_FIELDS({"path", "/a\"b\\c\n\x01\xff\xc3\xa4"}), "a \"quote\"");
     const char *text = written();
     assert_memory_equal(text, "{\"time\":\"2", 10);
-    assert_non_null(strstr(text, "\"level\":\"error\",\"self\":\"nas2\",\"message\":\"a \\\"quote\\\"\","
-                                 "\"path\":\"/a\\\"b\\\\c\\n\\u0001\\u00ff\xc3\xa4\"}\n"));
+    assert_non_null(strstr(text,
+                           "\"level\":\"error\",\"self\":\"nas2\",\"message\":\"a \\\"quote\\\"\","
+                           "\"path\":\"/a\\\"b\\\\c\\n\\u0001\\u00ff\xc3\xa4\"}\n"));
     log_destroy(&log);
 }
 
@@ -100,8 +103,8 @@ static void nothing_forges_a_line(void **state)
 {
     (void) state;
     log_t *log = open_log(LOG_TEXT, NOTE_DEBUG);
-    log_line(log, NOTE_INFO, LOG_FIELDS({"name", "x\nerror forged\033[2J level=error"}),
-             "from %s", "a\nb\r");
+    log_line(log, NOTE_INFO, LOG_FIELDS({"name", "x\nerror forged\033[2J level=error"}), "from %s",
+             "a\nb\r");
     const char *text = written();
     assert_int_equal(count_lines(text), 1);
     assert_null(strchr(text, '\033'));
@@ -181,7 +184,8 @@ static void a_stuck_stderr_loses_lines_only(void **state)
     clock_gettime(CLOCK_MONOTONIC, &start);
     int lines = 0;
     while (log_lost(log) < 50) { /* nobody reads the pipe */
-        log_line(log, NOTE_INFO, NULL, "a line of some length that fills pipe and ring, number %d", lines++);
+        log_line(log, NOTE_INFO, NULL, "a line of some length that fills pipe and ring, number %d",
+                 lines++);
         assert_true(lines < 100000);
     }
     log_destroy(&log);
@@ -200,7 +204,10 @@ static void lost_lines_are_told(void **state)
     }
     bool told = false;
     for (int i = 0; i < 1000000 && !told; i++) {
-        told = strstr(written(), "\"message\":\"log lines were lost because nobody read them\",\"count\":\"") != NULL;
+        told =
+            strstr(written(),
+                   "\"message\":\"log lines were lost because nobody read them\",\"count\":\"") !=
+            NULL;
         log_line(log, NOTE_INFO, NULL, "again");
     }
     assert_true(told);

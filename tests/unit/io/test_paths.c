@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Where a node's files are, who holds the lock, and how running nodes are found. Tests run with a
- * home of their own; the runtime directory is root's or the user's, with an id of our own making. */
+/* Where a node's files are, who holds the lock, and how running nodes are found. Tests run with
+ * a home of their own; the runtime directory is root's or the user's, with an id of our own
+ * making. */
 #define _GNU_SOURCE
 #include "../unit.h"
 

@@ -215,7 +215,8 @@ static void limits_and_errors(void **state)
         HM_EINVAL);
     buf_clear(&a.out);
     assert_int_equal(
-        seal_datagram(a.seal, DATAGRAM_MESH, NULL, 1, 1, span_of(body, sizeof body - 1), &a.out), 0);
+        seal_datagram(a.seal, DATAGRAM_MESH, NULL, 1, 1, span_of(body, sizeof body - 1), &a.out),
+        0);
     assert_int_equal(a.out.size, HM_DATAGRAM_BYTES_MAX);
     assert_int_equal(open_at(&b, buf_span(&a.out), &head), SEAL_OPENED);
     assert_int_equal(b.body.size, DATAGRAM_BODY_BYTES_MAX);
