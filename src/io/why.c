@@ -12,6 +12,10 @@ int why_set(struct why *why, int code, const char *format, ...)
         va_start(args, format);
         vsnprintf(why->text, sizeof why->text, format, args);
         va_end(args);
+        /* What a person or a file handed in may be quoted in it. */
+        for (char *at = why->text; *at != '\0'; at++) {
+            *at = (unsigned char) *at < 0x20 || *at == 0x7f ? '?' : *at;
+        }
     }
     return code;
 }

@@ -10,7 +10,8 @@ struct why {
     char text[WHY_BYTES];
 };
 
-/* Writes the text (cut if too long) and returns code. why may be NULL: the text is dropped. */
+/* Writes the text as one line (cut if too long, control characters as '?') and returns code. why may be
+ * NULL: the text is dropped. */
 int why_set(struct why *why, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
