@@ -61,6 +61,9 @@ struct ctl {
 /* Finds the daemon and connects. An exit code; what is wrong is on stderr unless is_quiet. */
 int ctl_connect(struct ctl *ctl, bool is_quiet);
 void ctl_disconnect(struct ctl *ctl);
+/* Waits, at most a few seconds, until the daemon has ended and its data directory is free.
+ * False: it has not. */
+bool ctl_wait_end(struct ctl *ctl);
 /* Asks, all pages. On EXIT_DONE the caller owns *ret_reply: the object that was answered, lists
  * joined. */
 int ctl_ask(struct ctl *ctl, const struct op_values *values, json_t **ret_reply);

@@ -20,6 +20,8 @@
 
 /* The daemon's own answer at the deadline says more than ours: let it come first. */
 #define GRACE_MS 250
+#define END_WAIT_MS 3000 /* meshd ends within a second of leaving */
+#define END_POLL_MS 10
 #define PAGES_MAX 1024 /* 8192 members with all their labels need 160 */
 
 void ctl_error(const char *format, ...)
@@ -180,6 +182,24 @@ int ctl_connect(struct ctl *ctl, bool is_quiet)
 void ctl_disconnect(struct ctl *ctl)
 {
     client_destroy(&ctl->client);
+}
+
+bool ctl_wait_end(struct ctl *ctl)
+{
+    uint64_t deadline_ms = now_ms() + END_WAIT_MS;
+    const struct timespec pause = {.tv_nsec = END_POLL_MS * 1000000};
+    struct paths_node node;
+    if (client_wait_end(ctl->client, END_WAIT_MS) != HM_OK) {
+        return false;
+    }
+    /* The socket closes shortly before the process ends. */
+    while (ctl->data_dir[0] != '\0' && paths_node_at(ctl->data_dir, &node, NULL) == HM_OK) {
+        if (now_ms() >= deadline_ms) {
+            return false;
+        }
+        nanosleep(&pause, NULL);
+    }
+    return true;
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */

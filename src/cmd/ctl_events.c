@@ -133,10 +133,13 @@ static int show(struct follower *f, const json_t *reply)
 }
 
 /* Until the daemon is back. EXIT_DONE, or EXIT_REFUSED when nobody reads us any more. */
-static int reconnect(struct follower *f)
+static int reconnect(struct follower *f, const char *why)
 {
     ctl_disconnect(f->ctl);
-    if (!f->was_lost) {
+    if (!f->was_lost && why[0] != '\0') {
+        ctl_error("%s; trying again", why);
+        f->was_lost = true;
+    } else if (!f->was_lost) {
         ctl_error("meshd is gone; waiting for it to come back");
         f->was_lost = true;
     }
@@ -173,7 +176,7 @@ int ctl_follow(struct ctl *ctl, struct out *out)
                                 &reply, why);
         if (code == HM_OK) {
             if (f.was_lost) {
-                ctl_error("meshd is back");
+                ctl_error("it answers again");
                 f.was_lost = false;
             }
             has_answered = true;
@@ -186,7 +189,7 @@ int ctl_follow(struct ctl *ctl, struct out *out)
         if (code != HM_OK && (!has_answered || !is_worth_waiting(code))) {
             return ctl_failed(ctl, code, why);
         }
-        if (code != HM_OK && (reconnect(&f) != EXIT_DONE || is_unread(RETRY_MS))) {
+        if (code != HM_OK && (reconnect(&f, why) != EXIT_DONE || is_unread(RETRY_MS))) {
             return EXIT_REFUSED;
         }
     }

@@ -101,6 +101,10 @@ void ctl_print_metrics(struct out *out, const json_t *reply)
     }
     json_array_foreach(json_object_get(reply, "metrics"), i, metric)
     {
+        /* Which node this is stands in status; here it would be one very long line. */
+        if (strcmp(ctl_text(metric, "name"), "mesh_info") == 0) {
+            continue;
+        }
         char *name = as_text(put_sample, metric);
         char *value = as_text(put_value, json_object_get(metric, "value"));
         table_add(table, STYLE_PLAIN, name != NULL ? name : "?");

@@ -411,10 +411,21 @@ static int check_options(const struct ctl_opts *o)
     return EXIT_DONE;
 }
 
+static int check_required(const struct ctl_opts *o)
+{
+    char words[64];
+    ops_help_words(o->spec, words);
+    for (size_t i = 0; i < o->spec->arg_count; i++) {
+        const struct op_arg *arg = &o->spec->args[i];
+        if (arg->is_required && !o->values.v[i].is_given) {
+            return usage("\"meshctl %s\" needs %s, %s", words, arg->value, arg->help);
+        }
+    }
+    return EXIT_DONE;
+}
+
 static int set_command(struct ctl_opts *o, const struct words *w, size_t from)
 {
-    char why[OPS_WHY_BYTES];
-    char text[64];
     size_t used = 0;
     for (size_t i = 0; i < OP_COUNT && used == 0; i++) {
         used = match(ops_spec((enum op) i), w->word + from, w->count - from);
@@ -430,9 +441,7 @@ static int set_command(struct ctl_opts *o, const struct words *w, size_t from)
     int code = set_words(o, w, from + used);
     code = code == EXIT_DONE ? set_given(o, w) : code;
     code = code == EXIT_DONE ? check_options(o) : code;
-    if (code == EXIT_DONE && ops_args_complete(o->spec, &o->values, why) != HM_OK) {
-        code = usage("%s (\"meshctl help %s\")", why, ops_help_words(o->spec, text));
-    }
+    code = code == EXIT_DONE ? check_required(o) : code;
     return code;
 }
 

@@ -156,6 +156,45 @@ void out_put(const struct out *out, enum out_style style, const char *text, size
     put_blanks(width > done ? width - done : 0);
 }
 
+/* Bytes of text that fit, up to a blank; a word that is too long is not broken. */
+static size_t line_bytes(const char *text, size_t columns)
+{
+    size_t best = 0;
+    size_t at = 0;
+    for (size_t done = 0; text[at] != '\0'; done++) {
+        if (done > columns && best > 0) {
+            return best;
+        }
+        if (text[at] == ' ') {
+            if (done > columns) {
+                return at;
+            }
+            best = at;
+        }
+        at += char_bytes(text + at);
+    }
+    return best > 0 && text_columns(text) > columns ? best : at;
+}
+
+void out_put_wrapped(const struct out *out, enum out_style style, const char *text, size_t indent)
+{
+    char line[1024];
+    size_t columns = out->width > indent + LAST_COLUMN_MIN ? out->width - indent : SIZE_MAX;
+    bool is_first = true;
+    do {
+        size_t size = line_bytes(text, columns);
+        size = size < sizeof line ? size : sizeof line - 1;
+        memcpy(line, text, size);
+        line[size] = '\0';
+        put_blanks(is_first ? 0 : indent);
+        put_styled(out, style, line, SIZE_MAX);
+        fputc('\n', stdout);
+        text += size;
+        text += *text == ' ' ? 1 : 0;
+        is_first = false;
+    } while (*text != '\0');
+}
+
 const char *out_duration(uint64_t ms, char text[OUT_TEXT_BYTES])
 {
     uint64_t s = ms / 1000;

@@ -18,8 +18,7 @@ static void put_key(const struct out *out, const char *key)
 static void put_line(const struct out *out, const char *key, enum out_style style, const char *text)
 {
     put_key(out, key);
-    out_put(out, style, text, 0);
-    fputc('\n', stdout);
+    out_put_wrapped(out, style, text, KEY_COLUMNS);
 }
 
 /* ---- status ---------------------------------------------------------------------------------- */
@@ -98,10 +97,10 @@ void ctl_print_status(struct out *out, const json_t *reply)
     status_absent(out, reply);
     put_key(out, "this node");
     out_put(out, STYLE_BOLD, ctl_text(reply, "name"), 0);
-    snprintf(text, sizeof text, " at %s, %" PRId64 " links",
+    snprintf(text, sizeof text, " at %s, %" PRId64 " link%s",
              json_is_string(json_object_get(reply, "address")) ? ctl_text(reply, "address")
                                                                : "an address not known yet",
-             ctl_int(reply, "links"));
+             ctl_int(reply, "links"), ctl_int(reply, "links") == 1 ? "" : "s");
     out_put(out, STYLE_PLAIN, text, 0);
     fputc('\n', stdout);
     put_line(out, "id", STYLE_PLAIN, ctl_text(reply, "id"));
@@ -281,8 +280,8 @@ void ctl_print_node(struct out *out, const json_t *reply)
 void ctl_print_rtt(struct out *out, const json_t *reply)
 {
     static const char *const rows[][2] = {
-        {"now", "rtt_ms"},  {"estimate", "estimate_ms"}, {"least", "min_ms"},
-        {"mean", "avg_ms"}, {"largest", "max_ms"},
+        {"smoothed", "rtt_ms"}, {"estimate", "estimate_ms"}, {"least", "min_ms"},
+        {"mean", "avg_ms"},     {"largest", "max_ms"},
     };
     char text[OUT_TEXT_BYTES];
     const char *status = ctl_text(reply, "status");

@@ -4,15 +4,11 @@
 #define _GNU_SOURCE
 #include "cmd/ctl.h"
 
-#include "base/err.h"
-#include "client/client.h"
 #include "cmd/ctl_out.h"
 #include "config.h"
 
 #include <errno.h>
 #include <string.h>
-
-#define LEAVE_WAIT_MS 3000 /* meshd ends within a second of leaving */
 
 static void print_text(struct out *out, enum op op, const json_t *reply)
 {
@@ -83,8 +79,7 @@ static int ask_and_print(struct ctl *ctl, struct out *out)
     print_reply(out, ctl->opts, reply);
     json_decref(reply);
     /* "meshctl leave && meshd …" must find the data directory free. */
-    if (ctl->opts->spec->op == OP_LEAVE && ctl->opts->node == NULL &&
-        client_wait_end(ctl->client, LEAVE_WAIT_MS) != HM_OK) {
+    if (ctl->opts->spec->op == OP_LEAVE && ctl->opts->node == NULL && !ctl_wait_end(ctl)) {
         ctl_error("meshd has not ended yet");
     }
     return EXIT_DONE;

@@ -82,6 +82,10 @@ static int check_number(const struct op_arg *arg, uint64_t number, char why[OPS_
 static int check_text(const struct op_arg *arg, const char *text, char why[OPS_WHY_BYTES])
 {
     size_t size = strlen(text);
+    if (size == 0 && arg->min > 0) {
+        snprintf(why, OPS_WHY_BYTES, "%s is empty", arg->name);
+        return HM_EINVAL;
+    }
     if (size < arg->min || size > arg->max || size > OPS_TEXT_BYTES_MAX) {
         snprintf(why, OPS_WHY_BYTES, "%s has %zu bytes, but must have from %" PRIu64 " to %" PRIu64,
                  arg->name, size, arg->min, arg->max);

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* A core that only answers queries: see fake_core.h. */
+#include "fake_core.h"
+
+#include "base/err.h"
+#include "base/text.h"
+
+#include <string.h>
+
+const char *member_status_name(enum member_status status)
+{
+    static const char *const names[] = {"alive", "suspect", "failed", "left"};
+    return names[status];
+}
+
+const char *member_event_name(enum member_event_type type)
+{
+    static const char *const names[] = {"node.alive", "node.suspect", "node.failed", "node.left",
+                                        "node.updated"};
+    return names[type];
+}
+
+size_t core_member_count(const core_t *core)
+{
+    return core->member_count;
+}
+
+void core_member_at(const core_t *core, size_t idx, struct member_view *ret_view)
+{
+    HM_ASSERT(idx < core->member_count);
+    *ret_view = core->members[idx];
+}
+
+int core_member_find(const core_t *core, const char *who, struct member_view *ret_view)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < core->member_count; i++) {
+        char id[NODE_ID_TEXT_BYTES];
+        text_hex(core->members[i].id.b, NODE_ID_BYTES, id);
+        bool is_prefix = strlen(who) >= 4 && strncmp(id, who, strlen(who)) == 0;
+        if (strcmp(core->members[i].name, who) == 0 || is_prefix) {
+            *ret_view = core->members[i];
+            found++;
+        }
+    }
+    return found == 0 ? HM_ENOTFOUND : found == 1 ? HM_OK : HM_EAMBIGUOUS;
+}
+
+const struct member_event *core_event_after(const core_t *core, uint64_t seq)
+{
+    for (size_t i = 0; i < core->event_count; i++) {
+        if (core->events[i].seq > seq) {
+            return &core->events[i];
+        }
+    }
+    return NULL;
+}
+
+uint64_t core_event_last_seq(const core_t *core)
+{
+    return core->last_seq;
+}
+
+void core_status(const core_t *core, struct core_status *ret_status)
+{
+    *ret_status = core->status;
+}
+
+const struct metrics *core_metrics(const core_t *core)
+{
+    return &core->metrics;
+}
+
+uint64_t core_now_ns(const core_t *core)
+{
+    return core->status.uptime_ns;
+}
+
+uint64_t core_wall_ms(const core_t *core)
+{
+    return core->wall_ms;
+}
+
+uint64_t core_rtt_estimate(const core_t *core, const struct node_id *a, const struct node_id *b)
+{
+    return node_id_eq(a, b) ? 0 : core->estimate_ns;
+}
+
+size_t core_rtt_samples(const core_t *core, const struct node_id *id, uint64_t *ret_ns, size_t max)
+{
+    size_t count = core->sample_count < max ? core->sample_count : max;
+    (void) id;
+    memcpy(ret_ns, core->samples_ns, count * sizeof *ret_ns);
+    return count;
+}
+
+void core_leave(core_t *core)
+{
+    core->leaves++;
+}
+
+#define WALL_MS 1795231207125u /* 2026-11-21T03:20:07.125Z */
+
+static struct node_id id_of(uint8_t first)
+{
+    struct node_id id = {{first, 0x11, 0x22, 0x33}};
+    return id;
+}
+
+/* {"role": "storage", "arch": "arm64"} */
+static const uint8_t labels[] = "\x82\xa4role\xa7storage\xa4"
+                                "arch\xa5"
+                                "arm64";
+
+core_t *fake_core_small(void)
+{
+    static struct core core;
+    static struct member_view members[3];
+    static struct member_event events[2];
+    memset(&core, 0, sizeof core);
+    core.wall_ms = WALL_MS;
+    members[0] = (struct member_view){.id = id_of(0x0a),
+                                      .name = "nas1",
+                                      .addr = addr_v4(10, 0, 0, 1, 8471),
+                                      .version = "0.1.0",
+                                      .status = STATUS_ALIVE,
+                                      .incarnation = 3,
+                                      .since_wall_ms = WALL_MS - 60000,
+                                      .is_self = true,
+                                      .labels = {labels, sizeof labels - 1}};
+    members[1] = (struct member_view){.id = id_of(0x0b),
+                                      .name = "attic",
+                                      .addr = addr_v4(10, 0, 0, 2, 8471),
+                                      .version = "0.1.0",
+                                      .status = STATUS_FAILED,
+                                      .incarnation = 1,
+                                      .since_wall_ms = WALL_MS - 5000,
+                                      .rtt_ns = 412345,
+                                      .last_heard_ns = 6000000000u,
+                                      .reason = REASON_REFUSED,
+                                      .observer = id_of(0x0a)};
+    members[2] = (struct member_view){.id = id_of(0x0c),
+                                      .name = "pi2",
+                                      .version = "",
+                                      .status = STATUS_SUSPECT,
+                                      .last_heard_ns = UINT64_MAX,
+                                      .reason = REASON_NO_ACK,
+                                      .observer = id_of(0xee),
+                                      .since_wall_ms = WALL_MS - 500,
+                                      .is_linked = true};
+    events[0] = (struct member_event){.seq = 7,
+                                      .wall_ms = WALL_MS - 60000,
+                                      .type = EVENT_ALIVE,
+                                      .node = id_of(0x0b),
+                                      .name = "attic",
+                                      .reason = REASON_JOINED,
+                                      .observer = id_of(0x0a),
+                                      .incarnation = 1};
+    events[1] = (struct member_event){.seq = 8,
+                                      .wall_ms = WALL_MS - 5000,
+                                      .type = EVENT_FAILED,
+                                      .node = id_of(0x0b),
+                                      .name = "attic",
+                                      .reason = REASON_REFUSED,
+                                      .observer = id_of(0x0a),
+                                      .observer_health = 2,
+                                      .incarnation = 1};
+    core.members = members;
+    core.member_count = 3;
+    core.events = events;
+    core.event_count = 2;
+    core.last_seq = 8;
+    core.status = (struct core_status){.id = id_of(0x0a),
+                                       .mesh = "homelab",
+                                       .name = "nas1",
+                                       .version = "0.1.0",
+                                       .addr = addr_v4(10, 0, 0, 1, 8471),
+                                       .link_port = 40001,
+                                       .uptime_ns = 61234000000u,
+                                       .incarnation = 3,
+                                       .boot_epoch = 0xfedcba9876543210u,
+                                       .view_hash = 0x0123456789abcdefu,
+                                       .health = 2,
+                                       .links = 1,
+                                       .alive = 1,
+                                       .suspect = 1,
+                                       .failed = 1,
+                                       .store_failed = true,
+                                       .foreign_ago_ns = 12000000000u,
+                                       .foreign_addr = addr_v4(10, 0, 0, 9, 8471)};
+    core.metrics.value[M_PROBES] = 61;
+    core.samples_ns[0] = 400000;
+    core.samples_ns[1] = 500000;
+    core.sample_count = 2;
+    core.estimate_ns = 450000;
+    return &core;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* A core that only answers queries, from tables that a test fills in. It stands in for
+ * src/core/query.c and core_leave, whose objects are then not taken from the library. */
+#ifndef HM_TESTS_UNIT_OPS_FAKE_CORE_H
+#define HM_TESTS_UNIT_OPS_FAKE_CORE_H
+
+#include "core/core.h"
+
+struct core {
+    struct member_view *members; /* sorted by id */
+    size_t member_count;
+    struct member_event *events; /* sorted by seq */
+    size_t event_count;
+    uint64_t last_seq;
+    struct core_status status;
+    struct metrics metrics;
+    uint64_t wall_ms;
+    uint64_t samples_ns[4];
+    size_t sample_count;
+    uint64_t estimate_ns;
+    unsigned leaves;
+};
+
+/* Three members (a alive and itself, b failed, c suspect), two events, fixed times. Owns nothing
+ * that must be freed; valid until the next call. */
+core_t *fake_core_small(void);
+
+#endif

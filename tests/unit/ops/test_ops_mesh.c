@@ -1,0 +1,625 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The handlers, through the dispatcher, on a core that only answers queries. */
+#include "../unit.h"
+
+#include "base/err.h"
+#include "base/limits.h"
+#include "base/text.h"
+#include "fake_core.h"
+#include "ops/ops_dispatch.h"
+#include "ops/ops_help.h"
+#include "ops/ops_spec.h"
+#include "wire/mpack.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "cmd/ctl.h"
+
+static struct ops ops;
+static struct call_result result;
+static struct buf reply;
+static int token_code;
+
+static int give_token(void *ctx, struct buf *out)
+{
+    buf_append(out, ctx, strlen(ctx));
+    return token_code;
+}
+
+static int set_up(void **state)
+{
+    static char token[] = "hm1-secret";
+    const struct ops_env env = {.token = give_token, .ctx = token};
+    (void) state;
+    ops_init(&ops, &env);
+    buf_init(&reply, HM_REPLY_BYTES_MAX);
+    token_code = HM_OK;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void) state;
+    buf_fini(&reply);
+    return 0;
+}
+
+/* Asks with a map of text and number arguments: name, value, …, NULL; a value "#12" is a number,
+ * "!" is true. Returns the reply as JSON, NULL if it failed or waits. */
+static json_t *ask(core_t *core, const char *op, bool is_local, bool is_last,
+                   const char *const *args)
+{
+    struct buf b;
+    size_t count = 0;
+    buf_init(&b, 65536);
+    while (args[2 * count] != NULL) {
+        count++;
+    }
+    mp_map(&b, count);
+    for (size_t i = 0; i < count; i++) {
+        const char *value = args[2 * i + 1];
+        uint64_t number = 0;
+        mp_str(&b, args[2 * i]);
+        if (value[0] == '!') {
+            mp_bool(&b, true);
+        } else if (value[0] == '#' && text_to_u64(value + 1, UINT64_MAX, &number) == HM_OK) {
+            mp_uint(&b, number);
+        } else {
+            mp_str(&b, value);
+        }
+    }
+    buf_clear(&reply);
+    memset(&result, 0x55, sizeof result);
+    ops.handler.handle(ops.handler.ctx, core, op, buf_span(&b), is_local, is_last, &reply, &result);
+    buf_fini(&b);
+    if (result.code != HM_OK || result.wait) {
+        assert_true(reply.size == 0);
+        return NULL;
+    }
+    json_t *json = ctl_json_of(reply.data, reply.size);
+    assert_non_null(json);
+    return json;
+}
+
+#define ARGS(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define NO_ARGS ((const char *const[]){NULL})
+
+/* ---- the table says what the replies are ----------------------------------------------------- */
+
+static bool has_type(const json_t *value, const struct op_field *field)
+{
+    if (json_is_null(value)) {
+        return field->is_nullable;
+    }
+    switch (field->type) {
+    case FIELD_TEXT:
+    case FIELD_ADDRESS:
+    case FIELD_STATUS:
+        return json_is_string(value);
+    case FIELD_ID:
+        return json_is_string(value) && json_string_length(value) == 32;
+    case FIELD_HEX:
+        return json_is_string(value) && json_string_length(value) == 16;
+    case FIELD_TIME:
+        return json_is_string(value) && json_string_length(value) == 24;
+    case FIELD_UINT:
+        return json_is_integer(value) && json_integer_value(value) >= 0;
+    case FIELD_NUMBER:
+    case FIELD_MS:
+        return json_is_number(value);
+    case FIELD_BOOL:
+        return json_is_boolean(value);
+    case FIELD_MAP:
+    case FIELD_OBJECT:
+        return json_is_object(value);
+    case FIELD_LIST:
+        return json_is_array(value);
+    }
+    return false;
+}
+
+/* Fields of one level: those below `prefix` ("" or "members."). Each is there and right, and
+ * there is no other. */
+static void check_object(const json_t *object, const struct op_field *fields, size_t count,
+                         const char *prefix, size_t others)
+{
+    size_t found = 0;
+    assert_true(json_is_object(object));
+    for (size_t i = 0; i < count; i++) {
+        const char *name = fields[i].name + strlen(prefix);
+        if (strncmp(fields[i].name, prefix, strlen(prefix)) != 0 || strchr(name, '.') != NULL) {
+            continue;
+        }
+        const json_t *value = json_object_get(object, name);
+        if (value == NULL || !has_type(value, &fields[i])) {
+            print_error("field %s is missing or of another type than in the table\n",
+                        fields[i].name);
+            fail();
+        }
+        found++;
+        char below[64];
+        snprintf(below, sizeof below, "%s.", fields[i].name);
+        bool is_deep = i + 1 < count && strncmp(fields[i + 1].name, below, strlen(below)) == 0;
+        if (is_deep && json_is_object(value)) {
+            check_object(value, fields, count, below, 0);
+        }
+        for (size_t k = 0; is_deep && k < json_array_size(value); k++) {
+            check_object(json_array_get(value, k), fields, count, below, 0);
+        }
+    }
+    assert_int_equal(json_object_size(object), found + others);
+}
+
+static void check_reply(enum op op, const json_t *json)
+{
+    const struct op_spec *spec = ops_spec(op);
+    if (spec->items == NULL) {
+        check_object(json, spec->fields, spec->field_count, "", 0);
+        return;
+    }
+    const json_t *items = json_object_get(json, spec->items);
+    assert_true(json_is_array(items) && json_array_size(items) > 0);
+    assert_non_null(json_object_get(json, "next"));
+    check_object(json, spec->around, spec->around_count, "", 2);
+    for (size_t i = 0; i < json_array_size(items); i++) {
+        check_object(json_array_get(items, i), spec->fields, spec->field_count, "", 0);
+    }
+}
+
+static void test_replies_are_as_in_the_table(void **state)
+{
+    (void) state;
+    for (size_t i = 0; i < OP_COUNT; i++) {
+        const struct op_spec *spec = ops_spec((enum op) i);
+        bool needs_node = spec->arg_count > 0 && spec->args[0].is_required;
+        json_t *json = ask(fake_core_small(), spec->name, true, true,
+                           needs_node ? ARGS("node", "attic") : NO_ARGS);
+        if (json == NULL) {
+            print_error("%s: %s\n", spec->name, result.text);
+            fail();
+        }
+        check_reply((enum op) i, json);
+        json_decref(json);
+    }
+}
+
+/* ---- golden: what programs see --------------------------------------------------------------- */
+
+static void compare_golden(const char *name, const char *text, size_t size)
+{
+    char path[4096];
+    const char *srcdir = getenv("srcdir");
+    snprintf(path, sizeof path, "%s/%s", srcdir != NULL ? srcdir : ".", name);
+    if (getenv("UPDATE_GOLDEN") != NULL) {
+        FILE *to = fopen(path, "w");
+        assert_non_null(to);
+        assert_int_equal(fwrite(text, 1, size, to), size);
+        assert_int_equal(fclose(to), 0);
+    }
+    FILE *from = fopen(path, "r");
+    char *kept = malloc(1 << 20);
+    assert_non_null(kept);
+    if (from == NULL) {
+        print_error("cannot read %s\n", path);
+        fail();
+    }
+    size_t kept_size = fread(kept, 1, 1 << 20, from);
+    fclose(from);
+    bool is_same = kept_size == size && memcmp(kept, text, size) == 0;
+    free(kept);
+    if (!is_same) {
+        print_error("%s is out of date: run this test with UPDATE_GOLDEN=1 and review the change\n",
+                    name);
+        fail();
+    }
+}
+
+static void test_replies_golden(void **state)
+{
+    struct buf all;
+    (void) state;
+    buf_init(&all, 1 << 20);
+    for (size_t i = 0; i < OP_COUNT; i++) {
+        const struct op_spec *spec = ops_spec((enum op) i);
+        bool needs_node = spec->arg_count > 0 && spec->args[0].is_required;
+        json_t *json = ask(fake_core_small(), spec->name, true, true,
+                           needs_node ? ARGS("node", "attic") : NO_ARGS);
+        char *text = json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+        assert_non_null(text);
+        buf_append(&all, spec->name, strlen(spec->name));
+        buf_append(&all, "\n", 1);
+        buf_append(&all, text, strlen(text));
+        buf_append(&all, "\n\n", 2);
+        free(text);
+        json_decref(json);
+    }
+    compare_golden("tests/golden/replies.txt", (const char *) all.data, all.size - 1);
+    buf_fini(&all);
+}
+
+static void test_reference_is_fresh(void **state)
+{
+    struct buf b;
+    (void) state;
+    buf_init(&b, 1 << 20);
+    ops_help_reference(&b);
+    assert_false(buf_failed(&b));
+    compare_golden("docs/reference/operations.md", (const char *) b.data, b.size);
+    buf_fini(&b);
+}
+
+/* ---- nodes ----------------------------------------------------------------------------------- */
+
+static void test_nodes_by_name(void **state)
+{
+    json_t *json = ask(fake_core_small(), "nodes.list", true, true, NO_ARGS);
+    const json_t *nodes = json_object_get(json, "nodes");
+    (void) state;
+    assert_int_equal(json_array_size(nodes), 3);
+    assert_string_equal(ctl_text(json_array_get(nodes, 0), "name"), "attic");
+    assert_string_equal(ctl_text(json_array_get(nodes, 1), "name"), "nas1");
+    assert_string_equal(ctl_text(json_array_get(nodes, 2), "name"), "pi2");
+    assert_true(json_is_null(json_object_get(json, "next")));
+    assert_string_equal(ctl_text(json_object_get(json_array_get(nodes, 1), "labels"), "role"),
+                        "storage");
+    json_decref(json);
+}
+
+#define MANY 5000
+
+/* Names of which many are equal, ids in order, full labels. */
+static core_t *many_members(uint8_t labels[HM_LABELS_BYTES_MAX], size_t label_bytes)
+{
+    static struct core core;
+    static struct member_view members[MANY];
+    static char names[MANY][8];
+    core = *fake_core_small();
+    for (size_t i = 0; i < MANY; i++) {
+        snprintf(names[i], sizeof names[i], "n%zu", i * 7919 % 1500);
+        members[i] = (struct member_view){.name = names[i],
+                                          .version = "0.1.0",
+                                          .addr = addr_v4(10, 0, 0, 1, 8471),
+                                          .labels = {labels, label_bytes}};
+        members[i].id.b[0] = (uint8_t) (i >> 8);
+        members[i].id.b[1] = (uint8_t) i;
+    }
+    core.members = members;
+    core.member_count = MANY;
+    return &core;
+}
+
+static void list_all_pages(core_t *core, size_t *ret_count, size_t *ret_pages)
+{
+    char last_name[8] = "";
+    char last_id[NODE_ID_TEXT_BYTES] = "";
+    char after[OPS_TEXT_BYTES_MAX + 1] = "";
+    *ret_count = 0;
+    *ret_pages = 0;
+    for (bool is_on = true; is_on;) {
+        json_t *json =
+            ask(core, "nodes.list", true, true, after[0] != '\0' ? ARGS("after", after) : NO_ARGS);
+        assert_non_null(json);
+        assert_true(reply.size <= HM_REPLY_BYTES_MAX);
+        const json_t *nodes = json_object_get(json, "nodes");
+        assert_true(json_array_size(nodes) > 0);
+        for (size_t i = 0; i < json_array_size(nodes); i++) {
+            const char *name = ctl_text(json_array_get(nodes, i), "name");
+            const char *id = ctl_text(json_array_get(nodes, i), "id");
+            int order = strcmp(last_name, name);
+            assert_true(order < 0 || (order == 0 && strcmp(last_id, id) < 0));
+            text_copy(last_name, sizeof last_name, name);
+            text_copy(last_id, sizeof last_id, id);
+            (*ret_count)++;
+        }
+        is_on = json_is_string(json_object_get(json, "next"));
+        text_copy(after, sizeof after, ctl_text(json, "next"));
+        (*ret_pages)++;
+        json_decref(json);
+    }
+}
+
+static void test_thousands_are_paged(void **state)
+{
+    uint8_t labels[HM_LABELS_BYTES_MAX];
+    char value[HM_LABEL_VALUE_BYTES_MAX + 1];
+    struct buf b;
+    size_t count = 0;
+    size_t pages = 0;
+    (void) state;
+    memset(value, 'v', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    buf_init(&b, sizeof labels);
+    mp_map(&b, 15);
+    for (char key[] = "a"; key[0] < 'a' + 15; key[0]++) {
+        mp_str(&b, key);
+        mp_str(&b, value);
+    }
+    assert_false(buf_failed(&b));
+    memcpy(labels, b.data, b.size);
+    list_all_pages(many_members(labels, b.size), &count, &pages);
+    assert_int_equal(count, MANY);
+    assert_in_range(pages, MANY * 3900 / HM_REPLY_BYTES_MAX, 200);
+    list_all_pages(many_members(labels, 0), &count, &pages);
+    assert_int_equal(count, MANY);
+    assert_in_range(pages, 2, 10);
+    buf_fini(&b);
+}
+
+static void test_cursor_of_somebody_gone(void **state)
+{
+    json_t *json = ask(fake_core_small(), "nodes.list", true, true,
+                       ARGS("after", "b 00000000000000000000000000000000"));
+    const json_t *nodes = json_object_get(json, "nodes");
+    (void) state;
+    assert_int_equal(json_array_size(nodes), 2);
+    assert_string_equal(ctl_text(json_array_get(nodes, 0), "name"), "nas1");
+    json_decref(json);
+    assert_null(ask(fake_core_small(), "nodes.list", true, true, ARGS("after", "nonsense")));
+    assert_int_equal(result.code, HM_EINVAL);
+    assert_null(ask(fake_core_small(), "nodes.list", true, true, ARGS("after", "a b")));
+    assert_int_equal(result.code, HM_EINVAL);
+}
+
+static void test_labels_of_others_are_cleaned(void **state)
+{
+    static const char *const dirty[] = {
+        "\x81\xa1k\xa3\x1b[m",  /* a control character */
+        "\x81\xa1k\xa1\xff",    /* no UTF-8 */
+        "\x81\xa1k\x01",        /* no text */
+        "\x82\xa1k",            /* cut */
+        "\x91\xa1k",            /* no map */
+        "\xdf\xff\xff\xff\xff", /* a count without end */
+    };
+    (void) state;
+    for (size_t i = 0; i < ARRAY_COUNT(dirty); i++) {
+        core_t *core = fake_core_small();
+        struct span copy = exact_copy(dirty[i], strlen(dirty[i]));
+        core->members[0].labels = copy;
+        json_t *json = ask(core, "nodes.show", true, true, ARGS("node", "nas1"));
+        assert_non_null(json);
+        assert_int_equal(json_object_size(json_object_get(json, "labels")), 0);
+        json_decref(json);
+        exact_free(copy);
+    }
+}
+
+static void test_which_node(void **state)
+{
+    json_t *json = ask(fake_core_small(), "nodes.show", true, true, ARGS("node", "0b1122"));
+    (void) state;
+    assert_string_equal(ctl_text(json, "name"), "attic");
+    assert_string_equal(ctl_text(json, "observer"), "nas1");
+    json_decref(json);
+    assert_null(ask(fake_core_small(), "nodes.show", true, true, ARGS("node", "atic")));
+    assert_int_equal(result.code, HM_ENOTFOUND);
+    assert_string_equal(result.text, "mesh homelab has no node \"atic\"; did you mean \"attic\"?");
+    assert_null(ask(fake_core_small(), "rtt", true, true, ARGS("node", "zebra")));
+    assert_string_equal(result.text,
+                        "mesh homelab has no node \"zebra\"; \"meshctl nodes list\" shows all");
+    core_t *core = fake_core_small();
+    core->members[2].name = "attic";
+    assert_null(ask(core, "nodes.show", true, true, ARGS("node", "attic")));
+    assert_int_equal(result.code, HM_EAMBIGUOUS);
+    assert_string_equal(result.text, "more than one node is called \"attic\"; say which by its id: "
+                                     "0b1122330000 (failed), 0c1122330000 (suspect)");
+    assert_null(ask(fake_core_small(), "rtt", true, true, NO_ARGS));
+    assert_int_equal(result.code, HM_EINVAL);
+}
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+static size_t event_count(const json_t *json)
+{
+    return json_array_size(json_object_get(json, "events"));
+}
+
+static void test_events_since(void **state)
+{
+    json_t *json = ask(fake_core_small(), "events", true, true, ARGS("since", "#7"));
+    (void) state;
+    assert_int_equal(event_count(json), 1);
+    assert_int_equal(ctl_int(json, "next"), 8);
+    assert_int_equal(ctl_int(json, "last"), 8);
+    json_decref(json);
+    json = ask(fake_core_small(), "events", true, true, ARGS("since", "#8"));
+    assert_int_equal(event_count(json), 0);
+    assert_int_equal(ctl_int(json, "next"), 8);
+    json_decref(json);
+}
+
+static void test_events_wait(void **state)
+{
+    (void) state;
+    assert_null(ask(fake_core_small(), "events", true, false, ARGS("since", "#8", "wait", "!")));
+    assert_int_equal(result.code, HM_OK);
+    assert_true(result.wait);
+    json_t *json = ask(fake_core_small(), "events", true, true, ARGS("since", "#8", "wait", "!"));
+    assert_int_equal(event_count(json), 0);
+    json_decref(json);
+    json = ask(fake_core_small(), "events", true, false, ARGS("since", "#7", "wait", "!"));
+    assert_int_equal(event_count(json), 1);
+    json_decref(json);
+    /* A number of another life: said at once. */
+    json = ask(fake_core_small(), "events", true, false, ARGS("since", "#9", "wait", "!"));
+    assert_int_equal(event_count(json), 0);
+    assert_int_equal(ctl_int(json, "last"), 8);
+    json_decref(json);
+}
+
+static void test_events_of_one_node(void **state)
+{
+    json_t *json = ask(fake_core_small(), "nodes.events", true, true, ARGS("node", "attic"));
+    (void) state;
+    assert_int_equal(event_count(json), 2);
+    json_decref(json);
+    json = ask(fake_core_small(), "nodes.events", true, true, ARGS("node", "pi2"));
+    assert_int_equal(event_count(json), 0);
+    assert_int_equal(ctl_int(json, "next"), 8);
+    json_decref(json);
+    assert_null(
+        ask(fake_core_small(), "nodes.events", true, false, ARGS("node", "pi2", "wait", "!")));
+    assert_true(result.wait);
+    json = ask(fake_core_small(), "nodes.events", true, true, NO_ARGS);
+    assert_int_equal(event_count(json), 2);
+    json_decref(json);
+}
+
+static void test_events_are_paged(void **state)
+{
+    static struct member_event events[HM_EVENTS_MAX];
+    core_t *core = fake_core_small();
+    char since[32] = "#0";
+    size_t count = 0;
+    (void) state;
+    for (size_t i = 0; i < HM_EVENTS_MAX; i++) {
+        events[i] = (struct member_event){.seq = i + 1, .observer = core->status.id};
+        memset(events[i].name, 'x', HM_NAME_BYTES_MAX);
+        memset(events[i].node.b, 0x77, NODE_ID_BYTES);
+    }
+    core->events = events;
+    core->event_count = HM_EVENTS_MAX;
+    core->last_seq = HM_EVENTS_MAX;
+    for (unsigned page = 0; page < 10 && count < HM_EVENTS_MAX; page++) {
+        json_t *json = ask(core, "events", true, false, ARGS("since", since, "wait", "!"));
+        assert_non_null(json);
+        const json_t *list = json_object_get(json, "events");
+        assert_true(event_count(json) > 0);
+        for (size_t i = 0; i < event_count(json); i++) {
+            assert_int_equal(ctl_int(json_array_get(list, i), "seq"), ++count);
+        }
+        snprintf(since, sizeof since, "#%lld", (long long) ctl_int(json, "next"));
+        json_decref(json);
+    }
+    assert_int_equal(count, HM_EVENTS_MAX);
+}
+
+/* ---- the rest -------------------------------------------------------------------------------- */
+
+static void test_dispatch(void **state)
+{
+    (void) state;
+    assert_null(ask(fake_core_small(), "node.list", true, true, NO_ARGS));
+    assert_int_equal(result.code, HM_EVERSION);
+    assert_string_equal(
+        result.text,
+        "nas1 (version 0.1.0) has no operation \"node.list\"; did you mean \"nodes.list\"?");
+    assert_null(ask(fake_core_small(), "token", false, true, NO_ARGS));
+    assert_int_equal(result.code, HM_EDENIED);
+    assert_null(ask(fake_core_small(), "status", true, true, ARGS("x", "y")));
+    assert_int_equal(result.code, HM_EINVAL);
+}
+
+static void test_small_reply_is_refused(void **state)
+{
+    struct buf small;
+    struct buf args;
+    (void) state;
+    buf_init(&small, 100);
+    buf_init(&args, 16);
+    mp_map(&args, 0);
+    for (size_t i = 0; i < OP_COUNT; i++) {
+        const struct op_spec *spec = ops_spec((enum op) i);
+        if (spec->op == OP_TOKEN || (spec->arg_count > 0 && spec->args[0].is_required)) {
+            continue;
+        }
+        ops.handler.handle(ops.handler.ctx, fake_core_small(), spec->name, buf_span(&args), true,
+                           true, &small, &result);
+        if (result.code == HM_OK) {
+            assert_int_equal(mp_check(buf_span(&small)), HM_OK);
+        } else {
+            assert_true(small.size == 0 && !buf_failed(&small));
+        }
+        buf_clear(&small);
+    }
+    buf_fini(&small);
+    buf_fini(&args);
+}
+
+static void test_token(void **state)
+{
+    json_t *json = ask(fake_core_small(), "token", true, true, NO_ARGS);
+    (void) state;
+    assert_string_equal(ctl_text(json, "token"), "hm1-secret");
+    json_decref(json);
+    token_code = HM_EIO;
+    assert_null(ask(fake_core_small(), "token", true, true, NO_ARGS));
+    assert_int_equal(result.code, HM_EIO);
+    ops_init(&ops, NULL);
+    assert_null(ask(fake_core_small(), "token", true, true, NO_ARGS));
+    assert_int_equal(result.code, HM_EDENIED);
+}
+
+static void test_leave(void **state)
+{
+    core_t *core = fake_core_small();
+    json_t *json = ask(core, "leave", false, true, NO_ARGS);
+    (void) state;
+    assert_true(ctl_bool(json, "leaving"));
+    assert_int_equal(core->leaves, 1);
+    json_decref(json);
+}
+
+static void test_status_without_trouble(void **state)
+{
+    core_t *core = fake_core_small();
+    (void) state;
+    core->status.health = 0;
+    core->status.store_failed = false;
+    core->status.failed = 0;
+    core->status.suspect = 0;
+    core->status.foreign_ago_ns = UINT64_MAX;
+    core->member_count = 1;
+    json_t *json = ask(core, "status", true, true, NO_ARGS);
+    assert_int_equal(json_array_size(json_object_get(json, "problems")), 0);
+    assert_int_equal(json_array_size(json_object_get(json, "absent")), 0);
+    assert_true(json_is_null(json_object_get(json, "foreign_key")));
+    json_decref(json);
+    /* Long ago is over. */
+    core->status.foreign_ago_ns = 3600000000000u;
+    json = ask(core, "status", true, true, NO_ARGS);
+    assert_true(json_is_null(json_object_get(json, "foreign_key")));
+    json_decref(json);
+}
+
+static void test_status_with_many_failed(void **state)
+{
+    core_t *core = many_members(NULL, 0);
+    (void) state;
+    for (size_t i = 0; i < MANY; i++) {
+        core->members[i].status = STATUS_FAILED;
+    }
+    core->status.failed = MANY;
+    core->status.suspect = 0;
+    json_t *json = ask(core, "status", true, true, NO_ARGS);
+    assert_int_equal(json_array_size(json_object_get(json, "absent")), 16);
+    const json_t *problem = json_array_get(json_object_get(json, "problems"), 2);
+    assert_string_equal(ctl_text(problem, "code"), "members-failed");
+    assert_non_null(strstr(ctl_text(problem, "text"), " and 4996 more"));
+    json_decref(json);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_replies_are_as_in_the_table, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_replies_golden, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_reference_is_fresh, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_nodes_by_name, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_thousands_are_paged, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_cursor_of_somebody_gone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_labels_of_others_are_cleaned, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_which_node, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_events_since, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_events_wait, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_events_of_one_node, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_events_are_paged, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_dispatch, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_small_reply_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_token, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_leave, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_status_without_trouble, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_status_with_many_failed, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
