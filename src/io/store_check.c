@@ -2,13 +2,16 @@
 /* Is the stored file sound? Asked in a child process, because liblmdb believes what the file says
  * and crashes, asserts or loops when it lies. The child reads every record and the list of free
  * pages, and writes every record anew in a transaction that it throws away, so that it runs the
- * code that the daemon will run. Whatever ends it other than its verdict condemns the file. */
+ * code that the daemon will run. Whatever ends it other than its verdict condemns the file. Before
+ * that it looks at every page (io/store_pages): damage that harms only a later write is found
+ * nowhere else. */
 #define _GNU_SOURCE
 #include "io/store.h"
 
 #include "base/err.h"
 #include "base/text.h"
 #include "io/store_db.h"
+#include "io/store_pages.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -64,6 +68,17 @@ static bool free_record_is_sound(MDB_val value, size_t page_last)
     return true;
 }
 
+/* Writes the cursor's record again, with a copy of its key: LMDB moves what it points to. The value
+ * stays unwritten, the transaction is thrown away. */
+static int write_anew(MDB_cursor *cursor, MDB_val key, size_t value_bytes)
+{
+    uint8_t copy[STORE_KEY_BYTES_MAX];
+    MDB_val value = {value_bytes, NULL};
+    memcpy(copy, key.mv_data, key.mv_size);
+    key.mv_data = copy;
+    return mdb_cursor_put(cursor, &key, &value, MDB_CURRENT | MDB_RESERVE);
+}
+
 /* Walks a table in order. With trial, writes each record anew; with page_last, it is the free list.
  */
 static bool walk(MDB_txn *txn, MDB_dbi dbi, bool is_trial, size_t page_last)
@@ -89,7 +104,7 @@ static bool walk(MDB_txn *txn, MDB_dbi dbi, bool is_trial, size_t page_last)
             is_sound = is_sound && free_record_is_sound(value, page_last);
         }
         if (is_trial && is_sound && count <= CHECK_RECORDS_MAX) {
-            is_sound = mdb_cursor_put(cursor, &key, &value, MDB_CURRENT) == 0;
+            is_sound = write_anew(cursor, key, value.mv_size) == 0;
         }
     }
     mdb_cursor_close(cursor);
@@ -152,10 +167,34 @@ static bool is_the_systems_fault(int rc)
            rc == EDQUOT || rc == EMFILE || rc == ENFILE || rc == EBUSY || rc == EAGAIN;
 }
 
+/* What is wrong with the pages, or NULL. Does not judge what it cannot read: liblmdb says that. */
+static const char *judge_pages(const char *path)
+{
+    char file[CHECK_PATH_BYTES + 16];
+    struct stat st;
+    const char *fault = NULL;
+    snprintf(file, sizeof file, "%s/data.mdb", path);
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0 || st.st_size <= 0) {
+        return NULL; /* the process ends soon, and the descriptor with it */
+    }
+    void *map = mmap(NULL, (size_t) st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    if (map != MAP_FAILED) {
+        fault = store_pages_check(span_of(map, (size_t) st.st_size));
+        munmap(map, (size_t) st.st_size);
+    }
+    close(fd);
+    return fault;
+}
+
 static struct verdict judge(const char *path)
 {
     struct verdict sound = {.check = STORE_SOUND};
     MDB_env *env = NULL;
+    const char *fault = judge_pages(path);
+    if (fault != NULL) {
+        return condemn(fault);
+    }
     int rc = store_db_open_env(path, &env);
     if (rc != 0) {
         return is_the_systems_fault(rc) ? refuse(rc) : condemn(mdb_strerror(rc));
