@@ -2,6 +2,7 @@
 /* Handler of the operation status: what somebody wants to know first when something is wrong. */
 #include "base/err.h"
 #include "base/limits.h"
+#include "base/text.h"
 #include "ops/ops_call.h"
 #include "wire/mpack.h"
 
@@ -113,7 +114,7 @@ static void name_some(const struct member_view *found, size_t found_count,
     }
 }
 
-static void put_absent_problem(struct buf *b, const struct core_status *s,
+static void put_absent_problem(struct buf *b, const core_t *core, const struct core_status *s,
                                const struct member_view *found, size_t found_count,
                                enum member_status status)
 {
@@ -134,8 +135,14 @@ static void put_absent_problem(struct buf *b, const struct core_status *s,
         first++;
     }
     if (first < found_count) {
-        snprintf(mend, sizeof mend, "who saw it and why: meshctl nodes events %s",
-                 found[first].name);
+        struct member_view named;
+        char id[NODE_ID_TEXT_BYTES];
+        /* A name that two nodes share would be refused. */
+        bool is_unique = core_member_find(core, found[first].name, &named) == HM_OK &&
+                         node_id_eq(&named.id, &found[first].id);
+        text_hex(found[first].id.b, NODE_ID_BYTES, id);
+        snprintf(mend, sizeof mend, "who saw it and why: meshctl nodes events %.*s",
+                 is_unique ? HM_NAME_BYTES_MAX : 12, is_unique ? found[first].name : id);
     }
     put_problem(b, is_failed ? "members-failed" : "members-suspect", text, mend);
 }
@@ -150,7 +157,7 @@ static void put_slow_problem(struct buf *b, const struct core_status *s)
     put_problem(b, "slow", text, "look at its load and its network: uptime, vmstat 1, ip -s link");
 }
 
-static void put_problems(struct buf *b, const struct core_status *s,
+static void put_problems(struct buf *b, const core_t *core, const struct core_status *s,
                          const struct member_view *found, size_t found_count)
 {
     size_t count = (s->store_failed ? 1u : 0u) + (is_foreign_recent(s) ? 1u : 0u) +
@@ -168,10 +175,10 @@ static void put_problems(struct buf *b, const struct core_status *s,
         put_foreign_problem(b, s);
     }
     if (s->failed > 0) {
-        put_absent_problem(b, s, found, found_count, STATUS_FAILED);
+        put_absent_problem(b, core, s, found, found_count, STATUS_FAILED);
     }
     if (s->suspect > 0) {
-        put_absent_problem(b, s, found, found_count, STATUS_SUSPECT);
+        put_absent_problem(b, core, s, found, found_count, STATUS_SUSPECT);
     }
     if (s->health > 0) {
         put_slow_problem(b, s);
@@ -208,5 +215,5 @@ void ops_status(struct ops_call *call)
     ops_put_bool(b, "leaving", s.leaving);
     ops_put_bool(b, "store_failed", s.store_failed);
     put_foreign(b, &s);
-    put_problems(b, &s, found, found_count);
+    put_problems(b, call->core, &s, found, found_count);
 }
