@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PORTS_TRIED_MAX 1000  /* nodes on one machine that take default ports */
-#define LINK_PORT_OFFSET 1000 /* the link port is P + 1000 if free: the same after a restart */
+#define PORTS_TRIED_MAX 1000      /* nodes on one machine that take default ports */
+#define LINK_PORT_OFFSET 1000     /* the link port is P + 1000 if free: the same after a restart */
 #define STOP_NS (700 * NS_PER_MS) /* to leave; flushing and closing take the rest of the second */
 #define LINGER_MS 100
 
@@ -68,16 +68,18 @@ static int bind_failed(int rc, const struct addr *at, const char *what, struct w
     char text[ADDR_TEXT_BYTES];
     switch (rc) {
     case HM_EBUSY:
-        return why_set(why, rc, "cannot bind %s to %s: the port is in use by another program; give "
-                                "another one with --bind, or none to take a free one",
+        return why_set(why, rc,
+                       "cannot bind %s to %s: the port is in use by another program; give "
+                       "another one with --bind, or none to take a free one",
                        what, addr_format(at, text));
     case HM_EINVAL:
-        return why_set(why, rc, "cannot bind %s to %s: no interface of this machine has that "
-                                "address (ip address lists them)",
+        return why_set(why, rc,
+                       "cannot bind %s to %s: no interface of this machine has that "
+                       "address (ip address lists them)",
                        what, addr_format(at, text));
     case HM_EDENIED:
-        return why_set(why, rc, "cannot bind %s to %s: not allowed; ports below 1024 need root", what,
-                       addr_format(at, text));
+        return why_set(why, rc, "cannot bind %s to %s: not allowed; ports below 1024 need root",
+                       what, addr_format(at, text));
     default:
         return why_set(why, rc, "cannot bind %s to %s: %s", what, addr_format(at, text),
                        hm_strerror(rc));
@@ -113,8 +115,7 @@ static int bind_port(driver_t *d, const struct driver_conf *conf, const struct a
 /* The port asked for, or the default one or the next that is free. */
 static int bind_ports(driver_t *d, const struct driver_conf *conf, struct why *why)
 {
-    struct addr at =
-        addr_is_none(&conf->bind) ? addr_v4(0, 0, 0, 0, conf->bind.port) : conf->bind;
+    struct addr at = addr_is_none(&conf->bind) ? addr_v4(0, 0, 0, 0, conf->bind.port) : conf->bind;
     unsigned tries = at.port != 0 ? 1 : PORTS_TRIED_MAX;
     if (at.port == 0) {
         at.port = DRIVER_PORT_DEFAULT;
@@ -129,7 +130,8 @@ static int bind_ports(driver_t *d, const struct driver_conf *conf, struct why *w
     }
     at.port = d->advertise.port;
     struct addr link = at;
-    link.port = at.port <= UINT16_MAX - LINK_PORT_OFFSET ? (uint16_t) (at.port + LINK_PORT_OFFSET) : 0;
+    link.port =
+        at.port <= UINT16_MAX - LINK_PORT_OFFSET ? (uint16_t) (at.port + LINK_PORT_OFFSET) : 0;
     rc = links_bind(d->links, &link, &d->link_port);
     if (rc == HM_EBUSY) {
         link.port = 0;
@@ -247,7 +249,8 @@ static int watch_all(driver_t *d)
     if (netif_watch_open(&d->netif_fd) == HM_OK) {
         rc |= reactor_add_fd(r, d->netif_fd, REACTOR_READ, REACTOR_REST, driver_read_netif, d);
     } else {
-        log_line(d->log, NOTE_WARN, NULL, "changes of this machine's addresses will not be noticed");
+        log_line(d->log, NOTE_WARN, NULL,
+                 "changes of this machine's addresses will not be noticed");
     }
     return rc == HM_OK ? HM_OK : HM_ENOMEM;
 }

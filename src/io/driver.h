@@ -23,11 +23,11 @@ struct driver_conf {
     const char *mesh;
     const char *name; /* a DNS label */
     const char *version;
-    const char *socket_path; /* of the local API; at most 107 bytes */
-    store_t *store;          /* open (after store_check); taken when driver_new succeeds */
-    keys_t *keys;            /* borrowed: identity and key ring */
-    log_t *log;              /* borrowed */
-    struct addr bind;        /* family 0: every interface; port 0: default, gives way to others */
+    const char *socket_path;  /* of the local API; at most 107 bytes */
+    store_t *store;           /* open (after store_check); taken when driver_new succeeds */
+    keys_t *keys;             /* borrowed: identity and key ring */
+    log_t *log;               /* borrowed */
+    struct addr bind;         /* family 0: every interface; port 0: default, gives way to others */
     const char *const *joins; /* HOST[:PORT], also those of a token */
     size_t join_count;
     const struct label *labels;
@@ -35,8 +35,9 @@ struct driver_conf {
     const struct call_handler *calls; /* operations; borrowed */
 };
 
-/* Loads the store, binds the sockets, makes the core. HM_EBUSY: a port asked for is in use; HM_EINVAL: the
- * address is not of this machine; HM_EDENIED; HM_EIO; HM_ENOMEM; why says it in words. */
+/* Loads the store, binds the sockets, makes the core. HM_EBUSY: a port asked for is in use;
+ * HM_EINVAL: the address is not of this machine; HM_EDENIED; HM_EIO; HM_ENOMEM; why says it in
+ * words. */
 int driver_new(const struct driver_conf *conf, driver_t **ret_driver, struct why *why);
 /* Closes everything, also when half-built. */
 void driver_destroy(driver_t **p);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The driver's hands: each effect becomes a call. None blocks; what fails at once is told to the core
- * after the step, so that it is never re-entered. See driver_priv.h. */
+/* The driver's hands: each effect becomes a call. None blocks; what fails at once is told to the
+ * core after the step, so that it is never re-entered. See driver_priv.h. */
 #define _GNU_SOURCE
 #include "io/driver_priv.h"
 
@@ -21,7 +21,8 @@ static void admit_peer(driver_t *d, const struct effect *fx)
     }
     if (rc != HM_OK) {
         char hex[NODE_ID_TEXT_BYTES];
-        log_stranger(d->log, NOTE_WARN, "peer", LOG_FIELDS({"id", text_hex(id->b, NODE_ID_BYTES, hex)}),
+        log_stranger(d->log, NOTE_WARN, "peer",
+                     LOG_FIELDS({"id", text_hex(id->b, NODE_ID_BYTES, hex)}),
                      "cannot talk to a member: its key is refused (%s)", hm_strerror(rc));
     }
 }
@@ -29,9 +30,9 @@ static void admit_peer(driver_t *d, const struct effect *fx)
 static void send_datagram(driver_t *d, const struct effect *fx)
 {
     buf_clear(&d->sealed);
-    int rc = seal_datagram(d->seal, fx->as.datagram.cls, &fx->as.datagram.peer,
-                           fx->as.datagram.session, fx->as.datagram.counter,
-                           fx->as.datagram.body, &d->sealed);
+    int rc =
+        seal_datagram(d->seal, fx->as.datagram.cls, &fx->as.datagram.peer, fx->as.datagram.session,
+                      fx->as.datagram.counter, fx->as.datagram.body, &d->sealed);
     if (rc == HM_OK) {
         rc = udp_send(d->udp, &fx->as.datagram.to, buf_span(&d->sealed));
     }
@@ -41,8 +42,7 @@ static void send_datagram(driver_t *d, const struct effect *fx)
     } else if (log_wants(d->log, NOTE_DEBUG)) {
         /* A datagram may be lost anyway: the core's timers notice. */
         char text[ADDR_TEXT_BYTES];
-        log_line(d->log, NOTE_DEBUG,
-                 LOG_FIELDS({"addr", addr_format(&fx->as.datagram.to, text)}),
+        log_line(d->log, NOTE_DEBUG, LOG_FIELDS({"addr", addr_format(&fx->as.datagram.to, text)}),
                  "a datagram was not sent: %s", hm_strerror(rc));
     }
 }
@@ -50,22 +50,23 @@ static void send_datagram(driver_t *d, const struct effect *fx)
 static void send_frame(driver_t *d, const struct effect *fx)
 {
     if (links_send(d->links, &fx->as.frame.peer, fx->as.frame.type, fx->as.frame.body) != HM_OK) {
-        driver_later(d, &(struct event){.type = EV_SEND_REFUSED,
-                                        .as.link = {.peer = fx->as.frame.peer}});
+        driver_later(
+            d, &(struct event){.type = EV_SEND_REFUSED, .as.link = {.peer = fx->as.frame.peer}});
     }
 }
 
 static void dial(driver_t *d, const struct effect *fx)
 {
     if (links_dial(d->links, &fx->as.dial.peer, &fx->as.dial.to) != HM_OK) {
-        driver_later(d, &(struct event){.type = EV_LINK_DOWN, .as.link = {.peer = fx->as.dial.peer}});
+        driver_later(d,
+                     &(struct event){.type = EV_LINK_DOWN, .as.link = {.peer = fx->as.dial.peer}});
     }
 }
 
 static void probe(driver_t *d, const struct effect *fx)
 {
-    if (tcpprobe_start(d->probes, &fx->as.connect.peer, &fx->as.connect.to,
-                       fx->as.connect.token) != HM_OK) {
+    if (tcpprobe_start(d->probes, &fx->as.connect.peer, &fx->as.connect.to, fx->as.connect.token) !=
+        HM_OK) {
         driver_later(d, &(struct event){.type = EV_CONNECT,
                                         .as.connect = {.peer = fx->as.connect.peer,
                                                        .token = fx->as.connect.token,
@@ -120,7 +121,8 @@ void driver_effect(driver_t *d, const struct effect *fx)
         persist(d, fx);
         break;
     case FX_REPLY:
-        (void) local_api_reply(d->api, fx->as.reply.client, fx->as.reply.body); /* counts its losses */
+        (void) local_api_reply(d->api, fx->as.reply.client,
+                               fx->as.reply.body); /* counts its losses */
         break;
     case FX_NOTE:
         log_note(d->log, &fx->as.note);

@@ -33,10 +33,9 @@ void driver_on_datagram(void *ctx, const struct addr *from, struct span bytes)
                            .as.foreign = {.addr = *from, .id = head.sender}};
         driver_step(d, &ev);
     } else if (result == SEAL_UNKNOWN_SENDER) {
-        struct event ev = {.type = EV_CANDIDATE,
-                           .as.candidate = {.addr = *from,
-                                            .id = head.sender,
-                                            .source = CANDIDATE_UNKNOWN_SENDER}};
+        struct event ev = {
+            .type = EV_CANDIDATE,
+            .as.candidate = {.addr = *from, .id = head.sender, .source = CANDIDATE_UNKNOWN_SENDER}};
         driver_step(d, &ev);
     }
 }
@@ -105,8 +104,9 @@ bool driver_read_store(void *ctx)
     struct event ev = {.type = report.reason == HM_OK ? EV_DURABLE : EV_BATCH_FAILED,
                        .as.store = {.batch = report.batch, .reason = report.reason}};
     if (report.reason != HM_OK) {
-        log_stranger(d->log, NOTE_ERROR, "store-failed", LOG_FIELDS({"reason", report.text}),
-                     "cannot write what must be remembered; it is tried again with the next change");
+        log_stranger(
+            d->log, NOTE_ERROR, "store-failed", LOG_FIELDS({"reason", report.text}),
+            "cannot write what must be remembered; it is tried again with the next change");
     }
     driver_step(d, &ev);
     return true;

@@ -18,8 +18,8 @@
 #include "io/udp.h"
 #include "io/zre.h"
 
-/* What an effect caused at once, told to the core when the step's effects are all carried out: at most
- * one per effect. */
+/* What an effect caused at once, told to the core when the step's effects are all carried out: at
+ * most one per effect. */
 #define DRIVER_BACKLOG_MAX 1024
 
 struct driver {

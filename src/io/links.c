@@ -2,15 +2,16 @@
 /* Links: see links.h. Everything below was tried with libzmq 4.3.4.
  *
  * Accepted links. ZAP names each connection "ID.SERIAL"; libzmq attaches that to every message as
- * "User-Id", and the descriptor as "__fd". The ROUTER's monitor tells of descriptors that end. The I/O
- * thread writes both in order, but to different pipes, so the monitor is emptied before each message is
- * read: then an end is always known before a message of a newer connection with the same
- * descriptor. What a dead connection left unread comes after its end and is dropped; should it find
- * its descriptor in newer hands, the newer serial wins. The ROUTER assigns the routing ids (dialers set
- * none, HANDOVER is off), so no peer can take over another's.
+ * "User-Id", and the descriptor as "__fd". The ROUTER's monitor tells of descriptors that end. The
+ * I/O thread writes both in order, but to different pipes, so the monitor is emptied before each
+ * message is read: then an end is always known before a message of a newer connection with the
+ * same descriptor. What a dead connection left unread comes after its end and is dropped; should
+ * it find its descriptor in newer hands, the newer serial wins. The ROUTER assigns the routing ids
+ * (dialers set none, HANDOVER is off), so no peer can take over another's.
  *
- * A connection of the ROUTER can only be closed from outside by shutting its descriptor down. That is
- * done while the monitor says it is open and its peer's address is the one it had at its first message.
+ * A connection of the ROUTER can only be closed from outside by shutting its descriptor down. That
+ * is done while the monitor says it is open and its peer's address is the one it had at its first
+ * message.
  *
  * Dialled links. One DEALER each, never re-used: a socket refused by ZAP does not try again, and
  * RECONNECT_IVL is off because dialling anew is the core's decision. It is closed from the loop's
@@ -33,18 +34,18 @@
 #include <zmq.h>
 
 #define QUEUE_FRAMES_MAX 64 /* of one link; more means that the peer does not keep up */
-#define BACKLOG 32          /* connections that wait for accept: all neighbours at once after a restart */
-#define CONNECT_MS 2000     /* a LAN answers in 1 ms, a bad path in 500; then the core dials anew */
+#define BACKLOG 32 /* connections that wait for accept: all neighbours at once after a restart */
+#define CONNECT_MS 2000 /* a LAN answers in 1 ms, a bad path in 500; then the core dials anew */
 #define HANDSHAKE_MS 3000
-#define UP_NS (5 * NS_PER_S) /* from dialling to the peer's HELLO */
-#define ROUTING_ID_BYTES 5   /* what a ROUTER makes for a peer without one */
+#define UP_NS (5 * NS_PER_S)            /* from dialling to the peer's HELLO */
+#define ROUTING_ID_BYTES 5              /* what a ROUTER makes for a peer without one */
 #define ACCEPTED_MAX (2 * HM_LINKS_MAX) /* room for links that are being replaced */
-#define ZAP_ENFORCE_DOMAIN 93 /* ZMQ_ZAP_ENFORCE_DOMAIN, which zmq.h hides as a draft */
-#define EVENTS_PER_MESSAGE 256 /* monitor events taken before one message */
+#define ZAP_ENFORCE_DOMAIN 93           /* ZMQ_ZAP_ENFORCE_DOMAIN, which zmq.h hides as a draft */
+#define EVENTS_PER_MESSAGE 256          /* monitor events taken before one message */
 
 /* One accepted connection, from its ACCEPTED to its DISCONNECTED event. */
 struct accepted {
-    int fd; /* -1: free */
+    int fd;          /* -1: free */
     uint64_t serial; /* of its ZAP answer; 0 until its first message */
     struct node_id peer;
     uint8_t routing_id[ROUTING_ID_BYTES];
@@ -58,8 +59,8 @@ struct dialled {
     void *socket;
     void *monitor;
     bool up;
-    bool ended; /* closed at the next turn */
-    bool mute;  /* hung up: no `down` */
+    bool ended;                 /* closed at the next turn */
+    bool mute;                  /* hung up: no `down` */
     struct reactor_timer timer; /* until up: gives up; once ended: closes */
 };
 
@@ -105,14 +106,16 @@ static void set_common(void *socket)
 
 static void set_curve(const links_t *l, void *socket)
 {
-    HM_ASSERT(zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, l->conf.curve_secret, LINKS_KEY_BYTES) == 0);
-    HM_ASSERT(zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, l->conf.curve_public, LINKS_KEY_BYTES) == 0);
+    HM_ASSERT(zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, l->conf.curve_secret, LINKS_KEY_BYTES) ==
+              0);
+    HM_ASSERT(zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, l->conf.curve_public, LINKS_KEY_BYTES) ==
+              0);
 }
 
 /* A monitor that is read on the loop (zmonitor would be a thread per link). NULL: no sockets left.
  * Libzmq's I/O thread writes events with a blocking send, so its pipe must never be full and never
- * lose its reader: no high-water mark (what piles up is bounded by how long the loop can stall), and
- * monitor_stop before the reader is closed, without MONITOR_STOPPED among the events. */
+ * lose its reader: no high-water mark (what piles up is bounded by how long the loop can stall),
+ * and monitor_stop before the reader is closed, without MONITOR_STOPPED among the events. */
 static void *monitor_new(links_t *l, void *socket, int events)
 {
     char name[64];
@@ -385,7 +388,8 @@ static bool read_dialled(void *ctx)
     return true;
 }
 
-static int open_dialled(struct dialled *d, const uint8_t key[LINKS_KEY_BYTES], const struct addr *to)
+static int open_dialled(struct dialled *d, const uint8_t key[LINKS_KEY_BYTES],
+                        const struct addr *to)
 {
     links_t *l = d->links;
     d->socket = zmq_socket(l->conf.zmq_ctx, ZMQ_DEALER);
@@ -400,16 +404,17 @@ static int open_dialled(struct dialled *d, const uint8_t key[LINKS_KEY_BYTES], c
     if (zmq_setsockopt(d->socket, ZMQ_CURVE_SERVERKEY, key, LINKS_KEY_BYTES) != 0) {
         return HM_EINVAL;
     }
-    d->monitor = monitor_new(l, d->socket,
-                             ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED |
-                                 ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
-                                 ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
+    d->monitor = monitor_new(
+        l, d->socket,
+        ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+            ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
     if (d->monitor == NULL) {
         return HM_ENOMEM;
     }
     char endpoint[ADDR_TEXT_BYTES + 8];
     endpoint_of(to, endpoint, sizeof endpoint);
-    if (reactor_add_socket(l->conf.reactor, d->monitor, REACTOR_LINKS, read_dialled_monitor, d) != 0 ||
+    if (reactor_add_socket(l->conf.reactor, d->monitor, REACTOR_LINKS, read_dialled_monitor, d) !=
+            0 ||
         reactor_add_socket(l->conf.reactor, d->socket, REACTOR_LINKS, read_dialled, d) != 0) {
         return HM_ENOMEM;
     }
@@ -527,7 +532,8 @@ static struct accepted *accepted_of_message(links_t *l, zmq_msg_t *msg, const ui
     uint64_t serial;
     int fd = zmq_msg_get(msg, ZMQ_SRCFD);
     struct accepted *a = fd >= 0 ? accepted_by_fd(l, fd) : NULL;
-    if (a == NULL || zap_user_id_read(zmq_msg_gets(msg, "User-Id"), &peer, &serial) != HM_OK || serial < a->serial) {
+    if (a == NULL || zap_user_id_read(zmq_msg_gets(msg, "User-Id"), &peer, &serial) != HM_OK ||
+        serial < a->serial) {
         return NULL;
     }
     if (serial > a->serial) {
@@ -629,7 +635,8 @@ static int open_sockets(links_t *l)
     set_int(l->router, ZMQ_ROUTER_MANDATORY, 1);
     set_int(l->router, ZMQ_BACKLOG, BACKLOG);
     HM_ASSERT(zmq_setsockopt(l->router, ZMQ_ZAP_DOMAIN, ZAP_DOMAIN, strlen(ZAP_DOMAIN)) == 0);
-    /* A draft option that 4.3.4 takes; without it all is well too, as our handler stands already. */
+    /* A draft option that 4.3.4 takes; without it all is well too, as our handler stands already.
+     */
     int on = 1;
     (void) zmq_setsockopt(l->router, ZAP_ENFORCE_DOMAIN, &on, sizeof on);
     l->monitor = monitor_new(l, l->router, ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED);

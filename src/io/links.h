@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* CURVE links to other members: frames, in order, each with a proven sender.
  *
- * One ROUTER accepts, one DEALER per link dials. Who may come in is told by links_admit; our own ZAP
- * handler answers for it on the loop, and names the peer by its id: the sender of a frame is what CURVE
- * and ZAP say, never its routing id, never its payload. Both sides send FRAME_HELLO first; a link is up
- * when the other's arrived. A peer's end is seen at once on either side: by the DEALER's monitor, and
- * for accepted links by the monitor of the ROUTER, whose events carry the descriptor that each received
- * message names too. Nothing is kept for a peer that is gone: its queue dies with the link, and dialling
- * anew is the core's decision. At most one link each way per peer; the newest wins. */
+ * One ROUTER accepts, one DEALER per link dials. Who may come in is told by links_admit; our own
+ * ZAP handler answers for it on the loop, and names the peer by its id: the sender of a frame is
+ * what CURVE and ZAP say, never its routing id, never its payload. Both sides send FRAME_HELLO
+ * first; a link is up when the other's arrived. A peer's end is seen at once on either side: by
+ * the DEALER's monitor, and for accepted links by the monitor of the ROUTER, whose events carry
+ * the descriptor that each received message names too. Nothing is kept for a peer that is gone:
+ * its queue dies with the link, and dialling anew is the core's decision. At most one link each
+ * way per peer; the newest wins. */
 #ifndef HM_IO_LINKS_H
 #define HM_IO_LINKS_H
 

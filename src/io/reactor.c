@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The loop: see reactor.h.
  *
- * A ZeroMQ socket's descriptor is edge-triggered and any call on the socket may swallow the edge, so
- * before each sleep every socket is asked for its state once; after it, only those whose descriptor
- * stirred. That is half of what zmq_poll asks, and this loop's cost is what an idle node costs.
- * Items added in a turn take part from the next one; removed ones are freed then. */
+ * A ZeroMQ socket's descriptor is edge-triggered and any call on the socket may swallow the edge,
+ * so before each sleep every socket is asked for its state once; after it, only those whose
+ * descriptor stirred. That is half of what zmq_poll asks, and this loop's cost is what an idle
+ * node costs. Items added in a turn take part from the next one; removed ones are freed then. */
 #define _GNU_SOURCE
 #include "io/reactor.h"
 
@@ -17,11 +17,11 @@
 #include <string.h>
 #include <zmq.h>
 
-#define TURN_MESSAGES_MAX 256         /* of one item in one turn: architecture, "drivers" */
+#define TURN_MESSAGES_MAX 256 /* of one item in one turn: architecture, "drivers" */
 #define TURN_NS_MAX NS_PER_MS
-#define TIMERS_PER_TURN_MAX 256       /* a timer that arms itself anew at once must not starve us */
-#define STALL_MS_MIN 100              /* shorter delays are the scheduler's daily business */
-#define SLEEP_MS_MAX 3600000          /* poll takes an int */
+#define TIMERS_PER_TURN_MAX 256 /* a timer that arms itself anew at once must not starve us */
+#define STALL_MS_MIN 100        /* shorter delays are the scheduler's daily business */
+#define SLEEP_MS_MAX 3600000    /* poll takes an int */
 
 struct item {
     int fd;       /* to poll; a socket's ZMQ_FD */
@@ -35,7 +35,7 @@ struct item {
 };
 
 struct reactor {
-    struct item **items; /* by class once tidy */
+    struct item **items;  /* by class once tidy */
     struct pollfd *polls; /* the same order, for one turn */
     size_t count;
     size_t room;
@@ -209,7 +209,8 @@ static bool socket_is_ready(void *zmq_socket)
     int events = 0;
     size_t size = sizeof events;
     /* A failure (the context is going down) shows at the read. */
-    return zmq_getsockopt(zmq_socket, ZMQ_EVENTS, &events, &size) != 0 || (events & ZMQ_POLLIN) != 0;
+    return zmq_getsockopt(zmq_socket, ZMQ_EVENTS, &events, &size) != 0 ||
+           (events & ZMQ_POLLIN) != 0;
 }
 
 /* Fills polls and asks the sockets; true if something is ready already. */
@@ -300,7 +301,8 @@ int reactor_turn(reactor_t *r, uint64_t deadline_ns)
     if (rc != HM_OK) {
         return rc;
     }
-    /* Readers may add items, which come behind `count`, and remove some, which stay until tidied. */
+    /* Readers may add items, which come behind `count`, and remove some, which stay until tidied.
+     */
     size_t count = r->count;
     for (size_t i = 0; i < count; i++) {
         struct item *item = r->items[i];

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The loop: descriptors and ZeroMQ sockets with their readers, timers, and one deadline.
  *
- * reactor_turn sleeps until something is ready or due, then serves what is ready in the order of its
- * class, datagrams first. A reader takes ONE message per call and says whether it took one; the
- * reactor calls it again until it says no, up to 256 times or 1 ms per turn, so no flood on one
- * socket delays the others. Deadlines round up to the poll's milliseconds, never down to a spin.
- * Readers may add and remove anything, themselves included, and may send on any socket.
- * Why not zloop: docs/decisions/0001-own-poll-loop.md. One thread. */
+ * reactor_turn sleeps until something is ready or due, then serves what is ready in the order of
+ * its class, datagrams first. A reader takes ONE message per call and says whether it took one;
+ * the reactor calls it again until it says no, up to 256 times or 1 ms per turn, so no flood on
+ * one socket delays the others. Deadlines round up to the poll's milliseconds, never down to a
+ * spin. Readers may add and remove anything, themselves included, and may send on any socket. Why
+ * not zloop: docs/decisions/0001-own-poll-loop.md. One thread. */
 #ifndef HM_IO_REACTOR_H
 #define HM_IO_REACTOR_H
 
@@ -22,18 +22,19 @@ enum reactor_class {
     REACTOR_SIGNALS,   /* the process is told to stop */
     REACTOR_DATAGRAMS, /* probes: their delay is what others judge us by */
     REACTOR_LINKS,
-    REACTOR_REST,      /* clients, store, beacons, strangers */
+    REACTOR_REST, /* clients, store, beacons, strangers */
 };
 
 #define REACTOR_READ 1u  /* POLLIN; errors and hang-ups count too, so that a reader notices them */
 #define REACTOR_WRITE 2u /* POLLOUT; for descriptors only */
 
-/* Takes one message (or handles one condition) and returns true, or returns false if there is none. */
+/* Takes one message (or handles one condition) and returns true, or returns false if there is
+ * none. */
 typedef bool reactor_read_fn(void *ctx);
 
 struct reactor_timer {
-    struct timer timer;       /* the reactor's */
-    void (*fire)(void *ctx);  /* set by the owner; may arm it again */
+    struct timer timer;      /* the reactor's */
+    void (*fire)(void *ctx); /* set by the owner; may arm it again */
     void *ctx;
 };
 
@@ -50,13 +51,13 @@ int reactor_add_socket(reactor_t *r, void *zmq_socket, enum reactor_class cls,
 void reactor_remove_fd(reactor_t *r, int fd);
 void reactor_remove_socket(reactor_t *r, void *zmq_socket);
 
-/* Arms or moves; at_ns on the boot clock. The timer must start zeroed and is borrowed until it fired
- * or was disarmed. HM_ENOMEM. */
+/* Arms or moves; at_ns on the boot clock. The timer must start zeroed and is borrowed until it
+ * fired or was disarmed. HM_ENOMEM. */
 int reactor_timer_arm(reactor_t *r, struct reactor_timer *t, uint64_t at_ns);
 void reactor_timer_disarm(reactor_t *r, struct reactor_timer *t);
 
-/* Called at once when the loop was held up by 100 ms or more: woken that late after its deadline, or
- * kept that long by readers and timers. */
+/* Called at once when the loop was held up by 100 ms or more: woken that late after its deadline,
+ * or kept that long by readers and timers. */
 void reactor_on_stall(reactor_t *r, void (*stalled)(void *ctx, uint64_t ms), void *ctx);
 
 /* One turn: sleeps until deadline_ns (TIMER_NEVER: no deadline of the caller's), a timer, or

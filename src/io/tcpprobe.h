@@ -21,8 +21,9 @@ typedef void tcpprobe_fn(void *ctx, const struct node_id *peer, uint64_t token,
 tcpprobes_t *tcpprobes_new(reactor_t *r, tcpprobe_fn *done, void *ctx); /* NULL: out of memory */
 void tcpprobes_destroy(tcpprobes_t **p);
 
-/* `done` is called later, never from within. HM_EFULL: too many outstanding; HM_EIO: no descriptor.
- * For an error, done is not called. An unreachable network counts as silent, only a reset as refused. */
+/* `done` is called later, never from within. HM_EFULL: too many outstanding; HM_EIO: no
+ * descriptor. For an error, done is not called. An unreachable network counts as silent, only a
+ * reset as refused. */
 int tcpprobe_start(tcpprobes_t *t, const struct node_id *peer, const struct addr *to,
                    uint64_t token);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Datagram sockets: see udp.h.
  *
- * SO_REUSEADDR stays off: two processes on one port would steal each other's datagrams. With IP_RECVERR
- * the kernel queues ICMP errors with the destination quoted in them, and also hands each as errno to
- * whichever call comes next, which then has done nothing and is repeated once. */
+ * SO_REUSEADDR stays off: two processes on one port would steal each other's datagrams. With
+ * IP_RECVERR the kernel queues ICMP errors with the destination quoted in them, and also hands
+ * each as errno to whichever call comes next, which then has done nothing and is repeated once. */
 #define _GNU_SOURCE
 #include "io/udp.h"
 

@@ -2,9 +2,9 @@
 /* The sealed datagrams' sockets: plain bytes in and out, non-blocking.
  *
  * What goes to a peer leaves from the address at which that peer last proved to reach us
- * (udp_answer_here), so machines with several interfaces or addresses answer as the one that was asked;
- * to anybody else the kernel's routes choose. Port-unreachable reports come
- * from the socket's error queue with the address that we had sent to; other ICMP is ignored. */
+ * (udp_answer_here), so machines with several interfaces or addresses answer as the one that was
+ * asked; to anybody else the kernel's routes choose. Port-unreachable reports come from the
+ * socket's error queue with the address that we had sent to; other ICMP is ignored. */
 #ifndef HM_IO_UDP_H
 #define HM_IO_UDP_H
 

@@ -112,7 +112,8 @@ static bool has_more(void *socket)
     return zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) == 0 && more != 0;
 }
 
-/* Returns how many parts there were, 0 if there is no request. Those beyond PARTS_MAX are dropped. */
+/* Returns how many parts there were, 0 if there is no request. Those beyond PARTS_MAX are dropped.
+ */
 static size_t receive(void *socket, struct part parts[PARTS_MAX])
 {
     size_t count = 0;
@@ -162,7 +163,8 @@ static bool read_request(void *ctx)
         who = find_key(z, parts[6].data);
     }
     struct part none = {.size = 0};
-    const struct part *sequence = count < 2 || parts[1].size > sizeof parts[1].data ? &none : &parts[1];
+    const struct part *sequence =
+        count < 2 || parts[1].size > sizeof parts[1].data ? &none : &parts[1];
     if (who == NULL) {
         metric_add(z->metrics, M_LINK_DENIED, 1);
         reply(z->socket, sequence, "400", "");
@@ -186,8 +188,7 @@ zap_t *zap_new(void *zmq_ctx, reactor_t *r, struct metrics *metrics)
     z->metrics = metrics;
     z->socket = zmq_socket(zmq_ctx, ZMQ_REP);
     int linger = 0;
-    if (z->socket == NULL ||
-        zmq_setsockopt(z->socket, ZMQ_LINGER, &linger, sizeof linger) != 0 ||
+    if (z->socket == NULL || zmq_setsockopt(z->socket, ZMQ_LINGER, &linger, sizeof linger) != 0 ||
         zmq_bind(z->socket, ENDPOINT) != 0 ||
         reactor_add_socket(r, z->socket, REACTOR_LINKS, read_request, z) != HM_OK) {
         zap_destroy(&z);

@@ -339,12 +339,14 @@ static void bounded_queue(void **state)
     static uint8_t big[HM_FRAME_BYTES_MAX];
     unsigned sent = 0;
     int rc = HM_OK;
-    while (sent < 1000 && (rc = links_send(a.links, &b.id, FRAME_SYNC, span_of(big, sizeof big))) == 0) {
+    while (sent < 1000 &&
+           (rc = links_send(a.links, &b.id, FRAME_SYNC, span_of(big, sizeof big))) == 0) {
         sent++;
     }
     assert_int_equal(rc, HM_EFULL);
     unsigned back = 0;
-    while (back < 1000 && (rc = links_send(b.links, &a.id, FRAME_SYNC, span_of(big, sizeof big))) == 0) {
+    while (back < 1000 &&
+           (rc = links_send(b.links, &a.id, FRAME_SYNC, span_of(big, sizeof big))) == 0) {
         back++;
     }
     assert_int_equal(rc, HM_EFULL);
