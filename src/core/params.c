@@ -11,9 +11,10 @@ void core_params_default(struct core_params *p)
 {
     memset(p, 0, sizeof *p);
     p->probe_interval_ns = SECOND;
-    p->probe_timeout_ns = 400 * MS;
+    p->probe_timeout_ns = 300 * MS;
+    p->probe_fail_ns = 800 * MS;
     p->indirect_probes = 3;
-    p->suspicion_min_ns = 2 * SECOND;
+    p->suspicion_min_ns = 1800 * MS;
     p->suspicion_max_mult = 3;
     p->suspicion_confirms = 3;
     p->suspect_probe_ns = 200 * MS;

@@ -22,6 +22,7 @@ enum core_break {
 struct core_params {
     uint64_t probe_interval_ns;   /* SWIM's protocol period T' */
     uint64_t probe_timeout_ns;    /* without an ack for so long: helpers are asked */
+    uint64_t probe_fail_ns;       /* without any answer for so long: the probe has failed */
     unsigned indirect_probes;     /* SWIM's k */
     uint64_t suspicion_min_ns;    /* from suspicion to verdict when enough others confirm it */
     unsigned suspicion_max_mult;  /* times the minimum, when nobody does (Lifeguard) */

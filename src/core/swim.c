@@ -5,10 +5,10 @@
  *
  *     0           PING
  *     timeout     PING again, PING_REQ to k helpers, PING over the link (a second path)
- *     + 300 ms    PING once more
- *     interval    nobody had an answer: this node suspects the member (doubt.c)
+ *     + 250 ms    PING once more
+ *     fail        nobody had an answer: this node suspects the member (doubt.c)
  *
- * timeout and interval stretch with the local health score: who is slow itself accuses late. While a
+ * timeout, fail and the period stretch with the local health score: who is slow itself accuses late. While a
  * member is suspect, those who saw it themselves probe it every 200 ms, carrying the suspicion, until it
  * refutes or is judged: speed is bought with packets in doubt, not when idle. */
 #include "base/err.h"
@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RESEND_NS (300 * MS_NS)
+#define RESEND_NS (250 * MS_NS)
 #define HELP_EVERY 5 /* re-probes of a suspect between two rounds of helpers */
 
 struct watch *watch_of(core_t *c, struct member *m)
@@ -173,7 +173,7 @@ static void probe_failed(core_t *c, struct member *m)
 void swim_probe_tick(core_t *c, struct member *m)
 {
     struct watch *w = m->watch;
-    uint64_t end_ns = w->sent_ns + stretch(c, c->params.probe_interval_ns);
+    uint64_t end_ns = w->sent_ns + stretch(c, c->params.probe_fail_ns);
     if (w->nonce == 0) {
         return;
     }
