@@ -208,6 +208,9 @@ void doubt_verdict_tick(core_t *c, struct member *m)
 
 static void connect_once(core_t *c, struct member *m)
 {
+    if (addr_is_none(&m->addr) || m->rec.link_port == 0) {
+        return; /* nowhere to connect to: its record names nothing */
+    }
     struct effect *fx = fxlist_add(&c->fx, FX_CONNECT);
     m->watch->connect_token = ++c->token;
     if (fx != NULL) {

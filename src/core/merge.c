@@ -311,14 +311,15 @@ struct member *merge_record(core_t *c, struct span bytes, const struct node_id *
     struct node_record rec;
     struct node_id id;
     int rc = merge_check_record(c, bytes, from, &rec, &id);
-    if (rc != HM_OK) {
-        return rc == HM_EEXIST || rc == HM_ESTALE ? roster_find(&c->roster, &id) : NULL;
+    struct member *m = rc == HM_EMALFORMED || rc == HM_EDENIED ? NULL : roster_find(&c->roster, &id);
+    bool stale_ok = (c->params.broken & BREAK_STALE_INCARNATION) != 0 && m != NULL &&
+                    m->status == STATUS_FAILED;
+    if (rc != HM_OK && !stale_ok) {
+        return m;
     }
     if (node_id_eq(&id, &c->self->id)) {
         return own_record_heard(c, &rec);
     }
-    struct member *m = roster_find(&c->roster, &id);
-    bool stale_ok = (c->params.broken & BREAK_STALE_INCARNATION) != 0;
     if (m == NULL) {
         m = meet(c, &id, bytes, &rec, from);
     } else if (rec.incarnation > member_incarnation(m) || stale_ok) {
@@ -420,6 +421,12 @@ static void meet_failed(core_t *c, const struct claim *claim, const struct node_
     if (claim->record.data == NULL || claim->kind != CLAIM_FAILED ||
         merge_check_record(c, claim->record, from, &rec, &id) != 0 ||
         !node_id_eq(&id, &claim->target)) {
+        return;
+    }
+    /* The verdict must fit the record that comes with it, or no refutation could ever go above it. */
+    if (claim->incarnation < rec.incarnation ||
+        claim->incarnation - rec.incarnation > HM_INCARNATION_LEAP_MAX) {
+        core_count(c, M_DROP_MALFORMED);
         return;
     }
     struct member *m = merge_new_member(c, &id, claim->record, &rec, STATUS_FAILED);

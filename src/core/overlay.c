@@ -117,6 +117,9 @@ static uint64_t tend_link(core_t *c, struct member *m)
         if (dial_again_ns(m) > c->now_ns) {
             return dial_again_ns(m);
         }
+        if (addr_is_none(&m->addr) || m->rec.link_port == 0) {
+            return c->now_ns + DIAL_TIMEOUT_NS; /* nowhere to dial, until its next record */
+        }
         dial(c, m);
         return c->now_ns + DIAL_TIMEOUT_NS;
     case LINK_DIALLING:

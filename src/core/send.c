@@ -17,10 +17,16 @@ static struct span encode(core_t *c, const struct swim_msg *msg)
     return copy;
 }
 
+/* A record may name no address, or no port. */
+static bool is_nowhere(const struct addr *to)
+{
+    return addr_is_none(to) || to->port == 0;
+}
+
 void send_pair_to(core_t *c, struct member *m, const struct addr *to, const struct swim_msg *msg)
 {
     struct span body = encode(c, msg);
-    if (body.data == NULL || body.size > DATAGRAM_BODY_BYTES_MAX || addr_is_none(to)) {
+    if (body.data == NULL || body.size > DATAGRAM_BODY_BYTES_MAX || is_nowhere(to)) {
         return;
     }
     struct effect *fx = fxlist_add(&c->fx, FX_DATAGRAM);
@@ -42,7 +48,7 @@ void send_pair(core_t *c, struct member *m, const struct swim_msg *msg)
 void send_mesh(core_t *c, const struct addr *to, const struct swim_msg *msg)
 {
     struct span body = encode(c, msg);
-    if (body.data == NULL || body.size > DATAGRAM_BODY_BYTES_MAX) {
+    if (body.data == NULL || body.size > DATAGRAM_BODY_BYTES_MAX || is_nowhere(to)) {
         return;
     }
     struct effect *fx = fxlist_add(&c->fx, FX_DATAGRAM);
