@@ -290,9 +290,14 @@ static void print_result(const struct options *o, const struct run_conf *conf,
         printf("  deaths %" PRIu64 " noticed %" PRIu64 " median %.2f s max %.2f s", r->deaths,
                r->noticed, (double) r->median_ns / SECOND_NS, (double) r->slowest_ns / SECOND_NS);
     }
-    if (r->false_failures > 0 || r->plain_false_failures > 0) {
-        printf("  false failures %" PRIu64 " (healthy %" PRIu64 ", without Lifeguard %" PRIu64 ")",
-               r->false_failures, r->false_failures_healthy, r->plain_false_failures);
+    if (r->false_failures > 0) {
+        printf("  false failures %" PRIu64 " (%" PRIu64 " at healthy)", r->false_failures,
+               r->false_failures_healthy);
+    }
+    if (r->plain_median_ns > 0) {
+        printf("  plain SWIM %" PRIu64 " (%" PRIu64 " at healthy) median %.2f s",
+               r->plain_false_failures, r->plain_false_failures_healthy,
+               (double) r->plain_median_ns / SECOND_NS);
     }
     printf("  hash %016" PRIx64 "  %s\n", r->hash, r->failed ? "VIOLATED" : "ok");
     if (r->failed) {

@@ -64,11 +64,15 @@ static bool is_settled(const struct check *c, const struct sim_node *n)
     return world_is_running(n) && n->started_ns + CHECK_GRACE_NS <= c->w->now_ns;
 }
 
+static bool is_disturbed(const struct check *c, const struct sim_node *n)
+{
+    bool is_recent = n->disturbed_ns != 0 && n->disturbed_ns + CHECK_GRACE_NS > c->w->now_ns;
+    return n->is_stalled || n->cuts > 0 || n->radio_ppm > 0 || is_recent;
+}
+
 bool check_is_healthy(const struct check *c, const struct sim_node *n)
 {
-    bool is_undisturbed =
-        n->disturbed_ns == 0 || n->disturbed_ns + CHECK_GRACE_NS <= c->w->now_ns;
-    return is_settled(c, n) && !n->is_stalled && n->cuts == 0 && is_undisturbed;
+    return is_settled(c, n) && !is_disturbed(c, n);
 }
 
 static bool is_anybody_slow(const struct check *c)
@@ -100,10 +104,8 @@ static void judge_failure(struct check *c, const struct sim_node *o, const struc
         return;
     }
     bool is_healthy = check_is_healthy(c, s) && check_is_healthy(c, o);
-    if (is_settled(c, s) && s->cuts == 0 && !s->is_deaf) {
-        c->false_failures++;
-        c->false_failures_healthy += is_healthy;
-    }
+    c->false_failures += check_is_healthy(c, s);
+    c->false_failures_healthy += is_healthy;
     if (c->is_lenient) {
         return;
     }
@@ -144,7 +146,8 @@ static void judge_revival(struct check *c, const struct sim_node *o, const struc
 static bool is_down_everywhere(const struct check *c, unsigned node)
 {
     for (unsigned o = 0; o < c->n; o++) {
-        if (o != node && world_is_running(&c->w->nodes[o]) &&
+        const struct sim_node *n = &c->w->nodes[o];
+        if (o != node && world_is_running(n) && !is_disturbed(c, n) &&
             !is_held_down(c->status[(size_t) o * c->n + node])) {
             return false;
         }
@@ -369,9 +372,19 @@ void check_started(struct check *c, struct sim_node *n)
     }
 }
 
+static bool is_anybody_left(const struct check *c)
+{
+    for (unsigned i = 0; i < c->n; i++) {
+        if (world_is_running(&c->w->nodes[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void check_ended(struct check *c, struct sim_node *n)
 {
-    if (c->detection_count < CHECK_SAMPLES_MAX) {
+    if (c->detection_count < CHECK_SAMPLES_MAX && is_anybody_left(c)) {
         struct detection *d = &c->detections[c->detection_count++];
         *d = (struct detection){.node = n->idx, .ending = n->ending, .at_ns = n->ended_ns,
                                 .is_open = true};

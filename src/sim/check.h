@@ -32,7 +32,7 @@ struct detection {
     enum ending ending;
     uint64_t at_ns;
     uint64_t first_ns; /* 0: by nobody yet */
-    uint64_t all_ns;   /* all running nodes */
+    uint64_t all_ns;   /* all running nodes that nothing disturbs */
     bool is_open;      /* still watched */
 };
 
@@ -49,8 +49,8 @@ struct check {
     uint32_t *scans;       /* by node: steps since its whole list was read */
     bool is_strict;
     bool is_lenient;       /* no judgement of false failures: they are counted only */
-    uint64_t false_failures;         /* failed, though healthy or only slow: by anybody */
-    uint64_t false_failures_healthy; /* the same: by a healthy observer of a healthy node */
+    uint64_t false_failures;         /* of healthy nodes, at anybody */
+    uint64_t false_failures_healthy; /* of healthy nodes, at healthy observers */
     struct detection detections[CHECK_SAMPLES_MAX];
     unsigned detection_count;
     unsigned *watched;     /* by node: its open detection plus one */

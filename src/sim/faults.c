@@ -80,6 +80,14 @@ static void segments(struct world *w)
     }
 }
 
+static void deafen(struct world *w, struct sim_node *n)
+{
+    n->is_outcast = true;
+    for (unsigned i = 0; i < w->count; i++) {
+        simnet_cut(w, i, n->idx, BLOCK_DROP);
+    }
+}
+
 /* ---- attackers ---- */
 
 static struct sim_node *anybody(struct world *w)
@@ -274,6 +282,13 @@ static void do_fault(struct world *w, const struct msg *m)
     case FAULT_REJECT:
         simnet_cut(w, a, b, BLOCK_REJECT);
         simnet_cut(w, b, a, BLOCK_REJECT);
+        break;
+    case FAULT_DEAF:
+        deafen(w, &w->nodes[a]);
+        break;
+    case FAULT_RADIO:
+        w->nodes[a].radio_ppm = (uint32_t) m->as.fault.arg;
+        world_disturb(w, &w->nodes[a]);
         break;
     case FAULT_HEAL:
         simnet_heal(w);

@@ -20,6 +20,7 @@ struct run_conf {
     uint64_t for_ns;      /* RUN_NOT_SET, as below: the scenario's */
     uint64_t loss_ppm, latency_ns, jitter_ns;
     bool no_lifeguard;
+    bool is_lenient;      /* false failures are counted, not judged */
     unsigned broken;      /* enum core_break bits */
     note_sink_fn *note_sink;
     void *note_ctx;
@@ -36,7 +37,8 @@ struct run_result {
     uint64_t converged_ns; /* after the last fault */
     uint64_t rare[RARE_COUNT];
     uint64_t false_failures, false_failures_healthy;
-    uint64_t plain_false_failures; /* the same run with Lifeguard off */
+    uint64_t plain_false_failures, plain_false_failures_healthy; /* the same run in plain SWIM */
+    uint64_t plain_median_ns;
     uint64_t deaths, noticed;      /* by all running nodes */
     uint64_t median_ns, slowest_ns; /* until all had noticed */
     struct detection detections[RUN_DETECTIONS_MAX]; /* the first ones */

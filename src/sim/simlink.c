@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUEUE_FRAMES_MAX 512U             /* of a link's high-water mark and buffers */
 #define QUEUE_BYTES_MAX (4U * HM_FRAME_BYTES_MAX)
 #define RTO_FIRST_NS (200U * MS_NS)       /* Linux's shortest retransmission timeout */
 #define RTO_LONGEST_NS (120ULL * SECOND_NS)
@@ -198,7 +197,7 @@ static void transmit(struct world *w, struct flow *f, struct msg *m)
     const struct conn *c = f->conn;
     uint64_t at = w->now_ns + simnet_latency(w, c->node[f->side], c->node[1 - f->side]);
     uint64_t rto = RTO_FIRST_NS;
-    while (world_chance(&w->prng, w->net.loss_ppm) && rto < RTO_LONGEST_NS) {
+    while (rto < RTO_LONGEST_NS && simnet_is_lost(w, c->node[0], c->node[1])) {
         at += rto;
         rto *= 2;
     }
@@ -396,7 +395,8 @@ void simlink_send(struct world *w, struct sim_node *n, const struct effect *fx)
         return;
     }
     struct flow *f = &c->flow[side];
-    if (f->queued >= QUEUE_FRAMES_MAX ||
+    unsigned frames_max = w->net.link_frames == 0 ? SIM_LINK_FRAMES_MAX : w->net.link_frames;
+    if (f->queued >= frames_max ||
         f->queued_bytes + fx->as.frame.body.size > QUEUE_BYTES_MAX) {
         refuse(w, n, &fx->as.frame.peer);
         return;
@@ -470,7 +470,7 @@ static bool syn_arrive(struct world *w, struct msg *m)
     struct conn *c = m->as.link.conn;
     const struct sim_node *n = node_of(w, c, 1);
     if (c->end[0] != END_DIALING || c->has_arrived || c->is_dead_path || !n->host_up ||
-        world_chance(&w->prng, w->net.loss_ppm)) {
+        simnet_is_lost(w, c->node[0], c->node[1])) {
         return false;
     }
     enum block there = simnet_block(w, c->node[0], c->node[1]);

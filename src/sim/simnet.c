@@ -39,16 +39,23 @@ void simnet_cut(struct world *w, unsigned from, unsigned to, enum block block)
     }
     struct sim_node *a = &w->nodes[from];
     struct sim_node *b = &w->nodes[to];
-    if (*at == BLOCK_NONE) {
-        a->cuts++;
-        b->cuts++;
-    } else if (block == BLOCK_NONE) {
-        a->cuts--;
-        b->cuts--;
-    }
+    int change = *at == BLOCK_NONE ? 1 : block == BLOCK_NONE ? -1 : 0;
     *at = (uint8_t) block;
-    world_disturb(w, a);
-    world_disturb(w, b);
+    if (a->is_outcast || !b->is_outcast) {
+        a->cuts = (unsigned) ((int) a->cuts + change);
+        world_disturb(w, a);
+    }
+    if (b->is_outcast || !a->is_outcast) {
+        b->cuts = (unsigned) ((int) b->cuts + change);
+        world_disturb(w, b);
+    }
+}
+
+bool simnet_is_lost(struct world *w, unsigned from, unsigned to)
+{
+    return world_chance(&w->prng, w->net.loss_ppm) ||
+           world_chance(&w->prng, w->nodes[from].radio_ppm) ||
+           world_chance(&w->prng, w->nodes[to].radio_ppm);
 }
 
 void simnet_heal(struct world *w)
@@ -58,13 +65,16 @@ void simnet_heal(struct world *w)
             simnet_cut(w, i, j, BLOCK_NONE);
         }
     }
+    for (unsigned i = 0; i < w->count; i++) {
+        w->nodes[i].is_outcast = false;
+    }
 }
 
 /* A port-unreachable for `quoted` on its way to node `to`. */
 static void report_unreachable(struct world *w, unsigned from, unsigned to,
                                const struct addr *quoted)
 {
-    if (simnet_block(w, from, to) == BLOCK_DROP || world_chance(&w->prng, w->net.loss_ppm)) {
+    if (simnet_block(w, from, to) == BLOCK_DROP || simnet_is_lost(w, from, to)) {
         return;
     }
     struct msg *m = world_msg(w, to, 0);
@@ -83,7 +93,7 @@ static bool transmit(struct world *w, struct msg *m, const struct addr *to)
         return false;
     }
     enum block block = simnet_block(w, from, dest->idx);
-    if (block != BLOCK_NONE || world_chance(&w->prng, w->net.loss_ppm)) {
+    if (block != BLOCK_NONE || simnet_is_lost(w, from, dest->idx)) {
         if (block == BLOCK_REJECT) {
             report_unreachable(w, dest->idx, from, to);
         }
@@ -200,7 +210,7 @@ static void beacon_arrive(struct world *w, struct msg *beacon)
     unsigned first = w->nodes[from].segment * per_segment;
     for (unsigned i = first; i < w->count && i < first + per_segment && !w->failed; i++) {
         if (i == from || w->nodes[i].core == NULL || simnet_block(w, from, i) == BLOCK_DROP ||
-            world_chance(&w->prng, w->net.loss_ppm)) {
+            simnet_is_lost(w, from, i)) {
             continue;
         }
         struct msg *m = world_msg(w, i, 0);
@@ -231,9 +241,8 @@ void simnet_connect(struct world *w, struct sim_node *n, const struct effect *fx
     m->as.connect.token = fx->as.connect.token;
     m->as.connect.outcome = CONNECT_SILENT;
     uint64_t wait = CONNECT_LIMIT_NS;
-    bool is_lost = world_chance(&w->prng, w->net.loss_ppm) ||
-                   world_chance(&w->prng, w->net.loss_ppm);
-    if (dest != NULL && dest != n && !is_lost) {
+    if (dest != NULL && dest != n && !simnet_is_lost(w, n->idx, dest->idx) &&
+        !simnet_is_lost(w, dest->idx, n->idx)) {
         enum block there = simnet_block(w, n->idx, dest->idx);
         enum block back = simnet_block(w, dest->idx, n->idx);
         bool is_served = dest->core != NULL && fx->as.connect.to.port == SIM_LINK_PORT;

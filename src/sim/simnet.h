@@ -18,6 +18,8 @@ void simnet_replay(struct world *w, const struct msg *captured);
 uint64_t simnet_latency(struct world *w, unsigned from, unsigned to);
 /* One way, in the state of now: host on, awake, not cut. */
 enum block simnet_block(const struct world *w, unsigned from, unsigned to);
+/* Draws whether a packet is lost on the way. */
+bool simnet_is_lost(struct world *w, unsigned from, unsigned to);
 void simnet_cut(struct world *w, unsigned from, unsigned to, enum block block);
 void simnet_heal(struct world *w);
 

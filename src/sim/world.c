@@ -4,10 +4,12 @@
 
 #include "base/err.h"
 #include "base/limits.h"
+#include "base/text.h"
 #include "sim/check.h"
 #include "sim/faults.h"
 #include "sim/simlink.h"
 #include "sim/simnet.h"
+#include "wire/swim_msg.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -466,22 +468,39 @@ static void capture(struct world *w, const struct sim_node *n, const struct msg 
     w->captured[at] = copy;
 }
 
+/* The step took the datagram: it was not counted as dropped or challenged, and did something. Challenges
+ * are left out: they are answered whatever their number. */
+static bool is_taken(const struct sim_node *n, const struct metrics *before, const struct msg *m,
+                     const struct effects *fx)
+{
+    struct swim_msg msg;
+    struct member_view view;
+    char id[NODE_ID_TEXT_BYTES];
+    if (not_taken(&n->metrics) != not_taken(before) ||
+        swim_msg_read(span_of(m->bytes, m->size), &msg) != HM_OK || msg.type == SWIM_CHALLENGE) {
+        return false;
+    }
+    text_hex(m->as.datagram.sender.b, NODE_ID_BYTES, id);
+    return fx->count > 0 ||
+           (core_member_find(n->core, id, &view) == HM_OK && view.last_heard_ns == 0);
+}
+
 /* A replayed datagram must be refused; one that was taken may be replayed later. */
 static void judge_datagram(struct world *w, const struct sim_node *n, const struct metrics *before,
-                           const struct msg *m)
+                           const struct effects *fx)
 {
+    const struct msg *m = w->in_hand;
     const struct sim_node *from = &w->nodes[m->as.datagram.from];
     bool is_first_contact = m->as.datagram.cls == DATAGRAM_MESH;
     if (m->as.datagram.taken_by == 0) {
-        if (w->is_capturing && !is_first_contact && not_taken(&n->metrics) == not_taken(before)) {
+        if (w->is_capturing && !is_first_contact && is_taken(n, before, m, fx)) {
             capture(w, n, m);
         }
         return;
     }
-    bool is_refused = n->metrics.value[M_DROP_REPLAYED] > before->value[M_DROP_REPLAYED];
-    if (is_refused) {
+    if (n->metrics.value[M_DROP_REPLAYED] > before->value[M_DROP_REPLAYED]) {
         w->rare[RARE_REPLAY_REFUSED]++;
-    } else if (m->as.datagram.taken_by == n->generation &&
+    } else if (is_taken(n, before, m, fx) && m->as.datagram.taken_by == n->generation &&
                m->as.datagram.from_generation == from->generation) {
         world_violation(w, "%s takes a datagram of %s again that an attacker replayed", n->name,
                         from->name);
@@ -524,7 +543,7 @@ void world_step(struct world *w, struct sim_node *n, struct event *ev)
     }
     count_step(w, n, &before, ev);
     if (w->in_hand != NULL && ev->type == EV_DATAGRAM) {
-        judge_datagram(w, n, &before, w->in_hand);
+        judge_datagram(w, n, &before, &fx);
     }
     check_step(w->check, n, ev, &fx);
     bool asks = n->metrics.value[M_PROBES_INDIRECT] > before.value[M_PROBES_INDIRECT];

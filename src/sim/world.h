@@ -28,6 +28,7 @@
 #define SIM_LINK_PORT 8473
 #define SIM_MESH "simlab"
 #define SIM_INBOX_MAX 256      /* datagrams a socket holds for a stalled process: 208 KiB in Linux */
+#define SIM_LINK_FRAMES_MAX 512 /* of a link's high-water mark and buffers */
 #define SIM_STALL_TOLD_MS 100  /* shorter stalls are not reported, as in the daemon */
 #define SIM_LOSS_ALL 1000000   /* probabilities are in parts per million */
 #define SIM_VIOLATION_BYTES 512
@@ -162,6 +163,7 @@ struct net_conf {
     uint64_t jitter_ns;    /* and a part drawn for each packet, up to this */
     uint32_t loss_ppm;
     uint32_t duplicate_ppm;
+    unsigned link_frames;  /* a link's queue; 0: SIM_LINK_FRAMES_MAX */
     uint32_t reorder_ppm;  /* of the datagrams come later by up to reorder_ns */
     uint64_t reorder_ns;
     bool broadcast;        /* beacons arrive */
@@ -193,6 +195,8 @@ struct sim_node {
     bool is_quick_restart;   /* this life began less than 200 ms after a healthy one ended */
     uint64_t disturbed_ns;   /* when something last touched it that is no business of the others */
     unsigned cuts;           /* directions to or from it that are blocked now */
+    bool is_outcast;         /* its cuts are its own trouble, not that of those at the other end */
+    uint32_t radio_ppm;      /* so many packets to and from it are lost, besides the network's loss */
     bool dies_between;       /* ends between two effects of its next step that has two */
 
     struct timer tick, wake;
