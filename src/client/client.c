@@ -19,6 +19,8 @@
 
 #define ENDPOINT_BYTES 128
 #define LAST_WORDS_MS 20 /* a reply may be on its way through libzmq when its connection ends */
+/* Not -1: then libzmq 4.3.4 drops a reply that came just before the connection ended. */
+#define RECONNECT_NEVER_MS 86400000
 #define ENDS                                                                                       \
     (ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_CONNECT_RETRIED |                       \
      ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL)
@@ -88,13 +90,14 @@ static int open_sockets(client_t *c, const char *path)
     c->socket = zmq_socket(c->zmq_ctx, ZMQ_DEALER);
     c->monitor = zmq_socket(c->zmq_ctx, ZMQ_PAIR);
     snprintf(endpoint, sizeof endpoint, "ipc://%s", path);
-    bool is_open =
-        c->socket != NULL && c->monitor != NULL && set_int(c->socket, ZMQ_LINGER, 0) == 0 &&
-        set_int(c->monitor, ZMQ_LINGER, 0) == 0 && set_int(c->socket, ZMQ_RECONNECT_IVL, -1) == 0 &&
-        zmq_setsockopt(c->socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max) == 0 &&
-        zmq_socket_monitor(c->socket, "inproc://client-monitor", ENDS) == 0 &&
-        zmq_connect(c->monitor, "inproc://client-monitor") == 0 &&
-        zmq_connect(c->socket, endpoint) == 0;
+    bool is_open = c->socket != NULL && c->monitor != NULL &&
+                   set_int(c->socket, ZMQ_LINGER, 0) == 0 &&
+                   set_int(c->monitor, ZMQ_LINGER, 0) == 0 &&
+                   set_int(c->socket, ZMQ_RECONNECT_IVL, RECONNECT_NEVER_MS) == 0 &&
+                   zmq_setsockopt(c->socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max) == 0 &&
+                   zmq_socket_monitor(c->socket, "inproc://client-monitor", ENDS) == 0 &&
+                   zmq_connect(c->monitor, "inproc://client-monitor") == 0 &&
+                   zmq_connect(c->socket, endpoint) == 0;
     return is_open ? HM_OK : HM_EIO;
 }
 
