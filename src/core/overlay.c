@@ -84,12 +84,13 @@ void overlay_hangup(core_t *c, struct member *m)
     if (fx != NULL) {
         fx->as.dial.peer = m->id;
     }
-    if (m->link == LINK_UP) {
-        c->links_up--;
-        call_link_changed(c, m);
-    }
+    bool was_up = m->link == LINK_UP;
     m->link = LINK_NONE;
     m->link_since_ns = c->now_ns;
+    if (was_up) {
+        c->links_up--;
+        call_link_changed(c, m); /* calls that were sent over it are refused now */
+    }
 }
 
 static uint64_t dial_again_ns(const struct member *m)
