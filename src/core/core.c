@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define GOODBYES 3                  /* leave is told so often, since datagrams get lost */
+#define FIRST_GOODBYE_NS (5 * MS_NS)
 #define GOODBYE_NS (60 * MS_NS)
 #define STORE_AGAIN_NS (10 * SECOND_NS)
 #define STALL_LATE_NS (100 * MS_NS) /* a tick this late: we were held up */
@@ -177,9 +178,9 @@ void core_leave(core_t *c)
     }
     c->ready = false; /* no gossip, no probes: only goodbyes */
     merge_renew_self(c, 0, RECORD_LEFT);
-    say_goodbye(c);
-    c->goodbyes_left = GOODBYES - 1;
-    core_arm(c, TIMER_LEAVE, c->now_ns + GOODBYE_NS);
+    c->goodbyes_left = GOODBYES;
+    /* Not in this step: who asked for it over a link is to have its answer first. */
+    core_arm(c, TIMER_LEAVE, c->now_ns + FIRST_GOODBYE_NS);
 }
 
 static void leave_tick(core_t *c)

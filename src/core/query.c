@@ -36,6 +36,16 @@ size_t core_member_count(const core_t *c)
     return c->roster.count;
 }
 
+/* The least of the last measured ones, which queues disturb least; else what coordinates say. */
+static uint64_t rtt_of(const core_t *c, const struct member *m)
+{
+    uint32_t least_us = 0;
+    for (size_t i = 0; i < m->rtt_count; i++) {
+        least_us = i == 0 || m->rtt_us[i] < least_us ? m->rtt_us[i] : least_us;
+    }
+    return least_us > 0 ? (uint64_t) least_us * 1000 : core_rtt_estimate(c, &c->self->id, &m->id);
+}
+
 static void view_of(const core_t *c, const struct member *m, struct member_view *v)
 {
     memset(v, 0, sizeof *v);
@@ -55,7 +65,7 @@ static void view_of(const core_t *c, const struct member *m, struct member_view 
     if (m == c->self) {
         v->last_heard_ns = 0;
     } else if (member_is_up(m)) {
-        v->rtt_ns = core_rtt_estimate(c, &c->self->id, &m->id);
+        v->rtt_ns = rtt_of(c, m);
     }
 }
 
