@@ -69,7 +69,9 @@ void coord_update(struct coord *c, const struct coord *other, uint64_t rtt_ns, s
         c->at[i] = clamp(c->at[i] + force * unit[i], -SECONDS_MAX, SECONDS_MAX);
     }
     if (flat > 0) {
-        double pull = (c->height + other->height) * force / flat;
+        /* The paper's unit vector has the heights in its length: of two on nearly one spot neither height
+         * can be thrown away by more than the force. */
+        double pull = (c->height + other->height) * force / distance;
         c->height = clamp(c->height + pull, HEIGHT_MIN, SECONDS_MAX);
     }
 }

@@ -61,7 +61,10 @@ struct effect *fxlist_add(struct fxlist *l, enum effect_type type)
 
 static struct fx_block *new_block(size_t size)
 {
-    size_t room = size > BLOCK_BYTES ? size : BLOCK_BYTES;
+    size_t room = BLOCK_BYTES;
+    while (room < size) {
+        room *= 2; /* not exactly: what grows by a little each time would always need a new one */
+    }
     struct fx_block *b = malloc(sizeof *b + room);
     if (b != NULL) {
         b->next = NULL;
@@ -71,7 +74,8 @@ static struct fx_block *new_block(size_t size)
     return b;
 }
 
-/* Makes a block with room current: the next kept one if it is large enough, else a new one. */
+/* Makes a block with room current: the next kept one if it is large enough, else a new one in its place,
+ * so that there are never more blocks than one step has used. */
 static bool next_block(struct fxlist *l, size_t size)
 {
     struct fx_block *kept = l->current == NULL ? l->first : l->current->next;
@@ -85,7 +89,8 @@ static bool next_block(struct fxlist *l, size_t size)
         l->failed = true;
         return false;
     }
-    b->next = kept;
+    b->next = kept == NULL ? NULL : kept->next;
+    free(kept);
     if (l->current == NULL) {
         l->first = b;
     } else {
