@@ -61,7 +61,8 @@ void check_destroy(struct check **p)
 
 static bool is_settled(const struct check *c, const struct sim_node *n)
 {
-    return world_is_running(n) && n->started_ns + CHECK_GRACE_NS <= c->w->now_ns;
+    return world_is_running(n) && n->has_spoken &&
+           n->started_ns + CHECK_GRACE_NS <= c->w->now_ns;
 }
 
 static bool is_disturbed(const struct check *c, const struct sim_node *n)
@@ -114,8 +115,8 @@ static void judge_failure(struct check *c, const struct sim_node *o, const struc
     if (is_wrong) {
         world_violation(c->w, "%s holds %s failed (%s), which is up and reachable", o->name, s->name,
                         reason_name(reason));
-    } else if (s->is_quick_restart && s->cuts == 0 && check_is_healthy(c, o) &&
-               c->w->now_ns < s->started_ns + CHECK_GRACE_NS) {
+    } else if (s->is_quick_restart && s->has_spoken && !is_disturbed(c, s) &&
+               check_is_healthy(c, o) && c->w->now_ns < s->started_ns + CHECK_GRACE_NS) {
         world_violation(c->w, "%s holds %s failed (%s), which only restarted within 200 ms",
                         o->name, s->name, reason_name(reason));
     }
@@ -364,8 +365,9 @@ void check_started(struct check *c, struct sim_node *n)
         c->watched[n->idx] = 0;
     }
     for (unsigned o = 0; n->is_quick_restart && !c->is_lenient && o < c->n; o++) {
+        size_t at = (size_t) o * c->n + n->idx;
         if (o != n->idx && check_is_healthy(c, &c->w->nodes[o]) &&
-            c->status[(size_t) o * c->n + n->idx] == STATUS_FAILED) {
+            c->status[at] == STATUS_FAILED && c->since_ns[at] >= n->ended_ns) {
             world_violation(c->w, "%s judged %s within 200 ms of its end", c->w->nodes[o].name,
                             n->name);
         }

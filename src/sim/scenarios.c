@@ -52,6 +52,17 @@ static bool one_in(struct world *w, unsigned of)
     return prng_below(&w->fault_prng, of) == 0;
 }
 
+/* Draws who is on which side. (One draw a statement: compilers order arguments as they like, and a
+ * seed must give the same run with each.) */
+static void partition_at(struct world *w, struct plan *p, uint64_t ms)
+{
+    if (w->count < 2) {
+        return;
+    }
+    unsigned small = 1 + (unsigned) prng_below(&w->fault_prng, w->count - 1);
+    at(w, p, ms, FAULT_PARTITION, small, 0, prng_next(&w->fault_prng));
+}
+
 static void start_all(struct world *w, struct plan *p, uint64_t within_ms)
 {
     for (unsigned i = 0; i < w->count; i++) {
@@ -186,9 +197,11 @@ static void plan_partition(struct world *w, struct plan *p)
     start_all(w, p, 100);
     join_segments(w, p, 10 * S);
     uint64_t length = one_in(w, 2) ? 20 * S : 90 * S;
-    bool by_segment = one_in(w, 2);
-    at(w, p, 30 * S, by_segment ? FAULT_SEGMENTS : FAULT_PARTITION,
-       1 + (unsigned) prng_below(&w->fault_prng, w->count - 1), 0, prng_next(&w->fault_prng));
+    if (one_in(w, 2)) {
+        at(w, p, 30 * S, FAULT_SEGMENTS, 0, 0, 0);
+    } else {
+        partition_at(w, p, 30 * S);
+    }
     at(w, p, 30 * S + length, FAULT_HEAL, 0, 0, 0);
 }
 
@@ -260,7 +273,7 @@ static void net_two(struct net_conf *net, struct prng *p, unsigned nodes)
 /* Machines that are not slow lose their power, one a minute. */
 static void others_die(struct world *w, struct plan *p, unsigned slow, uint64_t end)
 {
-    for (uint64_t t = MIN; t + MIN < end; t += MIN) {
+    for (uint64_t t = MIN; slow < w->count && t + MIN < end; t += MIN) {
         unsigned victim = slow + (unsigned) prng_below(&w->fault_prng, w->count - slow);
         at(w, p, t + between(w, 0, 10 * S), FAULT_SILENCE, victim, 0, 0);
         at(w, p, t + 40 * S, FAULT_START, victim, 0, 0);
@@ -284,9 +297,9 @@ static uint64_t slow_spell(struct world *w, struct plan *p, unsigned node, uint6
 static void plan_stall(struct world *w, struct plan *p)
 {
     start_all(w, p, 100);
-    unsigned slow = 1 + (unsigned) prng_below(&w->fault_prng, w->count / 4);
+    unsigned slow = 1 + (unsigned) prng_below(&w->fault_prng, w->count / 4 + 1);
     uint64_t end = p->for_ns / MS_NS - 5 * MIN;
-    for (unsigned i = 0; i < slow; i++) {
+    for (unsigned i = 0; i < slow && i < w->count; i++) {
         for (uint64_t t = between(w, 30 * S, 60 * S); t < end; t += between(w, 5 * S, 60 * S)) {
             t = slow_spell(w, p, i, t);
         }
@@ -297,9 +310,9 @@ static void plan_stall(struct world *w, struct plan *p)
 static void plan_radio(struct world *w, struct plan *p)
 {
     start_all(w, p, 100);
-    unsigned slow = 1 + (unsigned) prng_below(&w->fault_prng, w->count / 4);
+    unsigned slow = 1 + (unsigned) prng_below(&w->fault_prng, w->count / 4 + 1);
     uint64_t end = p->for_ns / MS_NS - 5 * MIN;
-    for (unsigned i = 0; i < slow; i++) {
+    for (unsigned i = 0; i < slow && i < w->count; i++) {
         for (uint64_t t = between(w, 30 * S, 60 * S); t < end; t += between(w, 5 * S, 60 * S)) {
             at(w, p, t, FAULT_RADIO, i, 0, between(w, 300000, 950000));
             t += between(w, 5 * S, 60 * S);
@@ -398,9 +411,8 @@ static void plan_revive(struct world *w, struct plan *p)
     at(w, p, 21 * S, FAULT_CRASH, dead, 0, 0);
     at(w, p, 22 * S, FAULT_HEAL, 0, 0, 0);
     for (uint64_t t = 60 * S; t < end; t += between(w, 15 * S, 60 * S)) {
-        unsigned small = 1 + (unsigned) prng_below(&w->fault_prng, w->count - 1);
         uint64_t length = between(w, 100, 12 * S);
-        at(w, p, t, FAULT_PARTITION, small, 0, prng_next(&w->fault_prng));
+        partition_at(w, p, t);
         at(w, p, t + length, FAULT_HEAL, 0, 0, 0);
         t += length;
     }
@@ -491,9 +503,8 @@ static void swarm_one(struct world *w, struct plan *p, enum swarm_kind kind, uin
     } else if (kind == SWARM_STALL || kind == SWARM_SLEEP) {
         at(w, p, t, kind == SWARM_STALL ? FAULT_STALL : FAULT_SLEEP, a, 0, length * MS_NS);
         calm_from(p, (t + length) * MS_NS);
-    } else if (kind == SWARM_PARTITION && w->count > 1) {
-        at(w, p, t, FAULT_PARTITION, 1 + (unsigned) prng_below(&w->fault_prng, w->count - 1), 0,
-           prng_next(&w->fault_prng));
+    } else if (kind == SWARM_PARTITION) {
+        partition_at(w, p, t);
         at(w, p, t + length, FAULT_HEAL, 0, 0, 0);
     } else if (kind == SWARM_CUT || kind == SWARM_REJECT) {
         at(w, p, t, kind == SWARM_CUT ? FAULT_CUT : FAULT_REJECT, a, another(w, a), 0);

@@ -136,6 +136,7 @@ static bool is_sound(struct world *w, struct sim_node *n, const struct effect *f
         }
         *last = fx->as.datagram.counter;
     }
+    n->has_spoken = true;
     n->datagrams_sent++;
     n->datagram_bytes_sent += size;
     return !w->failed;
@@ -246,8 +247,8 @@ void simnet_connect(struct world *w, struct sim_node *n, const struct effect *fx
         enum block there = simnet_block(w, n->idx, dest->idx);
         enum block back = simnet_block(w, dest->idx, n->idx);
         bool is_served = dest->core != NULL && fx->as.connect.to.port == SIM_LINK_PORT;
-        uint64_t round_trip =
-            simnet_latency(w, n->idx, dest->idx) + simnet_latency(w, dest->idx, n->idx);
+        uint64_t round_trip = simnet_latency(w, n->idx, dest->idx);
+        round_trip += simnet_latency(w, dest->idx, n->idx);
         if (there != BLOCK_DROP && back != BLOCK_DROP && round_trip < wait) {
             bool is_open = is_served && there == BLOCK_NONE && back == BLOCK_NONE;
             m->as.connect.outcome = is_open ? CONNECT_OPEN : CONNECT_REFUSED;

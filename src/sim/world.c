@@ -593,14 +593,13 @@ void world_start(struct world *w, struct sim_node *n)
     memset(n->peers, 0, w->count);
     memset(n->counters, 0, (w->count + 1) * sizeof *n->counters);
     n->core = must(core_new(&conf, prng_next(&w->prng)));
-    n->is_quick_restart = n->generation > 0 && n->ending == ENDED_CRASH &&
-                          w->now_ns - n->ended_ns < QUICK_RESTART_NS &&
-                          n->disturbed_ns + CHECK_GRACE_NS < n->ended_ns &&
-                          n->started_ns + CHECK_GRACE_NS < n->ended_ns;
+    n->is_quick_restart = n->was_healthy && n->ending == ENDED_CRASH &&
+                          w->now_ns - n->ended_ns < QUICK_RESTART_NS;
     w->rare[RARE_QUICK_RESTART] += n->is_quick_restart;
     n->generation++;
     n->started_ns = w->now_ns;
     n->is_leaving = false;
+    n->has_spoken = false;
     check_started(w->check, n);
     load(w, n);
 }
@@ -608,6 +607,7 @@ void world_start(struct world *w, struct sim_node *n)
 /* The process is gone; what it had goes with it. */
 static void end(struct world *w, struct sim_node *n, enum ending how)
 {
+    n->was_healthy = check_is_healthy(w->check, n);
     n->ending = how;
     n->ended_ns = w->now_ns;
     core_destroy(&n->core);

@@ -190,8 +190,10 @@ struct sim_node {
     core_t *core;            /* NULL: no process */
     uint32_t generation;     /* lives so far */
     bool is_leaving;
+    bool has_spoken;         /* in this life: a start without a working disk keeps silent */
     enum ending ending;
     uint64_t started_ns, ended_ns;
+    bool was_healthy;        /* when its last life ended */
     bool is_quick_restart;   /* this life began less than 200 ms after a healthy one ended */
     uint64_t disturbed_ns;   /* when something last touched it that is no business of the others */
     unsigned cuts;           /* directions to or from it that are blocked now */
