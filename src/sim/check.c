@@ -420,6 +420,30 @@ static bool agrees(const struct sim_node *o, const struct check *c, char *ret_wh
     return true;
 }
 
+/* Where two views with unequal hashes differ. A wrong status says more than another incarnation. */
+static void explain(struct check *c, const struct sim_node *a, const struct sim_node *b,
+                    char *ret_why, size_t max)
+{
+    snprintf(ret_why, max, "the views of %s and %s differ", a->name, b->name);
+    scan(c, a);
+    scan(c, b);
+    for (unsigned i = 0; i < c->n; i++) {
+        if (world_is_running(&c->w->nodes[i]) && !agrees(&c->w->nodes[i], c, ret_why, max)) {
+            return;
+        }
+    }
+    for (unsigned i = 0; i < c->n; i++) {
+        size_t at_a = (size_t) a->idx * c->n + i;
+        size_t at_b = (size_t) b->idx * c->n + i;
+        if (i != a->idx && i != b->idx &&
+            (c->status[at_a] != c->status[at_b] || c->incarnation[at_a] != c->incarnation[at_b])) {
+            snprintf(ret_why, max, "%s holds %s at incarnation %" PRIu64 " (status %u), %s at %" PRIu64
+                     " (status %u)", a->name, c->w->nodes[i].name, c->incarnation[at_a],
+                     c->status[at_a], b->name, c->incarnation[at_b], c->status[at_b]);
+        }
+    }
+}
+
 bool check_converged(struct check *c, char *ret_why, size_t max)
 {
     const struct sim_node *first = NULL;
@@ -433,13 +457,7 @@ bool check_converged(struct check *c, char *ret_why, size_t max)
         }
         core_status(n->core, &status);
         if (first != NULL && status.view_hash != first_hash) {
-            snprintf(ret_why, max, "the views of %s and %s differ", first->name, n->name);
-            /* A wrong status says more than unequal hashes. */
-            for (unsigned j = 0; j < c->n; j++) {
-                if (world_is_running(&c->w->nodes[j]) && !agrees(&c->w->nodes[j], c, ret_why, max)) {
-                    return false;
-                }
-            }
+            explain(c, first, n, ret_why, max);
             return false;
         }
         first = n;
