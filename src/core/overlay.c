@@ -8,7 +8,8 @@
 #include <string.h>
 
 #define ALL_LINKED_MAX 9           /* members, self included: 8 links */
-#define SETTLE_NS (20 * MS_NS)     /* changes come in groups */
+#define SETTLE_NS (20 * MS_NS)     /* changes come in groups; */
+#define SETTLE_EACH_NS (100000)    /* larger ones in large meshes, where looking costs more */
 #define DIAL_TIMEOUT_NS (3 * SECOND_NS)
 #define UNWANTED_NS (15 * SECOND_NS) /* a link nobody needs any more is kept so long */
 #define DIAL_BACKOFF_MAX 5
@@ -17,7 +18,8 @@ void overlay_touch(core_t *c)
 {
     c->overlay_dirty = true;
     if (c->ready && !c->leaving) {
-        core_arm_earlier(c, TIMER_OVERLAY, c->now_ns + SETTLE_NS);
+        core_arm_earlier(c, TIMER_OVERLAY,
+                         c->now_ns + SETTLE_NS + c->roster.count * SETTLE_EACH_NS);
     }
 }
 
@@ -155,8 +157,11 @@ void overlay_tick(core_t *c)
         mark_neighbours(c);
     }
     for (size_t i = 0; i < c->probe_order.count; i++) {
-        uint64_t at = tend_link(c, c->probe_order.items[i]);
-        next = at < next ? at : next;
+        struct member *m = c->probe_order.items[i];
+        if (m->link != LINK_NONE || m->is_neighbour || m->wants_link) {
+            uint64_t at = tend_link(c, m);
+            next = at < next ? at : next;
+        }
     }
     if (next != TIMER_NEVER && !c->leaving) {
         core_arm(c, TIMER_OVERLAY, next > c->now_ns ? next : c->now_ns + SETTLE_NS);
