@@ -384,6 +384,42 @@ static void plan_replay(struct world *w, struct plan *p)
     p->detect_ns = 4ULL * SECOND_NS;
 }
 
+/* Who was thought failed comes back in the same session: what was seen of it before stays seen. */
+static void plan_replay_heal(struct world *w, struct plan *p)
+{
+    start_all(w, p, 100);
+    repeat(w, p, 10 * S, 90 * S, 20000U, FAULT_REPLAY, 0, 0);
+    for (uint64_t t = 20 * S; t < 80 * S; t += 25 * S) {
+        partition_at(w, p, t);
+        at(w, p, t + 12 * S, FAULT_HEAL, 0, 0, 0);
+    }
+}
+
+/* Its disk is new and so is its address; only its user tells one other where it is. */
+static void plan_reborn(struct world *w, struct plan *p)
+{
+    start_all(w, p, 100);
+    for (unsigned i = 1; i < w->count; i++) {
+        repeat(w, p, S, 10 * S, 1000000U, FAULT_JOIN, i, 0);
+    }
+    unsigned victim = any_node(w);
+    at(w, p, 20 * S, FAULT_SILENCE, victim, 0, 0);
+    if (one_in(w, 2)) {
+        at(w, p, 21 * S, FAULT_READDRESS, victim, 0, 0);
+    }
+    if (one_in(w, 2)) {
+        at(w, p, 22 * S, FAULT_DISK_NEW, victim, 0, 0);
+    }
+    at(w, p, 40 * S, FAULT_START, victim, 0, 0);
+    /* Both ways of being told: the others' users know its new address, or it knows one of theirs. */
+    unsigned friend = another(w, victim);
+    if (one_in(w, 2)) {
+        repeat(w, p, 41 * S, 50 * S, 1000000U, FAULT_JOIN, friend, victim);
+    } else {
+        repeat(w, p, 41 * S, 50 * S, 1000000U, FAULT_JOIN, victim, friend);
+    }
+}
+
 static void plan_beacons(struct world *w, struct plan *p)
 {
     repeat(w, p, 0, 60 * S, 500U, FAULT_BEACON, 0, 0);
@@ -590,7 +626,7 @@ const struct scenario scenarios[] = {
     {"stall", "Lifeguard's experiment: a quarter or less stall for 1 to 30 s, others die", 32, 32,
      20 * MIN, 60 * S, 2, SCENARIO_LIFEGUARD, NULL, plan_stall},
     {"radio", "the same with machines that lose 30 to 95 % of their packets", 32, 32, 20 * MIN,
-     60 * S, 2, SCENARIO_LIFEGUARD, NULL, plan_radio},
+     20 * S, 2, SCENARIO_LIFEGUARD, NULL, plan_radio},
     {"sleep", "laptops sleep and wake", 2, 8, 480 * S, 15 * S, 4, 0, NULL, plan_sleep},
     {"readdress", "machines get new addresses, running and switched off", 2, 8, 110 * S, 25 * S, 4,
      0, NULL, plan_readdress},
@@ -600,6 +636,10 @@ const struct scenario scenarios[] = {
      SCENARIO_STRICT, NULL, plan_icmp},
     {"replay", "old datagrams are sent again, also those of the dead", 2, 8, 110 * S, 10 * S, 6,
      SCENARIO_STRICT, NULL, plan_replay},
+    {"replay-heal", "the same across partitions that heal", 2, 6, 110 * S, 10 * S, 6, 0, NULL,
+     plan_replay_heal},
+    {"reborn", "a machine comes back with a new address, a new disk or both; no broadcast", 2, 8,
+     80 * S, 15 * S, 12, 0, net_no_broadcast, plan_reborn},
     {"beacons", "2,000 forged beacons a second, and strangers with another key", 2, 6, 80 * S,
      15 * S, 3, SCENARIO_STRICT, NULL, plan_beacons},
     {"forge", "a member hands out records of others that it could not sign", 3, 8, 80 * S, 10 * S,
