@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* meshsim: the daemon's core, many times, in virtual time. "What happens in my lab when…" for users, and
- * the test of the protocol for developers: each run is judged, and a failing one prints the command
- * that repeats it. Exit codes: 0 nothing was violated, 1 something was, 2 wrong usage. */
+/* meshsim: the daemon's core, many times, in virtual time. "What happens in my lab when…" for
+ * users, and the test of the protocol for developers: each run is judged, and a failing one prints
+ * the command that repeats it. Exit codes: 0 nothing was violated, 1 something was, 2 wrong usage.
+ * */
 #define _GNU_SOURCE
 
 #include "config.h"
@@ -50,25 +51,26 @@ static const struct {
 
 static void print_usage(FILE *out)
 {
-    fprintf(out,
-            "Usage: meshsim [OPTION]...\n"
-            "Run many nodes in virtual time, let things go wrong, and judge what they do.\n\n"
-            "  --scenario=NAME    what goes wrong (default swarm; all: every one with its seeds)\n"
-            "  --list             the scenarios and the ways to break the core\n"
-            "  --seed=N           the run to make (default 1)\n"
-            "  --seeds=A-B        the runs to make\n"
-            "  --nodes=N          how many nodes (default: the scenario's, drawn from the seed)\n"
-            "  --for=SECONDS      virtual time (default: the scenario's)\n"
-            "  --loss=PERCENT     of all packets\n"
-            "  --latency=MS       one way\n"
-            "  --jitter=MS        and up to so much more for each packet\n"
-            "  --no-lifeguard     plain SWIM timeouts, for comparison\n"
-            "  --break=NAME       a core with a known fault, to see that it is found\n"
-            "  --keep-going       go on after a violation\n"
-            "  --sweep            a table of detection times against loss and size (--nodes: up to)\n"
-            "  --verbose          print what the nodes log, and the rare states reached\n"
-            "  --help, --version\n\n"
-            "Example: meshsim --scenario=silence --nodes=5 --loss=10 --verbose\n");
+    fprintf(
+        out,
+        "Usage: meshsim [OPTION]...\n"
+        "Run many nodes in virtual time, let things go wrong, and judge what they do.\n\n"
+        "  --scenario=NAME    what goes wrong (default swarm; all: every one with its seeds)\n"
+        "  --list             the scenarios and the ways to break the core\n"
+        "  --seed=N           the run to make (default 1)\n"
+        "  --seeds=A-B        the runs to make\n"
+        "  --nodes=N          how many nodes (default: the scenario's, drawn from the seed)\n"
+        "  --for=SECONDS      virtual time (default: the scenario's)\n"
+        "  --loss=PERCENT     of all packets\n"
+        "  --latency=MS       one way\n"
+        "  --jitter=MS        and up to so much more for each packet\n"
+        "  --no-lifeguard     plain SWIM timeouts, for comparison\n"
+        "  --break=NAME       a core with a known fault, to see that it is found\n"
+        "  --keep-going       go on after a violation\n"
+        "  --sweep            a table of detection times against loss and size (--nodes: up to)\n"
+        "  --verbose          print what the nodes log, and the rare states reached\n"
+        "  --help, --version\n\n"
+        "Example: meshsim --scenario=silence --nodes=5 --loss=10 --verbose\n");
 }
 
 static void print_list(void)
@@ -169,8 +171,21 @@ static bool read_scenario(const char *text, struct options *o)
 }
 
 enum option_code {
-    OPT_SCENARIO = 256, OPT_LIST, OPT_SEED, OPT_SEEDS, OPT_NODES, OPT_FOR, OPT_LOSS, OPT_LATENCY,
-    OPT_JITTER, OPT_NO_LIFEGUARD, OPT_BREAK, OPT_KEEP_GOING, OPT_SWEEP, OPT_VERBOSE, OPT_HELP,
+    OPT_SCENARIO = 256,
+    OPT_LIST,
+    OPT_SEED,
+    OPT_SEEDS,
+    OPT_NODES,
+    OPT_FOR,
+    OPT_LOSS,
+    OPT_LATENCY,
+    OPT_JITTER,
+    OPT_NO_LIFEGUARD,
+    OPT_BREAK,
+    OPT_KEEP_GOING,
+    OPT_SWEEP,
+    OPT_VERBOSE,
+    OPT_HELP,
     OPT_VERSION,
 };
 

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EFFECTS_BASE_MAX 512U    /* and some for each node: a start admits every remembered member */
+#define EFFECTS_BASE_MAX 512U /* and some for each node: a start admits every remembered member */
 #define EFFECTS_PER_NODE_MAX 12U
 #define LONG_DEAD_NS (60ULL * SECOND_NS)
-#define SCAN_EACH_STEP_UP_TO 8U  /* nodes; in larger worlds a list is read every count / 8 steps */
+#define SCAN_EACH_STEP_UP_TO 8U /* nodes; in larger worlds a list is read every count / 8 steps */
 #define INCARNATION_JUMP_MAX 1000U /* one node cannot be accused so often between two looks at it */
 
 static void *must(void *p)
@@ -61,8 +61,7 @@ void check_destroy(struct check **p)
 
 static bool is_settled(const struct check *c, const struct sim_node *n)
 {
-    return world_is_running(n) && n->has_spoken &&
-           n->started_ns + CHECK_GRACE_NS <= c->w->now_ns;
+    return world_is_running(n) && n->has_spoken && n->started_ns + CHECK_GRACE_NS <= c->w->now_ns;
 }
 
 static bool is_disturbed(const struct check *c, const struct sim_node *n)
@@ -110,11 +109,11 @@ static void judge_failure(struct check *c, const struct sim_node *o, const struc
     if (c->is_lenient) {
         return;
     }
-    bool is_wrong = c->is_strict ? is_settled(c, s) && is_settled(c, o)
-                                 : is_healthy && !is_anybody_slow(c);
+    bool is_wrong =
+        c->is_strict ? is_settled(c, s) && is_settled(c, o) : is_healthy && !is_anybody_slow(c);
     if (is_wrong) {
-        world_violation(c->w, "%s holds %s failed (%s), which is up and reachable", o->name, s->name,
-                        reason_name(reason));
+        world_violation(c->w, "%s holds %s failed (%s), which is up and reachable", o->name,
+                        s->name, reason_name(reason));
     } else if (s->is_quick_restart && s->has_spoken && !is_disturbed(c, s) &&
                check_is_healthy(c, o) && c->w->now_ns < s->started_ns + CHECK_GRACE_NS) {
         world_violation(c->w, "%s holds %s failed (%s), which only restarted within 200 ms",
@@ -340,8 +339,9 @@ void check_step(struct check *c, struct sim_node *n, const struct event *ev,
         struct core_status status;
         core_status(n->core, &status);
         if (n->incarnation_durable > 0 && status.incarnation <= n->incarnation_durable) {
-            world_violation(c->w, "%s starts at incarnation %" PRIu64 ", but %" PRIu64
-                            " was durable", n->name, status.incarnation, n->incarnation_durable);
+            world_violation(c->w,
+                            "%s starts at incarnation %" PRIu64 ", but %" PRIu64 " was durable",
+                            n->name, status.incarnation, n->incarnation_durable);
         }
     }
     read_events(c, n);
@@ -366,8 +366,8 @@ void check_started(struct check *c, struct sim_node *n)
     }
     for (unsigned o = 0; n->is_quick_restart && !c->is_lenient && o < c->n; o++) {
         size_t at = (size_t) o * c->n + n->idx;
-        if (o != n->idx && check_is_healthy(c, &c->w->nodes[o]) &&
-            c->status[at] == STATUS_FAILED && c->since_ns[at] >= n->ended_ns) {
+        if (o != n->idx && check_is_healthy(c, &c->w->nodes[o]) && c->status[at] == STATUS_FAILED &&
+            c->since_ns[at] >= n->ended_ns) {
             world_violation(c->w, "%s judged %s within 200 ms of its end", c->w->nodes[o].name,
                             n->name);
         }
@@ -388,8 +388,8 @@ void check_ended(struct check *c, struct sim_node *n)
 {
     if (c->detection_count < CHECK_SAMPLES_MAX && is_anybody_left(c)) {
         struct detection *d = &c->detections[c->detection_count++];
-        *d = (struct detection){.node = n->idx, .ending = n->ending, .at_ns = n->ended_ns,
-                                .is_open = true};
+        *d = (struct detection){
+            .node = n->idx, .ending = n->ending, .at_ns = n->ended_ns, .is_open = true};
         c->watched[n->idx] = c->detection_count;
         for (unsigned o = 0; o < c->n; o++) {
             if (o != n->idx && world_is_running(&c->w->nodes[o]) &&
@@ -437,9 +437,11 @@ static void explain(struct check *c, const struct sim_node *a, const struct sim_
         size_t at_b = (size_t) b->idx * c->n + i;
         if (i != a->idx && i != b->idx &&
             (c->status[at_a] != c->status[at_b] || c->incarnation[at_a] != c->incarnation[at_b])) {
-            snprintf(ret_why, max, "%s holds %s at incarnation %" PRIu64 " (status %u), %s at %" PRIu64
-                     " (status %u)", a->name, c->w->nodes[i].name, c->incarnation[at_a],
-                     c->status[at_a], b->name, c->incarnation[at_b], c->status[at_b]);
+            snprintf(ret_why, max,
+                     "%s holds %s at incarnation %" PRIu64 " (status %u), %s at %" PRIu64
+                     " (status %u)",
+                     a->name, c->w->nodes[i].name, c->incarnation[at_a], c->status[at_a], b->name,
+                     c->incarnation[at_b], c->status[at_b]);
         }
     }
 }

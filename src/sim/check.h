@@ -3,20 +3,20 @@
  *
  * Safety, after every step (the events a core emits after each; its whole list every few steps):
  *  - every member is a node of this world, under its own name and an address it had;
- *  - a status is one of four; an incarnation never goes back at an observer, and never exceeds what
- *    its owner really had; a node sees itself alive until it leaves;
- *  - no false failure: no observer holds a running node to be failed while both are *healthy*: running
- *    for CHECK_GRACE_NS, not stalled, cut off, asleep, readdressed or healed within that time, and
- *    nobody else was stalled either (a slow observer's error is what Lifeguard makes rare, not
- *    impossible: those are counted). In strict scenarios, in which the faults must change no member,
- *    only running for that time is asked, of both. A restart within 200 ms of a healthy process must not
- *    be judged failed at all;
- *  - the dead stay dead: who held a node failed after its process ended does not hold it alive again
- *    without a newer incarnation, nor at all once it is dead for a minute;
- *  - an incarnation that was durable is exceeded after a restart; event numbers rise across restarts;
+ *  - a status is one of four; an incarnation never goes back at an observer, and never exceeds
+ *    what its owner really had; a node sees itself alive until it leaves;
+ *  - no false failure: no observer holds a running node failed while both are healthy, that is,
+ *    have run for CHECK_GRACE_NS and were not stalled, cut off, asleep, deaf, readdressed or healed
+ *    within that time, and nobody else was stalled either (a slow observer's error is what Lifeguard
+ *    makes rare, not impossible: those are counted). In strict scenarios, whose faults must change
+ *    no member, it is enough that both have run for that time. A restart within 200 ms of a healthy
+ *    process must not be judged failed at all;
+ *  - the dead stay dead: who held a node failed after its process ended does not hold it alive
+ *    again without a newer incarnation, nor at all once it has been dead for a minute;
+ *  - a durable incarnation is exceeded after a restart; event numbers rise across restarts;
  *  - effects per step are bounded; the deadline moves; nonces are never used twice.
- * Liveness, when all faults have ended: within the scenario's time all running nodes hold each other
- * alive, all others failed or left, and have the same view hash. */
+ * Liveness, when all faults have ended: within the scenario's time all running nodes hold each
+ * other alive, all others failed or left, and have the same view hash. */
 #ifndef HM_SIM_CHECK_H
 #define HM_SIM_CHECK_H
 

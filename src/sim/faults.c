@@ -125,10 +125,10 @@ static void forge_hint(struct world *w, enum msg_kind kind)
     const struct sim_node *to = anybody(w);
     struct msg *m = world_msg(w, to->idx, 0);
     /* Some name a member's id at a wrong address, or a member's address under a wrong id. */
-    m->as.candidate.addr = world_chance(&w->fault_prng, 100000) ? anybody(w)->addr
-                                                                : attackers_address(w);
-    m->as.candidate.id = world_chance(&w->fault_prng, 100000) ? anybody(w)->identity.id
-                                                              : random_id(w);
+    m->as.candidate.addr =
+        world_chance(&w->fault_prng, 100000) ? anybody(w)->addr : attackers_address(w);
+    m->as.candidate.id =
+        world_chance(&w->fault_prng, 100000) ? anybody(w)->identity.id : random_id(w);
     m->as.candidate.source = CANDIDATE_BEACON;
     world_post(w, m, kind, w->now_ns);
 }

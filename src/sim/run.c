@@ -14,9 +14,9 @@
 #define IDLE_AFTER_NS (80ULL * SECOND_NS) /* beacons are rare a minute after the last change */
 #define FAIL_TEXT_BYTES 256
 
-/* Lifeguard's experiment, against plain SWIM: false failures of healthy nodes at healthy observers at
- * most a fiftieth, at anybody (the slow ones, too) at most a fifth when there are more than a few; deaths
- * noticed about as fast (a dozen deaths in a run: medians scatter). */
+/* Lifeguard's experiment, against plain SWIM: false failures of healthy nodes at healthy observers
+ * at most a fiftieth, at anybody (the slow ones, too) at most a fifth when there are more than a
+ * few; deaths noticed about as fast (a dozen deaths in a run: medians scatter). */
 #define FEWER_AT_HEALTHY 50
 #define FEWER 5
 #define FEW 20
@@ -75,8 +75,8 @@ static struct world *make_world(const struct run_conf *conf, unsigned nodes)
     struct world *w = world_new(&wc);
     w->check = check_new(w);
     /* With fewer nodes than the scenario is for, there may be no way around its faults. */
-    w->check->is_strict = (conf->scenario->flags & SCENARIO_STRICT) != 0 &&
-                          nodes >= conf->scenario->nodes_min;
+    w->check->is_strict =
+        (conf->scenario->flags & SCENARIO_STRICT) != 0 && nodes >= conf->scenario->nodes_min;
     w->check->is_lenient = conf->is_lenient || (conf->scenario->flags & SCENARIO_LENIENT) != 0;
     return w;
 }
@@ -111,8 +111,8 @@ struct tally {
 
 static struct tally tally_of(const struct sim_node *n)
 {
-    return (struct tally){n->datagrams_sent, n->datagram_bytes_sent, n->wakeups,
-                          n->frames_sent,    n->batches,             n->beacons_sent};
+    return (struct tally){n->datagrams_sent, n->datagram_bytes_sent, n->wakeups, n->frames_sent,
+                          n->batches,        n->beacons_sent};
 }
 
 static void measure_idle(struct world *w, uint64_t end_ns)
@@ -166,7 +166,8 @@ static void judge_detections(struct world *w, const struct plan *plan, struct ru
         uint64_t needed = d->all_ns != 0 ? d->all_ns : w->now_ns;
         if (plan->detect_ns != 0 && (d->all_ns != 0 || d->is_open) && w->count > 1 &&
             needed - d->at_ns > plan->detect_ns) {
-            world_violation(w, "the end of %s at %" PRIu64 " ms was not known to all after %" PRIu64
+            world_violation(w,
+                            "the end of %s at %" PRIu64 " ms was not known to all after %" PRIu64
                             " ms (within %" PRIu64 " ms wanted)",
                             w->nodes[d->node].name, d->at_ns / MS_NS, (needed - d->at_ns) / MS_NS,
                             plan->detect_ns / MS_NS);
@@ -232,8 +233,8 @@ static void compare_with_plain(const struct run_conf *conf, struct run_result *r
         (r->plain_false_failures > FEW && r->false_failures * FEWER > r->plain_false_failures)) {
         r->failed = true;
         snprintf(r->violation, sizeof r->violation,
-                 "false failures: %" PRIu64 ", %" PRIu64 " of them at healthy observers, against %" PRIu64
-                 " and %" PRIu64 " in plain SWIM",
+                 "false failures: %" PRIu64 ", %" PRIu64
+                 " of them at healthy observers, against %" PRIu64 " and %" PRIu64 " in plain SWIM",
                  r->false_failures, r->false_failures_healthy, r->plain_false_failures,
                  r->plain_false_failures_healthy);
     } else if (r->plain_median_ns > 0 && r->median_ns * 10 > r->plain_median_ns * SLOWER_TENTHS) {

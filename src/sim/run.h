@@ -47,8 +47,8 @@ struct run_result {
 
 void run(const struct run_conf *conf, struct run_result *ret_result);
 
-/* Prints a Markdown table of detection times and false failures against loss and size, up to nodes_max.
- * Returns false if a run was violated, which it names. */
+/* Prints a Markdown table of detection times and false failures against loss and size, up to
+ * nodes_max. Returns false if a run was violated, which it names. */
 bool sweep(FILE *out, uint64_t seed, unsigned nodes_max);
 
 #endif

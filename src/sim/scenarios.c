@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The plans of what goes wrong: see faults.h. Times in the plans are milliseconds of virtual time. */
+/* The plans of what goes wrong: see faults.h. Times in the plans are milliseconds of virtual time.
+ * */
 #include "sim/faults.h"
 
 #include <string.h>
@@ -43,8 +44,9 @@ static unsigned any_node(struct world *w)
 /* Somebody else; in a world of one, the same. */
 static unsigned another(struct world *w, unsigned than)
 {
-    return w->count == 1 ? than : (than + 1 + (unsigned) prng_below(&w->fault_prng, w->count - 1)) %
-                                      w->count;
+    return w->count == 1
+               ? than
+               : (than + 1 + (unsigned) prng_below(&w->fault_prng, w->count - 1)) % w->count;
 }
 
 static bool one_in(struct world *w, unsigned of)
@@ -280,7 +282,8 @@ static void others_die(struct world *w, struct plan *p, unsigned slow, uint64_t 
     }
 }
 
-/* As in Lifeguard's paper: a slow machine is held up for some time, runs for a moment, and so on. */
+/* As in Lifeguard's paper: a slow machine is held up for some time, runs for a moment, and so on.
+ * */
 static uint64_t slow_spell(struct world *w, struct plan *p, unsigned node, uint64_t from_ms)
 {
     uint64_t held_ms = between(w, 1, 100) <= 50 ? between(w, 100, 2 * S) : between(w, S, 30 * S);
@@ -411,7 +414,8 @@ static void plan_reborn(struct world *w, struct plan *p)
         at(w, p, 22 * S, FAULT_DISK_NEW, victim, 0, 0);
     }
     at(w, p, 40 * S, FAULT_START, victim, 0, 0);
-    /* Both ways of being told: the others' users know its new address, or it knows one of theirs. */
+    /* Both ways of being told: the others' users know its new address, or it knows one of theirs.
+     * */
     unsigned friend = another(w, victim);
     if (one_in(w, 2)) {
         repeat(w, p, 41 * S, 50 * S, 1000000U, FAULT_JOIN, friend, victim);

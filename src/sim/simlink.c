@@ -6,9 +6,9 @@
  *   side 0:  DIALING --accept--> UP --fin, reset, hangup, death--> CLOSED
  *   side 1:  NONE ----syn------> UP --the same-------------------> CLOSED
  *
- * A flow is one direction. What is on its way is in the world's heap; what cannot get through waits in
- * the flow until a retry finds the path open. A conn is freed when both ends are closed, nothing of
- * it is on its way and nothing waits. */
+ * A flow is one direction. What is on its way is in the world's heap; what cannot get through waits
+ * in the flow until a retry finds the path open. A conn is freed when both ends are closed, nothing
+ * of it is on its way and nothing waits. */
 #include "sim/simlink.h"
 
 #include "base/err.h"
@@ -19,23 +19,23 @@
 #include <string.h>
 
 #define QUEUE_BYTES_MAX (4U * HM_FRAME_BYTES_MAX)
-#define RTO_FIRST_NS (200U * MS_NS)       /* Linux's shortest retransmission timeout */
+#define RTO_FIRST_NS (200U * MS_NS) /* Linux's shortest retransmission timeout */
 #define RTO_LONGEST_NS (120ULL * SECOND_NS)
 #define FLOW_GIVES_UP_NS (924ULL * SECOND_NS)   /* tcp_retries2 = 15 */
 #define ORPHAN_GIVES_UP_NS (100ULL * SECOND_NS) /* nobody owns the socket any more */
 #define DIAL_GIVES_UP_NS (5ULL * SECOND_NS)
-#define SYN_TRIES_MAX 3U                  /* at 0, 1 and 3 s */
+#define SYN_TRIES_MAX 3U /* at 0, 1 and 3 s */
 
 enum end_state { END_NONE, END_DIALING, END_UP, END_CLOSED };
 
 struct flow {
     struct conn *conn;
-    unsigned side;           /* who sends */
+    unsigned side;            /* who sends */
     uint64_t last_arrival_ns; /* nothing overtakes */
     struct msg *first, *last; /* stalled */
-    unsigned queued;         /* frames sent and not yet taken */
+    unsigned queued;          /* frames sent and not yet taken */
     size_t queued_bytes;
-    uint64_t stalled_ns;     /* since when */
+    uint64_t stalled_ns; /* since when */
     unsigned tries;
     struct timer retry;
 };
@@ -44,10 +44,10 @@ struct conn {
     struct conn *next, **prev; /* in the world's list */
     unsigned node[2];
     enum end_state end[2];
-    bool is_dead_path;       /* an address it was made with is gone */
-    bool has_arrived;        /* the first SYN did */
+    bool is_dead_path; /* an address it was made with is gone */
+    bool has_arrived;  /* the first SYN did */
     struct flow flow[2];
-    unsigned messages;       /* on their way or stalled */
+    unsigned messages; /* on their way or stalled */
 };
 
 /* ---- conns and ends ---- */
@@ -338,8 +338,8 @@ void simlink_dial(struct world *w, struct sim_node *n, const struct effect *fx)
     struct conn *c = conn_new(w, n->idx, peer->idx);
     c->end[0] = END_DIALING;
     add_end(n, c);
-    c->is_dead_path = !addr_same_ip(&peer->addr, &fx->as.dial.to) ||
-                      fx->as.dial.to.port != SIM_LINK_PORT;
+    c->is_dead_path =
+        !addr_same_ip(&peer->addr, &fx->as.dial.to) || fx->as.dial.to.port != SIM_LINK_PORT;
     for (unsigned i = 0; i < SYN_TRIES_MAX; i++) {
         send_syn(w, c, i);
     }
@@ -396,8 +396,7 @@ void simlink_send(struct world *w, struct sim_node *n, const struct effect *fx)
     }
     struct flow *f = &c->flow[side];
     unsigned frames_max = w->net.link_frames == 0 ? SIM_LINK_FRAMES_MAX : w->net.link_frames;
-    if (f->queued >= frames_max ||
-        f->queued_bytes + fx->as.frame.body.size > QUEUE_BYTES_MAX) {
+    if (f->queued >= frames_max || f->queued_bytes + fx->as.frame.body.size > QUEUE_BYTES_MAX) {
         refuse(w, n, &fx->as.frame.peer);
         return;
     }
@@ -511,8 +510,8 @@ void simlink_arrive(struct world *w, struct msg *m)
     }
 }
 
-/* Another link of the pair stands here: the newest wins, but of two that dial each other at the same
- * moment the lower node's dial wins. True if the arriving one is taken. */
+/* Another link of the pair stands here: the newest wins, but of two that dial each other at the
+ * same moment the lower node's dial wins. True if the arriving one is taken. */
 static bool replace(struct world *w, struct sim_node *n, struct conn *c)
 {
     unsigned side;
@@ -536,7 +535,8 @@ static bool replace(struct world *w, struct sim_node *n, struct conn *c)
     if (n->core == NULL || n->generation != life) {
         return false;
     }
-    old = find_end(n, c->node[0], &side); /* dialled at once: the one that is here already will do */
+    old =
+        find_end(n, c->node[0], &side); /* dialled at once: the one that is here already will do */
     if (old != NULL) {
         close_end(w, old, side);
         conn_release(w, old);

@@ -15,9 +15,8 @@ uint64_t simnet_latency(struct world *w, unsigned from, unsigned to)
 {
     uint64_t low = from < to ? from : to;
     uint64_t high = from < to ? to : from;
-    uint64_t spread = w->net.spread_ns == 0
-                          ? 0
-                          : prng_mix(w->conf.seed ^ (low << 32) ^ high) % w->net.spread_ns;
+    uint64_t spread =
+        w->net.spread_ns == 0 ? 0 : prng_mix(w->conf.seed ^ (low << 32) ^ high) % w->net.spread_ns;
     return w->net.latency_ns + spread + world_up_to(&w->prng, w->net.jitter_ns);
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Detection times and false failures against loss and size: see run.h.
  *
- * Each cell is one world: all nodes start, are left alone for a minute, and then die one at a time, by
- * turns as a process and with their machine, and come back. False failures are those of the whole run. */
+ * Each cell is one world: all nodes start, are left alone for a minute, and then die one at a time,
+ * by turns as a process and with their machine, and come back. False failures are those of the
+ * whole run. */
 #include "sim/run.h"
 
 #include <inttypes.h>
@@ -82,8 +83,8 @@ bool sweep(FILE *out, uint64_t seed, unsigned nodes_max)
 {
     static const unsigned sizes[] = {2, 3, 10, 30, 100, 1000};
     static const unsigned losses[] = {0, 5, 10, 25};
-    static const struct scenario scenario = {"sweep", "", 1, 1, 0, 40000, 0, SCENARIO_LENIENT,
-                                             net_segments, plan_sweep};
+    static const struct scenario scenario = {
+        "sweep", "", 1, 1, 0, 40000, 0, SCENARIO_LENIENT, net_segments, plan_sweep};
     struct run_result *r = malloc(sizeof *r);
     bool ok = r != NULL;
     fprintf(out, "| nodes | loss | process dies: first, s | all (median, slowest), s "

@@ -52,8 +52,9 @@ void world_violation(struct world *w, const char *format, ...)
         return;
     }
     w->failed = true;
-    int used = snprintf(w->violation, sizeof w->violation, "at %" PRIu64 ".%03" PRIu64 " s: ",
-                        w->now_ns / SECOND_NS, w->now_ns / MS_NS % 1000);
+    int used = snprintf(w->violation, sizeof w->violation,
+                        "at %" PRIu64 ".%03" PRIu64 " s: ", w->now_ns / SECOND_NS,
+                        w->now_ns / MS_NS % 1000);
     va_list args;
     va_start(args, format);
     vsnprintf(w->violation + used, sizeof w->violation - (size_t) used, format, args);
@@ -161,7 +162,8 @@ struct sim_node *world_node_by_addr(struct world *w, const struct addr *addr)
 
 struct sim_node *world_node_by_id(struct world *w, const struct node_id *id)
 {
-    for (size_t at = node_id_prefix(id) & w->ids_mask; w->ids[at] != 0; at = (at + 1) & w->ids_mask) {
+    for (size_t at = node_id_prefix(id) & w->ids_mask; w->ids[at] != 0;
+         at = (at + 1) & w->ids_mask) {
         struct sim_node *n = &w->nodes[w->ids[at] - 1];
         if (node_id_eq(&n->identity.id, id)) {
             return n;
@@ -468,8 +470,8 @@ static void capture(struct world *w, const struct sim_node *n, const struct msg 
     w->captured[at] = copy;
 }
 
-/* The step took the datagram: it was not counted as dropped or challenged, and did something. Challenges
- * are left out: they are answered whatever their number. */
+/* The step took the datagram: it was not counted as dropped or challenged, and did something.
+ * Challenges are left out: they are answered whatever their number. */
 static bool is_taken(const struct sim_node *n, const struct metrics *before, const struct msg *m,
                      const struct effects *fx)
 {
@@ -593,8 +595,8 @@ void world_start(struct world *w, struct sim_node *n)
     memset(n->peers, 0, w->count);
     memset(n->counters, 0, (w->count + 1) * sizeof *n->counters);
     n->core = must(core_new(&conf, prng_next(&w->prng)));
-    n->is_quick_restart = n->was_healthy && n->ending == ENDED_CRASH &&
-                          w->now_ns - n->ended_ns < QUICK_RESTART_NS;
+    n->is_quick_restart =
+        n->was_healthy && n->ending == ENDED_CRASH && w->now_ns - n->ended_ns < QUICK_RESTART_NS;
     w->rare[RARE_QUICK_RESTART] += n->is_quick_restart;
     n->generation++;
     n->started_ns = w->now_ns;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The simulated world: virtual time, machines, and the cores that run on them.
  *
- * One heap of moments drives everything. A machine (a node's place) has an address, a disk and a boot
- * clock; its process is a core, which is made at a start, fed with events, has its effects carried
- * out one by one, and may end between any two of them. A stalled process takes nothing until it wakes:
- * then it hears first for how long it was held up, then what waited, in order. Datagrams, beacons and
- * connection attempts are in simnet, links in simlink, disks in simdisk, what goes wrong in faults, and
- * what must hold in check. This struct is shared by these files only; all state of a run is in it.
- * The same seed gives the same run, on every machine and with every compiler. */
+ * One heap of moments drives everything. A machine (a node's place) has an address, a disk and a
+ * boot clock; its process is a core, which is made at a start, fed with events, has its effects
+ * carried out one by one, and may end between any two of them. A stalled process takes nothing
+ * until it wakes: then it hears first for how long it was held up, then what waited, in order.
+ * Datagrams, beacons and connection attempts are in simnet, links in simlink, disks in simdisk,
+ * what goes wrong in faults, and what must hold in check. This struct is shared by these files
+ * only; all state of a run is in it. The same seed gives the same run, on every machine and with
+ * every compiler. */
 #ifndef HM_SIM_WORLD_H
 #define HM_SIM_WORLD_H
 
@@ -27,7 +28,7 @@
 #define SIM_PORT 8471
 #define SIM_LINK_PORT 8473
 #define SIM_MESH "simlab"
-#define SIM_INBOX_MAX 256      /* datagrams a socket holds for a stalled process: 208 KiB in Linux */
+#define SIM_INBOX_MAX 256      /* datagrams a socket holds while its process stalls: 208 KiB */
 #define SIM_LINK_FRAMES_MAX 512 /* of a link's high-water mark and buffers */
 #define SIM_STALL_TOLD_MS 100  /* shorter stalls are not reported, as in the daemon */
 #define SIM_LOSS_ALL 1000000   /* probabilities are in parts per million */
@@ -105,8 +106,8 @@ enum msg_kind {
 
 struct conn;
 
-/* Something that will happen. `node` is to whom; generation 0 is "whatever process runs there then",
- * otherwise it concerns only that one life of the process. */
+/* Something that will happen. `node` is to whom; generation 0 is "whatever process runs there
+ * then", otherwise it concerns only that one life of the process. */
 struct msg {
     struct timer timer;
     struct msg *next; /* in an inbox, a stalled flow or the pool */
@@ -198,7 +199,7 @@ struct sim_node {
     uint64_t disturbed_ns;   /* when something last touched it that is no business of the others */
     unsigned cuts;           /* directions to or from it that are blocked now */
     bool is_outcast;         /* its cuts are its own trouble, not that of those at the other end */
-    uint32_t radio_ppm;      /* so many packets to and from it are lost, besides the network's loss */
+    uint32_t radio_ppm;      /* its own loss, both ways, besides the network's */
     bool dies_between;       /* ends between two effects of its next step that has two */
 
     struct timer tick, wake;
@@ -301,7 +302,8 @@ void world_post(struct world *w, struct msg *m, enum msg_kind kind, uint64_t at_
 void world_take(struct world *w, struct msg *m);
 void world_step(struct world *w, struct sim_node *n, struct event *ev);
 struct sim_node *world_node_by_id(struct world *w, const struct node_id *id);  /* or NULL */
-struct sim_node *world_node_by_addr(struct world *w, const struct addr *addr); /* any port; or NULL */
+/* Whatever the port; or NULL. */
+struct sim_node *world_node_by_addr(struct world *w, const struct addr *addr);
 struct addr world_addr_of(const struct sim_node *n, unsigned changes);
 bool world_chance(struct prng *p, uint32_t ppm);
 uint64_t world_up_to(struct prng *p, uint64_t max); /* 0..max */
