@@ -221,18 +221,21 @@ static void on_sync(core_t *c, struct member *m, struct span body)
     }
 }
 
+/* Wanted ids come in rising order; what does not rise is not answered, so nobody gets one twice. */
 static void push_wanted(core_t *c, struct member *m, struct span wanted)
 {
     struct reply reply = {.type = FRAME_SYNC_PUSH};
+    struct node_id last = {{0}};
     buf_init(&reply.updates, HM_FRAME_BYTES_MAX);
     buf_init(&reply.wanted, NODE_ID_BYTES);
     for (size_t at = 0; at < wanted.size; at += NODE_ID_BYTES) {
         struct node_id id;
         memcpy(id.b, wanted.data + at, NODE_ID_BYTES);
         const struct member *one = roster_find(&c->roster, &id);
-        if (one != NULL) {
+        if (one != NULL && (at == 0 || node_id_cmp(&last, &id) < 0)) {
             reply_add(c, m, &reply, one);
         }
+        last = id;
     }
     if (reply.count > 0) {
         reply_send(c, m, &reply);

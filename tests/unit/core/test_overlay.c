@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The rings: being neighbours is mutual, nobody has more than eight, the graph hangs together, and up to
+ * nine members all are neighbours. Each member's own view is computed by a core of its own. */
+#include "../unit.h"
+
+#include "core/core_priv.h"
+#include "mini.h"
+
+/* What a store holds of a member (persist.c): [version, status, dead, since, observers, record, labels]. */
+static void write_stored(struct buf *b, struct span record, enum member_status status)
+{
+    mp_array(b, 7);
+    mp_uint(b, 1);
+    mp_uint(b, (uint64_t) status);
+    mp_uint(b, 0);
+    mp_uint(b, 0);
+    mp_array(b, 0);
+    mp_bin(b, record.data, record.size);
+    mp_nil(b);
+}
+
+struct mesh {
+    size_t count;
+    struct buf value[MINI_PEERS];
+    struct node_id id[MINI_PEERS];
+    bool neighbour[MINI_PEERS][MINI_PEERS];
+};
+
+/* What the core of `self` makes of a store that holds all the others. */
+static void look_from(struct mesh *mesh, size_t self)
+{
+    struct store_entry entries[MINI_PEERS];
+    size_t entry_count = 0;
+    for (size_t i = 0; i < mesh->count; i++) {
+        if (i != self) {
+            entries[entry_count].table = STORE_ROSTER;
+            entries[entry_count].key = span_of(mesh->id[i].b, NODE_ID_BYTES);
+            entries[entry_count++].value = buf_span(&mesh->value[i]);
+        }
+    }
+    struct mini *m = mini_new_loaded(NULL, self, entries, entry_count);
+    /* The rings are computed when somebody has shown up, and settle before anybody can be judged. */
+    if (mesh->count > 1) {
+        mini_meet(m, self == 0 ? 1 : 0, 5);
+    }
+    mini_run(m, 50 * MINI_MS);
+    assert_int_equal(core_member_count(m->core), mesh->count);
+    for (size_t i = 0; i < mesh->count; i++) {
+        const struct member *member = roster_find(&m->core->roster, &mesh->id[i]);
+        assert_non_null(member);
+        mesh->neighbour[self][i] = member->is_neighbour;
+    }
+    mini_free(&m);
+}
+
+static struct mesh *make(size_t count, size_t failed_from)
+{
+    struct mesh *mesh = calloc(1, sizeof *mesh);
+    struct mini *m = mini_new(NULL);
+    assert_non_null(mesh);
+    mesh->count = count;
+    for (size_t i = 0; i < count; i++) {
+        mesh->id[i] = m->peer[i].id;
+        buf_init(&mesh->value[i], 1000);
+        write_stored(&mesh->value[i], mini_record(m, i, 5, RECORD_ALIVE),
+                     i >= failed_from ? STATUS_FAILED : STATUS_ALIVE);
+    }
+    mini_free(&m);
+    for (size_t i = 0; i < failed_from && i < count; i++) {
+        look_from(mesh, i);
+    }
+    return mesh;
+}
+
+static void drop(struct mesh *mesh)
+{
+    for (size_t i = 0; i < mesh->count; i++) {
+        buf_fini(&mesh->value[i]);
+    }
+    free(mesh);
+}
+
+static size_t degree(const struct mesh *mesh, size_t i)
+{
+    size_t count = 0;
+    for (size_t j = 0; j < mesh->count; j++) {
+        count += mesh->neighbour[i][j];
+    }
+    return count;
+}
+
+/* Hops from member 0 to the farthest. */
+static size_t reach(const struct mesh *mesh, size_t up, size_t *ret_reached)
+{
+    bool seen[MINI_PEERS] = {true};
+    size_t hops = 0, reached = 1;
+    for (bool more = true; more; hops += more) {
+        bool next[MINI_PEERS] = {false};
+        more = false;
+        for (size_t i = 0; i < up; i++) {
+            for (size_t j = 0; seen[i] && j < up; j++) {
+                next[j] |= mesh->neighbour[i][j] && !seen[j];
+            }
+        }
+        for (size_t j = 0; j < up; j++) {
+            more |= next[j];
+            reached += next[j];
+            seen[j] |= next[j];
+        }
+    }
+    *ret_reached = reached;
+    return hops;
+}
+
+static void check(size_t count, size_t up)
+{
+    struct mesh *mesh = make(count, up);
+    size_t reached;
+    for (size_t i = 0; i < up; i++) {
+        assert_false(mesh->neighbour[i][i]);
+        for (size_t j = 0; j < count; j++) {
+            assert_int_equal(mesh->neighbour[i][j], j < up && mesh->neighbour[j][i]);
+        }
+        size_t d = degree(mesh, i);
+        assert_true(d <= 2 * HM_RING_SALTS);
+        if (up <= 9) {
+            assert_int_equal(d, up - 1);
+        } else {
+            assert_true(d >= 3);
+        }
+    }
+    size_t hops = reach(mesh, up, &reached);
+    assert_int_equal(reached, up);
+    assert_true(hops <= 5);
+    drop(mesh);
+}
+
+static void symmetric_and_bounded(void **state)
+{
+    (void) state;
+    for (size_t count = 1; count <= 14; count++) {
+        check(count, count);
+    }
+    check(30, 30);
+    check(MINI_PEERS, MINI_PEERS);
+}
+
+static void the_failed_are_left_out(void **state)
+{
+    (void) state;
+    check(12, 9);
+    check(12, 10);
+    check(40, 25);
+}
+
+/* Of two neighbours the lower id dials, once the other has shown that it accepts us. */
+static void the_lower_id_dials(void **state)
+{
+    (void) state;
+    struct mini *m = mini_new(NULL);
+    mini_meet_all(m, 8);
+    mini_run(m, 100 * MINI_MS);
+    for (size_t i = 1; i <= 8; i++) {
+        bool lower = node_id_cmp(&m->peer[0].id, &m->peer[i].id) < 0;
+        assert_int_equal(mini_count(m, FX_DIAL, SWIM_JOIN, i), lower ? 1 : 0);
+    }
+    mini_free(&m);
+}
+
+static void links_end_with_their_member(void **state)
+{
+    (void) state;
+    struct mini *m = mini_new(NULL);
+    mini_meet_all(m, 3);
+    mini_run(m, 100 * MINI_MS);
+    struct event up = {.type = EV_LINK_UP, .as.link.peer = m->peer[1].id};
+    mini_step(m, &up);
+    struct core_status status;
+    core_status(m->core, &status);
+    assert_int_equal(status.links, 1);
+    mini_tell_claim(m, 2, CLAIM_FAILED, 1, 5, 2);
+    assert_int_equal(mini_count(m, FX_HANGUP, SWIM_JOIN, 1), 1);
+    core_status(m->core, &status);
+    assert_int_equal(status.links, 0);
+    mini_free(&m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(symmetric_and_bounded),
+        cmocka_unit_test(the_failed_are_left_out),
+        cmocka_unit_test(the_lower_id_dials),
+        cmocka_unit_test(links_end_with_their_member),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
