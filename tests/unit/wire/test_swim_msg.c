@@ -81,7 +81,7 @@ static const struct fields table[] = {
     {SWIM_ANSWER, true, true, true, false, false, true, true},
     {SWIM_CONFIRM, false, true, false, false, false, true, false},
     {SWIM_CHALLENGE, true, false, false, false, false, false, false},
-    {SWIM_ECHO, false, true, false, false, false, false, false},
+    {SWIM_ECHO, false, true, false, false, false, false, true},
     {SWIM_PING, true, false, true, true, false, false, true},
     {SWIM_ACK, false, true, true, true, false, false, true},
     {SWIM_PING_REQ, true, false, false, false, true, false, true},
