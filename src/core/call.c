@@ -307,6 +307,7 @@ void call_frame(core_t *c, struct member *m, uint8_t type, struct span body)
     size_t count = mp_read_array(&r);
     uint64_t number = mp_read_uint(&r, UINT64_MAX);
     struct span bytes = mp_read_bin(&r, HM_FRAME_BYTES_MAX);
+    m->unwanted_since_ns = 0; /* a guest link is kept while it is used */
     if (mp_failed(&r) || count < 2) {
         core_count(c, M_DROP_MALFORMED);
     } else if (type == FRAME_CALL) {
@@ -348,6 +349,18 @@ void call_link_changed(core_t *c, struct member *m)
             call_free(c, call);
         }
     }
+}
+
+bool call_uses_link(const core_t *c, const struct member *m)
+{
+    for (size_t i = 0; i < HM_CALLS_MAX; i++) {
+        const struct call *call = &c->calls[i];
+        if (call->kind != CALL_FREE &&
+            (node_id_eq(&call->from, &m->id) || node_id_eq(&call->to, &m->id))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void call_fini(core_t *c)

@@ -59,6 +59,22 @@ void core_note(core_t *c, enum note_level level, enum note_code code, const stru
     }
 }
 
+uint64_t core_nonce(core_t *c)
+{
+    uint8_t bytes[CORE_SECRET_BYTES + sizeof c->nonce_count];
+    c->nonce_count++;
+    memcpy(bytes, c->secret, CORE_SECRET_BYTES);
+    memcpy(bytes + CORE_SECRET_BYTES, &c->nonce_count, sizeof c->nonce_count);
+    uint64_t nonce = c->crypto.hash(span_of(bytes, sizeof bytes));
+    return nonce == 0 ? 1 : nonce;
+}
+
+bool member_is_linked(const struct member *m, const void *unused)
+{
+    (void) unused;
+    return m->link == LINK_UP;
+}
+
 void core_health_change(core_t *c, int delta)
 {
     int health = (int) c->health + delta;
@@ -135,7 +151,7 @@ static void gossip_tick(core_t *c)
         }
         if (!again) {
             struct swim_msg msg = {.type = SWIM_GOSSIP};
-            send_swim(c, to[i], &msg, false);
+            send_swim(c, to[i], &to[i]->addr, &msg);
         }
     }
     if (c->gossip.count > 0) {
@@ -477,8 +493,9 @@ static int init(core_t *c, const struct core_conf *conf, uint64_t seed)
     memcpy(c->key, conf->key, sizeof c->key);
     buf_init(&c->label_map, HM_LABELS_BYTES_MAX);
     buf_init(&c->reply, HM_REPLY_BYTES_MAX);
+    buf_init(&c->scratch, HM_DATAGRAM_BYTES_MAX);
     prng_init(&c->prng, seed);
-    c->cookie_secret = prng_next(&c->prng);
+    memcpy(c->secret, conf->secret, sizeof c->secret);
     timer_heap_init(&c->timers);
     roster_init(&c->roster);
     fxlist_init(&c->fx);
@@ -524,6 +541,7 @@ void core_destroy(core_t **p)
     timer_heap_fini(&c->timers);
     buf_fini(&c->label_map);
     buf_fini(&c->reply);
+    buf_fini(&c->scratch);
     free(c->dirty);
     free(c);
 }

@@ -44,6 +44,8 @@ struct call_handler {
                    bool is_last, struct buf *reply, struct call_result *ret_result);
 };
 
+#define CORE_SECRET_BYTES 16
+
 struct core_conf {
     const char *mesh;    /* all texts are copied */
     const char *name;    /* a DNS label */
@@ -51,6 +53,7 @@ struct core_conf {
     uint8_t key[NODE_KEY_BYTES];
     struct crypto crypto;
     uint64_t session;    /* random number of this process start */
+    uint8_t secret[CORE_SECRET_BYTES]; /* random, of this process start; told to nobody */
     uint16_t port;       /* sealed UDP and ZRE mailbox */
     uint16_t link_port;
     const struct label *labels;

@@ -62,6 +62,7 @@ struct relay {
     struct node_id requester;
     struct node_id target;
     uint64_t until_ns;
+    bool nacked;              /* an ack may still come */
 };
 #define RELAYS_MAX 64 /* beyond, the request is dropped: the requester has other helpers */
 
@@ -102,7 +103,8 @@ struct core {
     uint64_t session;
     uint16_t port, link_port;
     struct prng prng;
-    uint64_t cookie_secret;
+    uint8_t secret[CORE_SECRET_BYTES]; /* nonces and cookies are made from it */
+    uint64_t nonce_count;
 
     uint64_t now_ns, wall_ms, started_ns;
     bool loaded;   /* EV_LOADED was seen */
@@ -134,7 +136,9 @@ struct core {
 
     struct candidate candidates[HM_CANDIDATES_MAX];
     struct relay relays[RELAYS_MAX];
-    struct tokens join_tokens, candidate_tokens;
+    struct tokens join_tokens, candidate_tokens, challenge_tokens;
+    uint64_t refute_above;     /* refute at this incarnation at the end of the message; 0: no */
+    struct node_id accuser;
 
     uint64_t view_changed_ns;
     uint64_t change_ns;        /* last change that makes beacons frequent */
@@ -142,8 +146,10 @@ struct core {
     bool overlay_dirty;
     size_t links_up;
 
+    uint64_t labels_wait_ns;   /* until labels still lacking are asked for again */
+
     struct evlog events;
-    uint64_t foreign_ns, foreign_noted_ns, forged_noted_ns;
+    uint64_t foreign_ns, foreign_noted_ns, forged_noted_ns, same_noted_ns;
     bool foreign_heard;
     struct addr foreign_addr;
 
@@ -151,6 +157,7 @@ struct core {
     uint64_t call_number;
     bool events_came;          /* in this step: waiting calls are to be looked at */
     struct buf reply;          /* of a handler */
+    struct buf scratch;        /* a message being encoded */
 
     uint64_t batch;
     bool self_dirty;           /* STORE_SELF must be written */
@@ -163,6 +170,7 @@ struct core {
 };
 
 /* core.c */
+bool member_is_linked(const struct member *m, const void *unused); /* for order_pick */
 void core_arm(core_t *c, enum timer_kind kind, uint64_t at_ns);
 void core_arm_earlier(core_t *c, enum timer_kind kind, uint64_t at_ns);
 void core_count(core_t *c, enum metric which);
@@ -180,9 +188,9 @@ void send_pair_to(core_t *c, struct member *m, const struct addr *to, const stru
 void send_mesh(core_t *c, const struct addr *to, const struct swim_msg *msg);
 void send_frame(core_t *c, struct member *m, enum frame_type type, struct span body);
 void send_frame_swim(core_t *c, struct member *m, const struct swim_msg *msg);
-/* Message with hash, coordinate and what gossip fits; `about` first, if the receiver is not thought
+/* Message with hash, coordinate and what gossip fits, to an address or (to NULL) over the link; `about` first, if the receiver is not thought
  * alive: it must hear what is said of it (Lifeguard's buddy system). */
-void send_swim(core_t *c, struct member *m, struct swim_msg *msg, bool over_link);
+void send_swim(core_t *c, struct member *m, const struct addr *to, struct swim_msg *msg);
 /* One update to one member, or to all that are up (and known to be few enough), or to the queue. */
 void tell_one(core_t *c, struct member *to, struct span update);
 void tell_all(core_t *c, struct span update);
@@ -194,6 +202,8 @@ bool claim_about(const struct member *m, struct claim *ret_claim);
 struct span update_about(core_t *c, const struct member *m);
 void gossip_record(core_t *c, struct member *m);
 void gossip_claim(core_t *c, struct member *m, const struct claim *claim);
+/* A fresh nonce that nobody can foretell from earlier ones; never 0. */
+uint64_t core_nonce(core_t *c);
 /* Tells m what is said of it, so that it can refute; at most every 100 ms. */
 void tell_its_state(core_t *c, struct member *m);
 
@@ -250,11 +260,13 @@ void doubt_suspect(core_t *c, struct member *m, enum reason reason, const struct
 void doubt_confirmed(core_t *c, struct member *m, const struct node_id *observers, size_t count);
 void doubt_own_probe_failed(core_t *c, struct member *m);
 void doubt_verdict_tick(core_t *c, struct member *m);
+void doubt_rearm(core_t *c, struct member *m); /* suspicion times have moved */
 void doubt_evidence(core_t *c, struct member *m);
 void doubt_refused_tick(core_t *c, struct member *m);
 void doubt_connect(core_t *c, const struct event *ev);
 void doubt_unreachable(core_t *c, const struct addr *to);
-void doubt_refused_claim(core_t *c, struct member *m, const struct claim *claim);
+void doubt_refused_claim(core_t *c, struct member *m, const struct node_id *observers,
+                         size_t count);
 /* A new incarnation or an answer: earlier refusals mean nothing any more. */
 void doubt_refusals_clear(core_t *c, struct member *m);
 bool observers_add(struct node_id *observers, size_t *count, const struct node_id *id);
@@ -300,6 +312,7 @@ void call_frame(core_t *c, struct member *m, uint8_t type, struct span body);
 void call_timeout(core_t *c, struct call *call);
 void call_run_waiting(core_t *c); /* at the end of a step that brought events */
 void call_link_changed(core_t *c, struct member *m);
+bool call_uses_link(const core_t *c, const struct member *m);
 void call_fini(core_t *c);
 
 #endif

@@ -74,6 +74,13 @@ static void arm_verdict(core_t *c, struct member *m)
     }
 }
 
+void doubt_rearm(core_t *c, struct member *m)
+{
+    if (m->status == STATUS_SUSPECT && !m->is_remembered) {
+        arm_verdict(c, m);
+    }
+}
+
 /* The few alive nodes with the lowest hash for this suspect: the same ones, computed everywhere. */
 static bool is_appointed(const core_t *c, const struct member *m)
 {
@@ -208,8 +215,8 @@ void doubt_verdict_tick(core_t *c, struct member *m)
 
 static void connect_once(core_t *c, struct member *m)
 {
-    if (addr_is_none(&m->addr) || m->rec.link_port == 0) {
-        return; /* nowhere to connect to: its record names nothing */
+    if (!m->addr_proven || m->rec.link_port == 0) {
+        return; /* whoever refuses at an address not proven may be somebody else */
     }
     struct effect *fx = fxlist_add(&c->fx, FX_CONNECT);
     m->watch->connect_token = ++c->token;
@@ -320,7 +327,7 @@ void doubt_unreachable(core_t *c, const struct addr *to)
     core_count(c, M_UNREACHABLE);
     for (size_t i = 0; i < c->probe_order.count; i++) {
         struct member *m = c->probe_order.items[i];
-        if (!addr_eq(&m->addr, to)) {
+        if (!addr_eq(&m->addr, to) || !m->addr_proven) {
             continue;
         }
         if ((c->params.broken & BREAK_ICMP_VERDICT) != 0) {
@@ -333,7 +340,8 @@ void doubt_unreachable(core_t *c, const struct addr *to)
     }
 }
 
-void doubt_refused_claim(core_t *c, struct member *m, const struct claim *claim)
+void doubt_refused_claim(core_t *c, struct member *m, const struct node_id *observers,
+                         size_t count)
 {
     if (!member_is_up(m)) {
         return;
@@ -346,8 +354,8 @@ void doubt_refused_claim(core_t *c, struct member *m, const struct claim *claim)
     if (w == NULL) {
         return;
     }
-    for (size_t i = 0; i < claim->observer_count; i++) {
-        observers_add(w->refused_by, &w->refused_count, &claim->observers[i]);
+    for (size_t i = 0; i < count; i++) {
+        observers_add(w->refused_by, &w->refused_count, &observers[i]);
     }
     if (!is_refused_here(c, w) && checks) {
         doubt_evidence(c, m);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define ASK_AGAIN_NS SECOND_NS
+#define ASK_SELDOM_NS (60 * SECOND_NS)
 #define ASK_MAX 32 /* ids in one request; 32 records of 4 KiB fit a frame */
 
 static int by_key(const void *a, const void *b)
@@ -102,15 +103,10 @@ static bool is_lacking(const struct member *m)
 
 void labels_wanted(core_t *c)
 {
+    c->labels_wait_ns = ASK_AGAIN_NS;
     if (c->ready && c->links_up > 0) {
         core_arm_earlier(c, TIMER_LABELS, c->now_ns + 20 * MS_NS);
     }
-}
-
-static bool is_linked(const struct member *m, const void *arg)
-{
-    (void) arg;
-    return m->link == LINK_UP;
 }
 
 static void ask(core_t *c, struct member *whom, struct span ids)
@@ -131,9 +127,11 @@ void labels_tick(core_t *c)
     struct member *whom = NULL;
     size_t count = 0;
     bool lacking = false;
+    /* From a different one each time: what nobody has must not keep the rest from being asked for. */
+    size_t start = (size_t) prng_below(&c->prng, c->roster.count);
     for (size_t i = 0; i < c->roster.count; i++) {
-        struct member *m = c->roster.items[i];
-        if (m == c->self || !is_lacking(m)) {
+        struct member *m = c->roster.items[(start + i) % c->roster.count];
+        if (m == c->self || !is_lacking(m) || !member_is_up(m)) {
             continue;
         }
         lacking = true;
@@ -143,12 +141,13 @@ void labels_tick(core_t *c)
             others[count++] = m->id;
         }
     }
-    if (count > 0 && order_pick(&c->probe_order, &c->prng, 1, is_linked, NULL, &whom) == 1) {
+    if (count > 0 && order_pick(&c->probe_order, &c->prng, 1, member_is_linked, NULL, &whom) == 1) {
         ask(c, whom, span_of(others, count * NODE_ID_BYTES));
     }
     /* With no link there is nobody to ask; the next link arms this again. */
     if (lacking && c->links_up > 0) {
-        core_arm(c, TIMER_LABELS, c->now_ns + ASK_AGAIN_NS);
+        core_arm(c, TIMER_LABELS, c->now_ns + c->labels_wait_ns);
+        c->labels_wait_ns = 2 * c->labels_wait_ns < ASK_SELDOM_NS ? 2 * c->labels_wait_ns : ASK_SELDOM_NS;
     }
 }
 

@@ -25,12 +25,14 @@ enum link_state { LINK_NONE, LINK_DIALLING, LINK_UP };
 struct watch {
     /* Probe in flight; nonce 0: none. */
     uint64_t nonce;
-    uint64_t sent_ns;
+    uint64_t started_ns;     /* the probe ends by this */
+    uint64_t sent_ns;        /* of the last ping with nobody before it: the round trip's start */
     unsigned attempts;       /* direct pings sent with this nonce */
     unsigned helpers_asked;
     unsigned nacks;
     bool is_regular;         /* counts for local health */
     bool asked_helpers;
+    bool was_challenged;     /* sent again once, because our session was not known */
     struct timer probe_timer;
     /* Suspicion, while the member is suspect. */
     uint64_t suspect_since_ns;
@@ -72,13 +74,15 @@ struct member {
     bool is_dirty;            /* to be persisted */
 
     struct addr addr;         /* where it is reached: proven, or a candidate */
-    bool addr_proven;
-    size_t addr_next;         /* candidate to try next */
+    bool addr_proven;         /* it answered a challenge or probe of ours from there */
+    size_t addr_next;         /* of its record: to be tried next while addr is silent */
 
-    uint64_t session;         /* of its process; 0: none accepted yet */
+    uint64_t session;         /* of its process; 0: none taken yet */
+    bool session_live;        /* shown to be live; not after it failed: it has to show it again */
     struct window window;
     uint64_t challenge;       /* nonce we challenged it with; 0: none */
-    uint64_t challenge_ns;
+    uint64_t challenge_ns;    /* when the nonce was drawn */
+    uint64_t challenged_ns;   /* when it was last sent */
     uint64_t tx_counter;
     uint64_t last_heard_ns;   /* 0: never in this run */
     uint64_t evidence_ns;     /* last time evidence was looked into */

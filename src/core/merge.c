@@ -10,8 +10,8 @@
  *     record  j <= i   ignored           ignored        ignored        ignored
  *     suspect j >= i   suspect           one more       ignored        ignored
  *                                        observer
- *     failed  j >= i   failed if two saw it themselves  ignored        ignored
- *                      else suspect, and re-checked
+ *     failed  j = i    failed if two saw it themselves  ignored        ignored
+ *     failed  j > i    else suspect, and re-checked     failed j       failed j
  *     any     j < i    ignored           ignored        ignored        ignored
  *
  * A verdict needs two observers at every receiver, because one observer may itself be the one cut off.
@@ -20,6 +20,8 @@
 #include "core/core_priv.h"
 
 #include <string.h>
+
+#define TOLD_AGAIN_NS (100 * MS_NS)
 
 static void note_forged(core_t *c, const struct node_id *from)
 {
@@ -147,7 +149,9 @@ void merge_status(core_t *c, struct member *m, enum member_status status, enum r
     if (was_up != member_is_up(m)) {
         up_changed(c, m, was_up);
     }
-    merge_event(c, m, event_of(status), reason, observer);
+    if (!same || status == STATUS_SUSPECT) {
+        merge_event(c, m, event_of(status), reason, observer);
+    }
 }
 
 /* Keeps the address if the record still names it; else the first candidate, unproven. */
@@ -348,7 +352,7 @@ void merge_failed(core_t *c, struct member *m, uint64_t incarnation, enum reason
     memcpy(m->observers, claim.observers, sizeof m->observers);
     m->observer_count = count;
     merge_status(c, m, STATUS_FAILED, reason, &claim.observers[0]);
-    m->session = 0; /* whoever comes back shows that it is live */
+    m->session_live = false; /* whoever comes back shows that it is live */
     if (judged_here) {
         core_count(c, M_VERDICTS);
         tell_all(c, update_of_claim(c, &claim));
@@ -364,31 +368,60 @@ static void claim_about_self(core_t *c, const struct claim *claim, struct member
         return;
     }
     if (claim->incarnation < c->self->rec.incarnation) {
-        if (from != NULL) {
+        if (c->now_ns - from->told_ns >= TOLD_AGAIN_NS || from->told_ns == 0) {
+            from->told_ns = c->now_ns;
             tell_one(c, from, update_of_record(c, c->self));
         }
-        return;
+    } else if (claim->incarnation >= c->refute_above) {
+        c->refute_above = claim->incarnation + 1;
+        c->accuser = claim->observers[0];
     }
+}
+
+/* Once per message, however many claims it held: each refutation is signed and told to all. */
+static void refute(core_t *c, struct member *from)
+{
     core_count(c, M_REFUTATIONS);
     core_health_change(c, 1);
-    merge_renew_self(c, claim->incarnation + 1, RECORD_ALIVE);
-    core_note(c, NOTE_WARN, NOTE_REFUTED, c->self, &claim->observers[0], REASON_REFUTED,
+    merge_renew_self(c, c->refute_above, RECORD_ALIVE);
+    c->refute_above = 0;
+    core_note(c, NOTE_WARN, NOTE_REFUTED, c->self, &c->accuser, REASON_REFUTED,
               c->self->rec.incarnation);
-    if (from != NULL && !member_is_up(from)) {
+    if (!member_is_up(from)) {
         tell_one(c, from, update_of_record(c, c->self));
     }
 }
 
-/* Distinct observers of a claim, the target itself left out. */
-static size_t distinct_observers(const struct claim *claim, struct node_id *ret_observers)
+/* Observers that exist: distinct members, the target itself left out. */
+static size_t real_observers(const core_t *c, const struct claim *claim,
+                             struct node_id *ret_observers)
 {
     size_t count = 0;
     for (size_t i = 0; i < claim->observer_count; i++) {
-        if (!node_id_eq(&claim->observers[i], &claim->target)) {
+        if (!node_id_eq(&claim->observers[i], &claim->target) &&
+            roster_find(&c->roster, &claim->observers[i]) != NULL) {
             observers_add(ret_observers, &count, &claim->observers[i]);
         }
     }
     return count;
+}
+
+/* The record under a verdict that is newer than what we hold, without its state: it has failed since. */
+static void take_carried_record(core_t *c, struct member *m, const struct claim *claim)
+{
+    struct node_record rec;
+    struct node_id id;
+    if (claim->record.data == NULL ||
+        merge_check_record(c, claim->record, &m->id, &rec, &id) != HM_OK ||
+        !node_id_eq(&id, &m->id)) {
+        return;
+    }
+    roster_hash_out(&c->roster, m);
+    if (member_set_record(m, claim->record, &rec) != 0) {
+        c->fx.failed = true;
+    }
+    roster_hash_in(&c->roster, m);
+    settle_address(m);
 }
 
 static void claim_failed(core_t *c, struct member *m, const struct claim *claim,
@@ -397,6 +430,10 @@ static void claim_failed(core_t *c, struct member *m, const struct claim *claim,
     enum reason reason =
         claim->reason == REASON_REFUSED ? REASON_REFUSED : REASON_NO_ACK;
     if (!member_is_up(m)) {
+        if (claim->incarnation > member_incarnation(m)) {
+            take_carried_record(c, m, claim);
+            merge_failed(c, m, claim->incarnation, reason, observers, count, false, spread);
+        }
         return;
     }
     if (count >= 2 || (c->params.broken & BREAK_SINGLE_OBSERVER) != 0) {
@@ -452,7 +489,7 @@ static void meet_failed(core_t *c, const struct claim *claim, const struct node_
 void merge_claim(core_t *c, const struct claim *claim, struct member *from, bool spread)
 {
     struct node_id observers[HM_OBSERVERS_MAX];
-    size_t count = distinct_observers(claim, observers);
+    size_t count = real_observers(c, claim, observers);
     const struct member *known = roster_find(&c->roster, &claim->target);
     bool leaps = known != NULL && claim->incarnation > known->rec.incarnation &&
                  claim->incarnation - known->rec.incarnation > HM_INCARNATION_LEAP_MAX;
@@ -466,7 +503,7 @@ void merge_claim(core_t *c, const struct claim *claim, struct member *from, bool
     }
     struct member *m = roster_find(&c->roster, &claim->target);
     if (m == NULL) {
-        meet_failed(c, claim, from == NULL ? &c->self->id : &from->id);
+        meet_failed(c, claim, &from->id);
         return;
     }
     if (claim->incarnation < member_incarnation(m)) {
@@ -481,7 +518,7 @@ void merge_claim(core_t *c, const struct claim *claim, struct member *from, bool
         }
         break;
     case CLAIM_FAILED: claim_failed(c, m, claim, observers, count, spread); break;
-    case CLAIM_REFUSED: doubt_refused_claim(c, m, claim); break;
+    case CLAIM_REFUSED: doubt_refused_claim(c, m, observers, count); break;
     }
 }
 
@@ -502,6 +539,9 @@ void merge_updates(core_t *c, struct span update_bytes, struct member *from, boo
     }
     if (mp_failed(&r)) {
         core_count(c, M_DROP_MALFORMED);
+    }
+    if (c->refute_above > 0) {
+        refute(c, from);
     }
 }
 

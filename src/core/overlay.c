@@ -13,6 +13,7 @@
 #define DIAL_TIMEOUT_NS (3 * SECOND_NS)
 #define UNWANTED_NS (15 * SECOND_NS) /* a link nobody needs any more is kept so long */
 #define DIAL_BACKOFF_MAX 5
+#define GUEST_TRIES 3
 
 void overlay_touch(core_t *c)
 {
@@ -101,6 +102,18 @@ static uint64_t dial_again_ns(const struct member *m)
     return m->dial_failures == 0 ? 0 : m->link_since_ns + (SECOND_NS / 4 << shift);
 }
 
+/* A guest that cannot be linked to holds up no other: gossip and the neighbours tell the rest. */
+static void dial_failed(core_t *c, struct member *m)
+{
+    m->dial_failures++;
+    if (m->dial_failures >= GUEST_TRIES) {
+        m->wants_link = false;
+        if (c->sync_guest == m) {
+            c->sync_guest = NULL;
+        }
+    }
+}
+
 /* Of two neighbours the lower id dials. A guest link is wanted for a full exchange or a call although the
  * rings do not ask for it. */
 static bool is_wanted(const core_t *c, const struct member *m)
@@ -128,12 +141,12 @@ static uint64_t tend_link(core_t *c, struct member *m)
     case LINK_DIALLING:
         if (c->now_ns - m->link_since_ns >= DIAL_TIMEOUT_NS) {
             overlay_hangup(c, m);
-            m->dial_failures++;
+            dial_failed(c, m);
             return dial_again_ns(m);
         }
         return m->link_since_ns + DIAL_TIMEOUT_NS;
     case LINK_UP:
-        if (m->is_neighbour) {
+        if (m->is_neighbour || call_uses_link(c, m)) {
             m->unwanted_since_ns = 0;
             return TIMER_NEVER;
         }
@@ -197,17 +210,20 @@ void overlay_link_up(core_t *c, struct member *m)
 void overlay_link_down(core_t *c, struct member *m)
 {
     bool was_up = m->link == LINK_UP;
+    bool was_dialling = m->link == LINK_DIALLING;
     core_count(c, M_LINKS_DOWN);
     if (was_up) {
         c->links_up--;
     }
     m->link = LINK_NONE;
     m->link_since_ns = c->now_ns;
-    m->dial_failures++;
+    if (was_dialling) {
+        dial_failed(c, m);
+    }
     core_note(c, NOTE_DEBUG, NOTE_LINK_DOWN, m, NULL, REASON_NONE, 0);
     call_link_changed(c, m);
     overlay_touch(c);
-    if (was_up) {
+    if (was_up && m->is_neighbour) { /* a guest link may be closed by who needs it no more */
         doubt_evidence(c, m);
     }
 }

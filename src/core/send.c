@@ -6,15 +6,19 @@
 
 #include <string.h>
 
-/* Encodes into the effect list. */
+/* What was encoded, in the effect list; data NULL if it did not fit. */
+static struct span copy_scratch(core_t *c)
+{
+    return buf_failed(&c->scratch) ? span_of(NULL, 0)
+                                   : fxlist_copy(&c->fx, buf_span(&c->scratch));
+}
+
+
 static struct span encode(core_t *c, const struct swim_msg *msg)
 {
-    struct buf b;
-    buf_init(&b, HM_DATAGRAM_BYTES_MAX);
-    swim_msg_write(&b, msg);
-    struct span copy = buf_failed(&b) ? span_of(NULL, 0) : fxlist_copy(&c->fx, buf_span(&b));
-    buf_fini(&b);
-    return copy;
+    buf_clear(&c->scratch);
+    swim_msg_write(&c->scratch, msg);
+    return copy_scratch(c);
 }
 
 /* A record may name no address, or no port. */
@@ -82,22 +86,16 @@ void send_frame_swim(core_t *c, struct member *m, const struct swim_msg *msg)
 
 struct span update_of_record(core_t *c, const struct member *m)
 {
-    struct buf b;
-    buf_init(&b, HM_DATAGRAM_BYTES_MAX);
-    swim_update_write_record(&b, member_record(m));
-    struct span copy = buf_failed(&b) ? span_of(NULL, 0) : fxlist_copy(&c->fx, buf_span(&b));
-    buf_fini(&b);
-    return copy;
+    buf_clear(&c->scratch);
+    swim_update_write_record(&c->scratch, member_record(m));
+    return copy_scratch(c);
 }
 
 struct span update_of_claim(core_t *c, const struct claim *claim)
 {
-    struct buf b;
-    buf_init(&b, HM_DATAGRAM_BYTES_MAX);
-    swim_update_write_claim(&b, claim);
-    struct span copy = buf_failed(&b) ? span_of(NULL, 0) : fxlist_copy(&c->fx, buf_span(&b));
-    buf_fini(&b);
-    return copy;
+    buf_clear(&c->scratch);
+    swim_update_write_claim(&c->scratch, claim);
+    return copy_scratch(c);
 }
 
 static void claim_observers(struct claim *claim, const struct node_id *observers, size_t count)
@@ -139,7 +137,7 @@ struct span update_about(core_t *c, const struct member *m)
     return claim_about(m, &claim) ? update_of_claim(c, &claim) : span_of(NULL, 0);
 }
 
-void send_swim(core_t *c, struct member *m, struct swim_msg *msg, bool over_link)
+void send_swim(core_t *c, struct member *m, const struct addr *to, struct swim_msg *msg)
 {
     struct span updates[GOSSIP_UPDATES_MAX + 1];
     size_t count = 0;
@@ -151,15 +149,17 @@ void send_swim(core_t *c, struct member *m, struct swim_msg *msg, bool over_link
         budget -= about.size;
     }
     unsigned limit = c->params.gossip_mult * log10_ceil(c->roster.count);
-    count += gossip_take(&c->gossip, limit, budget, &c->fx, updates + count);
+    if (member_is_up(m)) { /* what the dead are told is told to nobody */
+        count += gossip_take(&c->gossip, limit, budget, &c->fx, updates + count);
+    }
     msg->view_hash = c->roster.view_hash;
     coord_to_wire(&c->coord, &msg->coord);
     msg->updates = updates;
     msg->update_count = count;
-    if (over_link) {
+    if (to == NULL) {
         send_frame_swim(c, m, msg);
     } else {
-        send_pair(c, m, msg);
+        send_pair_to(c, m, to, msg);
     }
 }
 

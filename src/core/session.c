@@ -10,6 +10,8 @@
  * nonce_b is a cookie made from a secret, the sender and a coarse time, so a flood of JOINs costs B no
  * memory. Nothing of a JOIN is believed before its CONFIRM: it may be an old one, played again.
  *
+ * Then each challenges the other under the pair's key, for the mesh key proves membership, not who speaks.
+ *
  * Members speak under their pair's key. A receiver knows the session (one per process start) of each and
  * a window of counters. A datagram of an unknown session is dropped and answered by a CHALLENGE; whoever
  * echoes our fresh nonce, in an ECHO or as the ACK of a probe, is live, and its session is taken. */
@@ -25,23 +27,21 @@
 #define CANDIDATE_TRIES 5
 #define COOKIE_PERIOD_NS (10 * SECOND_NS)
 #define CHALLENGE_AGAIN_NS (50 * MS_NS)
+#define CHALLENGE_OLD_NS (2 * SECOND_NS)
 
 static uint64_t cookie(const core_t *c, const struct node_id *id, uint64_t period)
 {
-    uint64_t v = prng_mix(c->cookie_secret ^ node_id_prefix(id));
-    return prng_mix(v ^ prng_mix(c->cookie_secret + period));
+    uint8_t bytes[CORE_SECRET_BYTES + NODE_ID_BYTES + sizeof period];
+    memcpy(bytes, c->secret, CORE_SECRET_BYTES);
+    memcpy(bytes + CORE_SECRET_BYTES, id->b, NODE_ID_BYTES);
+    memcpy(bytes + CORE_SECRET_BYTES + NODE_ID_BYTES, &period, sizeof period);
+    return c->crypto.hash(span_of(bytes, sizeof bytes));
 }
 
 static bool cookie_is_fresh(const core_t *c, const struct node_id *id, uint64_t value)
 {
     uint64_t period = c->now_ns / COOKIE_PERIOD_NS;
     return value == cookie(c, id, period) || (period > 0 && value == cookie(c, id, period - 1));
-}
-
-static uint64_t draw_nonce(core_t *c)
-{
-    uint64_t nonce = prng_next(&c->prng);
-    return nonce == 0 ? 1 : nonce;
 }
 
 /* The address to answer to: where it came from if the record names it, else what the record names. */
@@ -71,11 +71,10 @@ static void take_session(core_t *c, struct member *m, const struct event *ev)
     if (m->session != ev->as.datagram.session) {
         m->session = ev->as.datagram.session;
         window_init(&m->window);
-        overlay_touch(c); /* it accepts us, too: a link may be dialled */
     }
+    m->session_live = true;
     m->challenge = 0;
-    prove_address(m, &ev->as.datagram.from);
-    merge_heard(c, m);
+    overlay_touch(c); /* it takes us for a member, too: a link may be dialled */
 }
 
 /* Checks the record of a first contact, which must be its sender's. Also for known members. */
@@ -108,7 +107,9 @@ static void on_join(core_t *c, const struct event *ev, const struct swim_msg *ms
     struct claim claim;
     if (m != NULL && claim_about(m, &claim)) {
         update = update_of_claim(c, &claim);
-    } else if (m != NULL && rec.incarnation < m->rec.incarnation) {
+    } else if (m != NULL && rec.incarnation <= m->rec.incarnation &&
+               (msg->record.size != m->record_bytes ||
+                memcmp(msg->record.data, m->record, m->record_bytes) != 0)) {
         update = update_of_record(c, m);
     }
     struct swim_msg answer = {.type = SWIM_ANSWER,
@@ -133,6 +134,22 @@ static struct candidate *candidate_by_nonce(core_t *c, uint64_t nonce)
     return NULL;
 }
 
+/* Asks m to show that its session is live. One nonce stands until it is echoed or old, so that an answer
+ * over a slow path still counts. To where it came from: no address is taken by this, only asked. */
+static void challenge(core_t *c, struct member *m, const struct addr *to)
+{
+    if (m->challenge == 0 || c->now_ns - m->challenge_ns >= CHALLENGE_OLD_NS) {
+        m->challenge = core_nonce(c);
+        m->challenge_ns = c->now_ns;
+    } else if (c->now_ns - m->challenged_ns < CHALLENGE_AGAIN_NS) {
+        return;
+    }
+    core_count(c, M_CHALLENGES);
+    m->challenged_ns = c->now_ns;
+    struct swim_msg msg = {.type = SWIM_CHALLENGE, .nonce = m->challenge};
+    send_pair_to(c, m, to, &msg);
+}
+
 static void on_answer(core_t *c, const struct event *ev, const struct swim_msg *msg)
 {
     struct candidate *cand = candidate_by_nonce(c, msg->echo);
@@ -145,12 +162,12 @@ static void on_answer(core_t *c, const struct event *ev, const struct swim_msg *
     if (m == NULL || m == c->self) {
         return;
     }
-    take_session(c, m, ev);
     session_forget_candidates_of(c, m);
     merge_updates(c, msg->update_bytes, m, false);
     struct swim_msg confirm = {
         .type = SWIM_CONFIRM, .echo = msg->nonce, .record = member_record(c->self)};
-    send_mesh(c, &m->addr, &confirm);
+    send_mesh(c, &ev->as.datagram.from, &confirm);
+    challenge(c, m, &ev->as.datagram.from);
     if (msg->view_hash != c->roster.view_hash) {
         sync_want(c, m);
     }
@@ -165,8 +182,8 @@ static void on_confirm(core_t *c, const struct event *ev, const struct swim_msg 
     }
     struct member *m = merge_record(c, msg->record, &c->self->id, true);
     if (m != NULL && m != c->self) {
-        take_session(c, m, ev);
         session_forget_candidates_of(c, m);
+        challenge(c, m, &ev->as.datagram.from);
     }
 }
 
@@ -187,29 +204,15 @@ static void on_mesh_class(core_t *c, const struct event *ev, const struct swim_m
     }
 }
 
-static void challenge(core_t *c, struct member *m, const struct event *ev)
-{
-    if (m->challenge != 0 && c->now_ns - m->challenge_ns < CHALLENGE_AGAIN_NS) {
-        return;
-    }
-    core_count(c, M_CHALLENGES);
-    m->challenge = draw_nonce(c);
-    m->challenge_ns = c->now_ns;
-    struct swim_msg msg = {.type = SWIM_CHALLENGE, .nonce = m->challenge};
-    struct addr to = answer_address(&ev->as.datagram.from, &m->rec);
-    send_pair_to(c, m, &to, &msg);
-}
-
 /* It does not know our session: we have restarted, or it has. It gets the proof, our newest record
  * (which it may lack), and the probe again that it had to drop. */
 static void on_challenge(core_t *c, struct member *m, const struct event *ev,
                          const struct swim_msg *msg)
 {
-    if (!tokens_take(&c->join_tokens, c->now_ns, JOINS_PER_SECOND, JOINS_BURST)) {
+    if (!tokens_take(&c->challenge_tokens, c->now_ns, JOINS_PER_SECOND, JOINS_BURST)) {
         core_count(c, M_DROP_RATE);
         return;
     }
-    struct addr to = answer_address(&ev->as.datagram.from, &m->rec);
     struct span updates[2] = {update_of_record(c, c->self), update_about(c, m)};
     /* In one datagram: what overtakes the echo would be dropped, too. */
     struct swim_msg echo = {.type = SWIM_ECHO,
@@ -217,7 +220,7 @@ static void on_challenge(core_t *c, struct member *m, const struct event *ev,
                             .updates = updates,
                             .update_count = updates[1].data != NULL ? 2 : 1};
     if (updates[0].data != NULL) {
-        send_pair_to(c, m, &to, &echo);
+        send_pair_to(c, m, &ev->as.datagram.from, &echo);
     }
     swim_probe_again(c, m);
 }
@@ -239,25 +242,24 @@ static void on_pair_class(core_t *c, const struct event *ev, const struct swim_m
         core_count(c, M_DROP_UNKNOWN_SENDER);
         return;
     }
-    if (msg->type == SWIM_CHALLENGE) {
-        on_challenge(c, m, ev, msg);
-        return;
-    }
-    bool known = m->session != 0 && m->session == ev->as.datagram.session;
+    bool known = m->session_live && m->session == ev->as.datagram.session;
     bool is_live = echoes_our_nonce(m, msg);
     if (!known && is_live) {
         take_session(c, m, ev);
         known = true;
     }
-    if ((c->params.broken & BREAK_NO_REPLAY_CHECK) != 0) {
-        swim_message(c, m, msg, &ev->as.datagram.from);
+    if (!known && msg->type == SWIM_CHALLENGE) {
+        on_challenge(c, m, ev, msg); /* neither side may know the other's session: one must begin */
         return;
     }
-    if (!known) {
-        challenge(c, m, ev);
+    bool checks = (c->params.broken & BREAK_NO_REPLAY_CHECK) == 0;
+    if (!known && checks) {
+        if (msg->type != SWIM_ECHO) { /* an echo too late would ask for ever */
+            challenge(c, m, &ev->as.datagram.from);
+        }
         return;
     }
-    if (!window_take(&m->window, ev->as.datagram.counter)) {
+    if (checks && !window_take(&m->window, ev->as.datagram.counter)) {
         core_count(c, M_DROP_REPLAYED);
         return;
     }
@@ -265,14 +267,18 @@ static void on_pair_class(core_t *c, const struct event *ev, const struct swim_m
         prove_address(m, &ev->as.datagram.from);
     }
     merge_heard(c, m);
-    swim_message(c, m, msg, &ev->as.datagram.from);
+    if (msg->type == SWIM_CHALLENGE) {
+        on_challenge(c, m, ev, msg);
+    } else {
+        swim_message(c, m, msg, &ev->as.datagram.from);
+    }
 }
 
 static void note_same_identity(core_t *c, const struct addr *from)
 {
     struct effect *fx = NULL;
-    if (c->forged_noted_ns == 0 || c->now_ns - c->forged_noted_ns > 10 * SECOND_NS) {
-        c->forged_noted_ns = c->now_ns;
+    if (c->same_noted_ns == 0 || c->now_ns - c->same_noted_ns > 10 * SECOND_NS) {
+        c->same_noted_ns = c->now_ns;
         fx = fxlist_add(&c->fx, FX_NOTE);
     }
     if (fx != NULL) {
@@ -312,7 +318,7 @@ static bool is_hint(enum candidate_source source)
     return source != CANDIDATE_JOIN;
 }
 
-/* A place in the table: free, or of the oldest hint; what the user named gives way to nothing. */
+/* A place in the table: free, or for what the user named, that of the oldest hint. */
 static struct candidate *candidate_slot(core_t *c, enum candidate_source source)
 {
     struct candidate *oldest = NULL;
@@ -358,8 +364,10 @@ static bool is_alive_there(const core_t *c, const struct addr *addr, const struc
     }
     for (size_t i = 0; i < c->probe_order.count; i++) {
         const struct member *m = c->probe_order.items[i];
-        if (m->status == STATUS_ALIVE && addr_eq(&m->addr, addr)) {
-            return true;
+        for (size_t j = 0; m->status == STATUS_ALIVE && j < m->rec.addr_count; j++) {
+            if (addr_eq(&m->rec.addrs[j], addr)) {
+                return true;
+            }
         }
     }
     return false;
@@ -386,7 +394,7 @@ void session_candidate(core_t *c, const struct addr *addr, const struct node_id 
     cand->addr = *addr;
     cand->id = *id;
     cand->source = source;
-    cand->nonce = draw_nonce(c);
+    cand->nonce = core_nonce(c);
     cand->first_ns = c->now_ns;
     cand->next_ns = c->now_ns;
     /* Two that hear each other's beacons at once: the lower id waits, and is joined meanwhile. */

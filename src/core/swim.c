@@ -79,13 +79,27 @@ static void arm_probe(core_t *c, struct watch *w, uint64_t at_ns)
     }
 }
 
-static void send_ping(core_t *c, struct member *m, bool over_link)
+static void ping_over_link(core_t *c, struct member *m)
 {
     struct swim_msg ping = {.type = SWIM_PING, .nonce = m->watch->nonce};
-    if (!over_link) {
-        m->watch->attempts++;
+    send_swim(c, m, NULL, &ping);
+}
+
+/* Where to look for a silent member: at the address in use, and every other time at the next one that
+ * its record names. Asking there changes nothing; an answer from there does. */
+static struct addr address_to_try(struct member *m, unsigned attempt)
+{
+    if (attempt % 2 == 0 || m->rec.addr_count < 2) {
+        return m->addr;
     }
-    send_swim(c, m, &ping, over_link);
+    return m->rec.addrs[m->addr_next++ % m->rec.addr_count];
+}
+
+static void send_ping(core_t *c, struct member *m)
+{
+    struct swim_msg ping = {.type = SWIM_PING, .nonce = m->watch->nonce};
+    struct addr to = address_to_try(m, m->watch->attempts++);
+    send_swim(c, m, &to, &ping);
 }
 
 void swim_probe(core_t *c, struct member *m, bool is_regular)
@@ -95,23 +109,27 @@ void swim_probe(core_t *c, struct member *m, bool is_regular)
         return;
     }
     core_count(c, M_PROBES);
-    w->nonce = prng_next(&c->prng) | 1;
+    w->nonce = core_nonce(c);
+    w->started_ns = c->now_ns;
     w->sent_ns = c->now_ns;
+    w->was_challenged = false;
     w->attempts = 0;
     w->helpers_asked = 0;
     w->nacks = 0;
     w->asked_helpers = false;
     w->is_regular = is_regular;
     arm_probe(c, w, c->now_ns + stretch(c, c->params.probe_timeout_ns));
-    send_ping(c, m, false);
+    send_ping(c, m);
 }
 
 void swim_probe_again(core_t *c, struct member *m)
 {
-    if (m->watch != NULL && m->watch->nonce != 0) {
-        m->watch->attempts = 0; /* the first one was not taken: this is the sample */
-        m->watch->sent_ns = c->now_ns;
-        send_ping(c, m, false);
+    struct watch *w = m->watch;
+    if (w != NULL && w->nonce != 0 && !w->was_challenged) {
+        w->was_challenged = true; /* once: a challenge played again must not keep the probe going */
+        w->attempts = 0;          /* the first one was not taken: this is the sample */
+        w->sent_ns = c->now_ns;
+        send_ping(c, m);
     }
 }
 
@@ -135,24 +153,15 @@ static void ask_helpers(core_t *c, struct member *m)
     }
 }
 
-/* The next address that the member's record names, while the one in use does not answer. */
-static void try_next_address(struct member *m)
-{
-    if (m->rec.addr_count > 1) {
-        m->addr = m->rec.addrs[++m->addr_next % m->rec.addr_count];
-    }
-}
-
 static void probe_suspect(core_t *c, struct member *m)
 {
     struct watch *w = m->watch;
     if (w->attempts % HELP_EVERY == HELP_EVERY - 1) {
         ask_helpers(c, m);
-        try_next_address(m);
     }
-    send_ping(c, m, false);
+    send_ping(c, m);
     if (m->link == LINK_UP && w->attempts % HELP_EVERY == 0) {
-        send_ping(c, m, true);
+        ping_over_link(c, m);
     }
     arm_probe(c, w, c->now_ns + c->params.suspect_probe_ns);
 }
@@ -174,7 +183,7 @@ static void probe_failed(core_t *c, struct member *m)
 void swim_probe_tick(core_t *c, struct member *m)
 {
     struct watch *w = m->watch;
-    uint64_t end_ns = w->sent_ns + stretch(c, c->params.probe_fail_ns);
+    uint64_t end_ns = w->started_ns + stretch(c, c->params.probe_fail_ns);
     if (w->nonce == 0) {
         return;
     }
@@ -187,11 +196,10 @@ void swim_probe_tick(core_t *c, struct member *m)
             w->asked_helpers = true;
             ask_helpers(c, m);
             if (m->link == LINK_UP) {
-                send_ping(c, m, true);
+                ping_over_link(c, m);
             }
-            try_next_address(m);
         }
-        send_ping(c, m, false);
+        send_ping(c, m);
         uint64_t next = c->now_ns + RESEND_NS;
         arm_probe(c, w, next < end_ns && end_ns - next > RESEND_NS / 2 ? next : end_ns);
     }
@@ -219,18 +227,22 @@ void swim_failed_period(core_t *c)
         c->heal_left = 0;
         return;
     }
-    if (!m->addr_proven || m->rec.addr_count > 1) {
-        try_next_address(m);
-    }
     /* No watch: nobody waits for this answer. If it comes, it comes with a refutation. */
-    struct swim_msg ping = {.type = SWIM_PING, .nonce = prng_next(&c->prng) | 1};
-    send_swim(c, m, &ping, false);
+    struct swim_msg ping = {.type = SWIM_PING, .nonce = core_nonce(c)};
+    struct addr to = address_to_try(m, m->rec.addr_count > 1 ? 1 : 0);
+    send_swim(c, m, &to, &ping);
     uint64_t wait = c->params.failed_probe_ns;
     if (c->heal_left > 0) {
         c->heal_left--;
         wait = 5 * MS_NS;
     }
     core_arm(c, TIMER_FAILED, c->now_ns + wait);
+}
+
+/* Time in which we were deaf does not count, but nothing begins in the future. */
+static uint64_t later(uint64_t at_ns, uint64_t by_ns, uint64_t now_ns)
+{
+    return now_ns - at_ns < by_ns ? now_ns : at_ns + by_ns;
 }
 
 void swim_extend(core_t *c, uint64_t by_ns)
@@ -240,11 +252,10 @@ void swim_extend(core_t *c, uint64_t by_ns)
         if (w == NULL) {
             continue;
         }
-        w->sent_ns += by_ns;
-        w->suspect_since_ns += w->suspect_since_ns == 0 ? 0 : by_ns;
-        if (timer_is_armed(&w->verdict_timer)) {
-            timer_arm(&c->timers, &w->verdict_timer, w->verdict_timer.at_ns + by_ns);
-        }
+        w->started_ns = later(w->started_ns, by_ns, c->now_ns);
+        w->suspect_since_ns = later(w->suspect_since_ns, by_ns, c->now_ns);
+        w->attempts += 2; /* a round trip with our own delay in it is no sample */
+        doubt_rearm(c, c->probe_order.items[i]);
         if (timer_is_armed(&w->probe_timer)) {
             timer_arm(&c->timers, &w->probe_timer, c->now_ns + 20 * MS_NS);
         }
@@ -273,6 +284,10 @@ static void take_sample(core_t *c, struct member *m, uint64_t rtt_ns, const stru
 static void probe_answered(core_t *c, struct member *m)
 {
     struct watch *w = m->watch;
+    if (m->is_remembered) {
+        merge_status(c, m, STATUS_ALIVE, REASON_JOINED, &c->self->id);
+        return; /* it is in doubt no more: the watch is gone */
+    }
     if (w->is_regular) {
         core_health_change(c, -1);
         w->is_regular = false;
@@ -299,21 +314,21 @@ static struct relay *relay_by_nonce(core_t *c, uint64_t nonce)
     return NULL;
 }
 
-static void relay_end(core_t *c, struct relay *r, enum swim_type type)
+static void relay_tell(core_t *c, const struct relay *r, enum swim_type type)
 {
     struct member *requester = roster_find(&c->roster, &r->requester);
     struct swim_msg msg = {.type = type, .echo = r->their_nonce, .target = r->target};
     if (requester != NULL) {
         send_pair(c, requester, &msg);
     }
-    r->nonce = 0;
 }
 
 static void on_ack(core_t *c, struct member *m, const struct swim_msg *msg, bool over_link)
 {
     struct relay *r = relay_by_nonce(c, msg->echo);
     if (r != NULL && node_id_eq(&r->target, &m->id)) {
-        relay_end(c, r, SWIM_RELAYED);
+        relay_tell(c, r, SWIM_RELAYED);
+        r->nonce = 0;
         return;
     }
     struct watch *w = m->watch;
@@ -326,12 +341,24 @@ static void on_ack(core_t *c, struct member *m, const struct swim_msg *msg, bool
     probe_answered(c, m);
 }
 
-static void on_ping(core_t *c, struct member *m, const struct swim_msg *msg, bool over_link)
+/* The answer goes to where the question came from, if the member's record names that. */
+static const struct addr *answer_to(const struct member *m, const struct addr *from)
+{
+    for (size_t i = 0; from != NULL && i < m->rec.addr_count; i++) {
+        if (addr_eq(from, &m->rec.addrs[i])) {
+            return from;
+        }
+    }
+    return from == NULL ? NULL : &m->addr;
+}
+
+static void on_ping(core_t *c, struct member *m, const struct swim_msg *msg,
+                    const struct addr *from)
 {
     struct swim_msg ack = {.type = SWIM_ACK, .echo = msg->nonce};
     coord_from_wire(&msg->coord, &m->coord);
     m->has_coord = true;
-    send_swim(c, m, &ack, over_link);
+    send_swim(c, m, answer_to(m, from), &ack);
 }
 
 static void on_ping_req(core_t *c, struct member *m, const struct swim_msg *msg)
@@ -345,7 +372,8 @@ static void on_ping_req(core_t *c, struct member *m, const struct swim_msg *msg)
         core_count(c, r == NULL ? M_DROP_FULL : M_DROP_MALFORMED);
         return;
     }
-    r->nonce = prng_next(&c->prng) | 1;
+    r->nonce = core_nonce(c);
+    r->nacked = false;
     r->their_nonce = msg->nonce;
     r->requester = m->id;
     r->target = target->id;
@@ -353,7 +381,7 @@ static void on_ping_req(core_t *c, struct member *m, const struct swim_msg *msg)
     r->until_ns = c->now_ns + c->params.probe_timeout_ns / 10 * 8;
     core_arm_earlier(c, TIMER_RELAYS, r->until_ns);
     struct swim_msg ping = {.type = SWIM_PING, .nonce = r->nonce};
-    send_swim(c, target, &ping, false);
+    send_swim(c, target, &target->addr, &ping);
 }
 
 void swim_relays_tick(core_t *c)
@@ -361,9 +389,14 @@ void swim_relays_tick(core_t *c)
     uint64_t next = TIMER_NEVER;
     for (size_t i = 0; i < RELAYS_MAX; i++) {
         struct relay *r = &c->relays[i];
-        if (r->nonce != 0 && r->until_ns <= c->now_ns) {
-            relay_end(c, r, SWIM_NACK);
-        } else if (r->nonce != 0 && r->until_ns < next) {
+        if (r->nonce != 0 && r->until_ns <= c->now_ns && !r->nacked) {
+            relay_tell(c, r, SWIM_NACK);
+            r->nacked = true; /* over a slow path an ack may still come in time */
+            r->until_ns = c->now_ns + c->params.probe_fail_ns;
+        } else if (r->nonce != 0 && r->until_ns <= c->now_ns) {
+            r->nonce = 0;
+        }
+        if (r->nonce != 0 && r->until_ns < next) {
             next = r->until_ns;
         }
     }
@@ -393,7 +426,7 @@ void swim_message(core_t *c, struct member *m, const struct swim_msg *msg, const
     merge_updates(c, msg->update_bytes, m, true);
     switch (msg->type) {
     case SWIM_PING:
-        on_ping(c, m, msg, over_link);
+        on_ping(c, m, msg, from);
         sync_view_seen(c, msg->view_hash);
         break;
     case SWIM_ACK:

@@ -48,12 +48,6 @@ void sync_want(core_t *c, struct member *m)
     }
 }
 
-static bool is_linked(const struct member *m, const void *arg)
-{
-    (void) arg;
-    return m->link == LINK_UP;
-}
-
 void sync_tick(core_t *c)
 {
     struct member *m = NULL;
@@ -61,7 +55,7 @@ void sync_tick(core_t *c)
         core_arm(c, TIMER_SYNC, c->now_ns + c->params.sync_delay_ns / 2);
         return;
     }
-    if (order_pick(&c->probe_order, &c->prng, 1, is_linked, NULL, &m) == 1) {
+    if (order_pick(&c->probe_order, &c->prng, 1, member_is_linked, NULL, &m) == 1) {
         sync_start(c, m);
     }
 }

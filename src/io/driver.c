@@ -226,6 +226,7 @@ static int make_core(driver_t *d, const struct driver_conf *conf)
     crypto_daemon(d->keys, &core.crypto);
     core_params_default(&core.params);
     randombytes_buf(&core.session, sizeof core.session);
+    randombytes_buf(core.secret, sizeof core.secret);
     randombytes_buf(&seed, sizeof seed);
     d->core = core_new(&core, seed);
     return d->core == NULL ? HM_ENOMEM : HM_OK;
@@ -236,6 +237,7 @@ static int watch_all(driver_t *d)
     reactor_t *r = d->reactor;
     int rc = reactor_add_socket(r, store_socket(d->store), REACTOR_REST, driver_read_store, d) |
              reactor_add_socket(r, zre_socket(d->zre), REACTOR_REST, driver_read_zre, d) |
+             reactor_add_socket(r, zre_monitor(d->zre), REACTOR_REST, driver_read_zre, d) |
              reactor_add_socket(r, local_api_socket(d->api), REACTOR_REST, driver_read_api, d) |
              reactor_add_socket(r, local_api_monitor(d->api), REACTOR_REST, driver_read_api, d);
     if (beacon_fd(d->beacon) >= 0) {

@@ -585,6 +585,8 @@ void world_start(struct world *w, struct sim_node *n)
     memcpy(conf.key, n->identity.key, NODE_KEY_BYTES);
     sim_crypto(&n->identity, &conf.crypto);
     conf.session = prng_next(&w->prng);
+    uint64_t secret[2] = {prng_next(&w->prng), prng_next(&w->prng)};
+    memcpy(conf.secret, secret, sizeof conf.secret);
     conf.port = SIM_PORT;
     conf.link_port = SIM_LINK_PORT;
     conf.labels = &label;
