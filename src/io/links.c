@@ -46,6 +46,7 @@
 /* One accepted connection, from its ACCEPTED to its DISCONNECTED event. */
 struct accepted {
     int fd;          /* -1: free */
+    uint64_t number; /* rises with each */
     uint64_t serial; /* of its ZAP answer; 0 until its first message */
     struct node_id peer;
     uint8_t routing_id[ROUTING_ID_BYTES];
@@ -72,7 +73,8 @@ struct links {
     struct accepted accepted[ACCEPTED_MAX];
     struct dialled dialled[HM_LINKS_MAX];
     uint64_t monitors; /* names them */
-    int linger_ms;     /* while being destroyed */
+    uint64_t accepts;
+    int linger_ms; /* while being destroyed */
     struct buf out;
 };
 
@@ -498,6 +500,39 @@ static void accepted_down(links_t *l, struct accepted *a)
     }
 }
 
+/* A place for a new connection: free, or of the oldest that has proven nothing yet. A member needs
+ * a few round trips for that, so strangers who sit in the table keep no member out. */
+static struct accepted *accepted_place(links_t *l)
+{
+    struct accepted *oldest = NULL;
+    for (size_t i = 0; i < ACCEPTED_MAX; i++) {
+        struct accepted *a = &l->accepted[i];
+        if (a->fd < 0) {
+            return a;
+        }
+        if (a->serial == 0 && (oldest == NULL || a->number < oldest->number)) {
+            oldest = a;
+        }
+    }
+    if (oldest != NULL) {
+        shut_accepted(oldest);
+    }
+    return oldest;
+}
+
+static void on_accepted(links_t *l, int fd)
+{
+    struct accepted *a = accepted_place(l);
+    if (a == NULL || a->fd >= 0) {
+        metric_add(l->conf.metrics, M_DROP_FULL, 1);
+    }
+    if (a == NULL) {
+        shutdown(fd, SHUT_RDWR); /* as many members as there is room for */
+        return;
+    }
+    *a = (struct accepted){.fd = fd, .number = ++l->accepts, .from = peer_addr_of_fd(fd)};
+}
+
 static bool read_monitor(void *ctx)
 {
     links_t *l = ctx;
@@ -508,13 +543,7 @@ static bool read_monitor(void *ctx)
     }
     int fd = (int) value;
     if (event == ZMQ_EVENT_ACCEPTED) {
-        struct accepted *a = accepted_by_fd(l, -1);
-        if (a != NULL) {
-            *a = (struct accepted){.fd = fd};
-        } else {
-            shutdown(fd, SHUT_RDWR); /* strangers filled the table; a member dials again */
-            metric_add(l->conf.metrics, M_DROP_FULL, 1);
-        }
+        on_accepted(l, fd);
     } else if (event == ZMQ_EVENT_DISCONNECTED) {
         struct accepted *a = fd >= 0 ? accepted_by_fd(l, fd) : NULL;
         if (a != NULL) {

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/text.h"
 #include "io/clock.h"
+#include "io/inbound.h"
 #include "io/sockaddr.h"
 #include "wire/zre_msg.h"
 
@@ -22,6 +23,7 @@
 /* As Zyre's: after 5 s of silence a peer is pinged, after 30 s it is forgotten. */
 #define EVASIVE_NS (5 * NS_PER_S)
 #define EXPIRED_NS (30 * NS_PER_S)
+#define HANDSHAKE_MS 3000
 #define QUEUE_MAX 64            /* messages per peer in each direction */
 #define CONTENT_BYTES_MAX 65536 /* a frame of a WHISPER or SHOUT; whoever sends more is cut off */
 #define HEADER_NAME "X-HOMEMESH"
@@ -40,6 +42,7 @@ struct peer {
 struct zre {
     void *zmq_ctx;
     void *router;
+    inbound_t *inbound;
     struct node_id id;
     struct addr bind;
     struct addr advertise;
@@ -71,6 +74,7 @@ static int configure(void *socket, int family)
     return set_int(socket, ZMQ_LINGER, 0) != 0 || set_int(socket, ZMQ_SNDTIMEO, 0) != 0 ||
                    set_int(socket, ZMQ_SNDHWM, QUEUE_MAX) != 0 ||
                    set_int(socket, ZMQ_RCVHWM, QUEUE_MAX) != 0 ||
+                   set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) != 0 ||
                    set_int(socket, ZMQ_IPV6, family == 6) != 0 ||
                    zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max) != 0
                ? -1
@@ -89,6 +93,11 @@ static int open_router(zre_t *z)
     /* A peer that reconnects takes its mailbox over, as with Zyre. */
     if (z->router == NULL || configure(z->router, bind.family) != 0 ||
         set_int(z->router, ZMQ_ROUTER_HANDOVER, 1) != 0) {
+        return -1;
+    }
+    z->inbound = inbound_new(z->zmq_ctx, z->router, z->metrics);
+    if (z->inbound == NULL) {
+        errno = ENOMEM;
         return -1;
     }
     snprintf(endpoint, sizeof endpoint, "tcp://%s", addr_format(&bind, text));
@@ -139,6 +148,7 @@ void zre_destroy(zre_t **p)
             forget(z, &z->peers[i]);
         }
     }
+    inbound_destroy(&z->inbound);
     if (z->router != NULL) {
         zmq_close(z->router);
     }
@@ -151,6 +161,11 @@ void zre_destroy(zre_t **p)
 void *zre_socket(const zre_t *zre)
 {
     return zre->router;
+}
+
+void *zre_monitor(const zre_t *zre)
+{
+    return inbound_socket(zre->inbound);
 }
 
 size_t zre_peer_count(const zre_t *zre)
@@ -451,6 +466,7 @@ static int take_mail(zre_t *z, struct mail *mail, uint64_t now_ns, struct addr *
 int zre_take(zre_t *zre, uint64_t now_ns, struct addr *ret_addr, struct node_id *ret_id)
 {
     int rc = HM_ENOTFOUND;
+    inbound_take(zre->inbound, zre->bind.port);
     for (int i = 0; i < ZRE_TURN_MAX && rc != HM_OK; i++) {
         struct mail mail;
         bool taken = receive(zre->router, &mail);

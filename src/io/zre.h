@@ -9,7 +9,8 @@
  *   (none) --greeted or its HELLO--> known --5 s of silence--> known, pinged --30 s--> (none)
  *                                      \--sequence gap----------------------------------> (none)
  *
- * At most HM_ZRE_PEERS_MAX entries; more are ignored and counted. No socket ever blocks. */
+ * At most HM_ZRE_PEERS_MAX entries; more are ignored and counted. At most
+ * INBOUND_MAX connections come in. No socket ever blocks. */
 #ifndef HM_IO_ZRE_H
 #define HM_IO_ZRE_H
 
@@ -38,6 +39,8 @@ void zre_destroy(zre_t **p);
 
 /* The ROUTER to poll for reading. The DEALERs need no polling. */
 void *zre_socket(const zre_t *zre);
+/* To poll, too: zre_take then shuts down connections that are too many. */
+void *zre_monitor(const zre_t *zre);
 
 /* Greets an address (FX_ZRE_HELLO): nothing if it is known already or the table is full. */
 void zre_greet(zre_t *zre, const struct addr *to, const struct node_id *id, uint64_t now_ns);

@@ -4,6 +4,7 @@ import ctypes
 import os
 import random
 import re
+import resource
 import socket
 import struct
 import time
@@ -12,7 +13,7 @@ import rawnet
 import zmtp
 from harness import options
 from lab import Failed, Skip, expect, hold_for, wait_for
-from mesh import (Node, need_binaries, no_change, refused, start_mesh, views, wait_formed)
+from mesh import (Node, need_binaries, no_change, refused, start_mesh, views, wait_formed, wait_status)
 
 
 def token_of(node):
@@ -119,9 +120,12 @@ def test_token_in_the_environment(lab):
     nodes = start_mesh(lab, 2)
     lab.add_hosts(1)
     lab.block("udp dport 5670 drop")
-    new = elsewhere(lab, lab.hosts[2], env={"MESHD_TOKEN": token_of(nodes[1])})
+    token = token_of(nodes[1])
+    new = elsewhere(lab, lab.hosts[2], env={"MESHD_TOKEN": token})
     new.start()
     wait_formed([*nodes, new], 8)
+    with open(f"/proc/{new.pid}/environ", encoding="utf-8") as file:
+        expect(token not in file.read(), "the token is gone from /proc/PID/environ")
 
 
 def test_damaged_token(lab):
@@ -389,6 +393,37 @@ def test_garbage_on_tcp(lab):
     no_change(nodes, since)
     expect(set(nodes[0].view()) == {"n1", "n2"}, f"it sees {nodes[0].view()}")
     expect(nodes[0].ctl("status").returncode == 0, "it answers")
+
+
+@options(timeout=90)
+def test_connections_that_stay(lab):
+    """Strangers who connect and sit there: no descriptor runs out, and members still come and go."""
+    nodes = start_mesh(lab, 2)
+    stranger, = lab.add_hosts(1)
+    pid = nodes[0].pid
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (256, 256))
+    held = []
+    for port in [nodes[0].port(), *nodes[0].link_ports()]:
+        for number in range(400):
+            sock = stranger.socket(socket.AF_INET, socket.SOCK_STREAM)
+            sock.settimeout(2)
+            held.append(sock)
+            try:
+                sock.connect((nodes[0].host.address, port))
+                sock.sendall(zmtp.greeting() + zmtp.ready(identity=b"\1" + os.urandom(16)))
+            except OSError:
+                pass
+    expect(len(os.listdir(f"/proc/{pid}/fd")) < 240, "descriptors are left")
+    expect(nodes[0].ctl("status").returncode == 0, "it answers")
+    nodes[1].kill()
+    wait_status(nodes[:1], "n2", "failed", 3)
+    nodes[1].start()
+    wait_formed(nodes)
+    wait_for(lambda: nodes[1].ctl("nodes", "show", "n1", "--node=n1").returncode == 0, 5,
+             "a link among the strangers")
+    expect(nodes[0].pid == pid and nodes[0].process.running(), "meshd died")
+    for sock in held:
+        sock.close()
 
 
 CURVE_CLIENT = r"""

@@ -7,10 +7,15 @@
 #include "base/err.h"
 #include "base/heap.h"
 #include "base/limits.h"
+#include "io/inbound.h"
+#include "io/sockaddr.h"
 #include "io/zre.h"
 #include "wire/zre_msg.h"
 
+#include <poll.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <zmq.h>
 
 #define WAIT_MS 5000
@@ -304,6 +309,53 @@ static void test_table_is_bounded(void **state)
     zmq_ctx_term(ctx);
 }
 
+/* True if the other side has closed it within the time. */
+static bool is_closed(int fd, int timeout_ms)
+{
+    uint8_t bytes[128];
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    while (poll(&p, 1, timeout_ms) > 0) {
+        if (recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) <= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void test_connections_are_bounded(void **state)
+{
+    (void) state;
+    enum { MORE = 10 };
+    void *ctx = zmq_ctx_new();
+    struct node n;
+    struct addr addr;
+    struct node_id id;
+    struct sockaddr_storage sa;
+    int fds[INBOUND_MAX + MORE];
+    node_open(&n, ctx, 1, "lab");
+    socklen_t size = sockaddr_of_addr(&n.at, &sa);
+    for (size_t i = 0; i < INBOUND_MAX + MORE; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(fds[i], (struct sockaddr *) &sa, size), 0);
+        assert_int_equal(zre_take(n.zre, SECOND_NS, &addr, &id), HM_ENOTFOUND);
+    }
+    while (n.metrics.value[M_DROP_FULL] < MORE) {
+        zmq_pollitem_t item = {zre_monitor(n.zre), 0, ZMQ_POLLIN, 0};
+        assert_true(zmq_poll(&item, 1, WAIT_MS) > 0);
+        assert_int_equal(zre_take(n.zre, SECOND_NS, &addr, &id), HM_ENOTFOUND);
+    }
+    for (size_t i = 0; i < MORE; i++) {
+        assert_true(is_closed(fds[i], WAIT_MS)); /* the oldest gave way */
+    }
+    assert_false(is_closed(fds[MORE], 0));
+    assert_false(is_closed(fds[INBOUND_MAX + MORE - 1], 0));
+    for (size_t i = 0; i < INBOUND_MAX + MORE; i++) {
+        close(fds[i]);
+    }
+    zre_destroy(&n.zre);
+    zmq_ctx_term(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +365,7 @@ int main(void)
         cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_endpoint_of_somebody_else),
         cmocka_unit_test(test_table_is_bounded),
+        cmocka_unit_test(test_connections_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
