@@ -134,6 +134,12 @@ static int identity_open(struct keys *keys, const char *path, struct why *why)
             size = strlen(text);
         }
     }
+    if (rc == HM_OK && file_is_foreign(path)) {
+        rc = why_set(why, HM_EDENIED,
+                     "the identity %s belongs to another user, who knows its secret: name another "
+                     "directory with --data-dir=D",
+                     path);
+    }
     if (rc == HM_OK && (strlen(text) != size || !identity_read(text, keys->secret->seed))) {
         rc = HM_EFULL;
     }

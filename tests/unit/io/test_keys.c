@@ -83,6 +83,32 @@ static void damaged_identity_is_found_and_kept(void **state)
     }
 }
 
+/* Whoever put it there knows its secret: it must not become who we are. */
+static void identity_of_another_user_is_refused(void **state)
+{
+    (void) state;
+    char own[SCRATCH_BYTES];
+    char path[SCRATCH_BYTES];
+    struct why why = {""};
+    keys_t *keys = NULL;
+    if (geteuid() != 0) {
+        skip();
+    }
+    scratch_make(own);
+    scratch_path(own, "identity", path);
+    assert_int_equal(keys_new("homelab", path, &keys, &why), HM_OK);
+    keys_destroy(&keys);
+    assert_int_equal(chmod(own, 0755), 0);
+    assert_int_equal(chmod(path, 0644), 0);
+    assert_int_equal(chown(path, 65533, 65533), 0);
+    assert_int_equal(seteuid(65534), 0);
+    int rc = keys_new("homelab", path, &keys, &why);
+    assert_int_equal(seteuid(0), 0);
+    assert_int_equal(rc, HM_EDENIED);
+    assert_non_null(strstr(why.text, "belongs to another user"));
+    scratch_remove(own);
+}
+
 static void ring_is_made_once_and_read(void **state)
 {
     (void) state;
@@ -333,6 +359,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(identity_is_made_once, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_identity_is_found_and_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(identity_of_another_user_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(ring_is_made_once_and_read, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_ring_names_its_line, setup, teardown),
         cmocka_unit_test_setup_teardown(ring_of_two_keys_with_comments, setup, teardown),
