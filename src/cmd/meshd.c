@@ -82,6 +82,29 @@ static int read_stdin_line(char *text, size_t max, struct why *why)
     return HM_OK;
 }
 
+/* What a process was started with stays readable in /proc/PID/environ and cmdline after unsetenv:
+ * the token is overwritten there, so that it is gone once it has been taken. */
+static void wipe_token_given(int argc, char **argv)
+{
+    static const char flag[] = "--token=";
+    char *given = getenv("MESHD_TOKEN");
+    if (given != NULL) {
+        sodium_memzero(given, strlen(given));
+        unsetenv("MESHD_TOKEN");
+    }
+    for (int i = 1; i < argc; i++) {
+        char *value = NULL;
+        if (strncmp(argv[i], flag, sizeof flag - 1) == 0) {
+            value = argv[i] + sizeof flag - 1;
+        } else if (strcmp(argv[i - 1], "--token") == 0) {
+            value = argv[i];
+        }
+        if (value != NULL) {
+            sodium_memzero(value, strlen(value));
+        }
+    }
+}
+
 static int take_token(struct meshd *m, struct why *why)
 {
     struct conf *conf = &m->conf;
@@ -428,7 +451,7 @@ int main(int argc, char **argv)
         return 0;
     }
     setenv("ZSYS_SIGHANDLER", "false", 1); /* CZMQ takes no signals */
-    unsetenv("MESHD_TOKEN");
+    wipe_token_given(argc, argv);
     raise_descriptor_limit();
     struct log_conf log = {.fd = STDERR_FILENO,
                            .format = m.conf.log_format,
