@@ -7,6 +7,7 @@
 #include "io/sockaddr.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,10 @@ struct inbound {
     struct entry entries[INBOUND_MAX];
 };
 
+/* Names the monitor. The address alone will not do: it may be that of one just destroyed, whose
+ * name libzmq's reaper has not given back yet. */
+static atomic_uint last_name;
+
 inbound_t *inbound_new(void *zmq_ctx, void *socket, struct metrics *metrics)
 {
     char name[64];
@@ -41,7 +46,7 @@ inbound_t *inbound_new(void *zmq_ctx, void *socket, struct metrics *metrics)
         in->entries[i].fd = -1;
     }
     in->metrics = metrics;
-    snprintf(name, sizeof name, "inproc://homemesh.inbound.%p", (void *) in);
+    snprintf(name, sizeof name, "inproc://homemesh.inbound.%u", atomic_fetch_add(&last_name, 1));
     in->monitor = zmq_socket(zmq_ctx, ZMQ_PAIR);
     if (in->monitor == NULL || zmq_socket_monitor(socket, name, ZMQ_EVENT_ACCEPTED) != 0) {
         inbound_destroy(&in);
