@@ -305,6 +305,9 @@ static void print_result(const struct options *o, const struct run_conf *conf,
         printf("  deaths %" PRIu64 " noticed %" PRIu64 " median %.2f s max %.2f s", r->deaths,
                r->noticed, (double) r->median_ns / SECOND_NS, (double) r->slowest_ns / SECOND_NS);
     }
+    if (r->false_suspicions > 0) {
+        printf("  false suspicions %" PRIu64, r->false_suspicions);
+    }
     if (r->false_failures > 0) {
         printf("  false failures %" PRIu64 " (%" PRIu64 " at healthy)", r->false_failures,
                r->false_failures_healthy);

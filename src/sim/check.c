@@ -216,6 +216,9 @@ static void observe(struct check *c, const struct sim_node *o, const struct sim_
     if (status == STATUS_FAILED && was != STATUS_FAILED && reason != REASON_REMEMBERED) {
         judge_failure(c, o, s, reason);
     }
+    if (status == STATUS_SUSPECT && was == STATUS_ALIVE) {
+        c->false_suspicions += check_is_healthy(c, s);
+    }
     if (is_held_down(status) && !is_held_down(was)) {
         note_detection(c, s->idx);
     }

@@ -49,6 +49,7 @@ struct check {
     uint32_t *scans;       /* by node: steps since its whole list was read */
     bool is_strict;
     bool is_lenient;       /* no judgement of false failures: they are counted only */
+    uint64_t false_suspicions;       /* of healthy nodes, at anybody: no harm, but work */
     uint64_t false_failures;         /* of healthy nodes, at anybody */
     uint64_t false_failures_healthy; /* of healthy nodes, at healthy observers */
     struct detection detections[CHECK_SAMPLES_MAX];

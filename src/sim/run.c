@@ -208,6 +208,7 @@ static void run_once(const struct run_conf *conf, struct run_result *r)
     r->hash = w->trace.hash;
     r->effects = w->trace.effects;
     r->steps = w->steps;
+    r->false_suspicions = c->false_suspicions;
     r->false_failures = c->false_failures;
     r->false_failures_healthy = c->false_failures_healthy;
     world_destroy(&w);

@@ -458,6 +458,32 @@ static void plan_revive(struct world *w, struct plan *p)
     }
 }
 
+/* ---- one death after another, for the sweep ---- */
+
+static void plan_deaths(struct world *w, struct plan *p)
+{
+    unsigned deaths = w->count > 300 ? 1 : w->count > 50 ? 3 : 6;
+    for (unsigned i = 0; i < w->count; i++) {
+        faults_at(w, (uint64_t) i * 100000U, FAULT_START, i, 0, 0);
+    }
+    join_segments(w, p, 15 * S);
+    uint64_t t = 75 * S;
+    for (unsigned i = 0; i < 2 * deaths; i++) {
+        unsigned victim = any_node(w);
+        uint64_t death = t + between(w, 0, S);
+        at(w, p, death, i % 2 == 0 ? FAULT_CRASH : FAULT_SILENCE, victim, 0, 0);
+        at(w, p, death + 30 * S, FAULT_START, victim, 0, 0);
+        t += 45 * S;
+    }
+    p->for_ns = (t + 30 * S) * MS_NS;
+}
+
+static void net_deaths(struct net_conf *net, struct prng *p, unsigned nodes)
+{
+    (void) p;
+    net->segment_nodes = nodes > 100 ? 50 : 0;
+}
+
 /* ---- swarm ---- */
 
 enum swarm_kind {
@@ -654,6 +680,8 @@ const struct scenario scenarios[] = {
      30 * S, 1, SCENARIO_PARTITIONS, NULL, plan_revive},
     {"swarm", "the seed draws which faults there are, then the schedule", 1, 24, 200 * S, 60 * S,
      40, 0, net_swarm, plan_swarm},
+    {"deaths", "one after another dies and comes back, as a process and with its machine", 2, 30,
+     10 * MIN, 40 * S, 2, SCENARIO_STRICT, net_deaths, plan_deaths},
     {"big", "1,000 nodes in segments of 50", 1000, 1000, 60 * S, 40 * S, 0,
      SCENARIO_STRICT | SCENARIO_NO_DISKS, net_big, plan_big},
 };

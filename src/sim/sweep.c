@@ -10,39 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEATHS_OF_EACH 6U
-#define DEATH_EVERY_S 45U
-#define QUIET_S 75U
-
-static void plan_sweep(struct world *w, struct plan *p)
-{
-    unsigned deaths = w->count > 300 ? 1 : w->count > 50 ? 3 : DEATHS_OF_EACH;
-    for (unsigned i = 0; i < w->count; i++) {
-        faults_at(w, (uint64_t) i * 100000U, FAULT_START, i, 0, 0);
-    }
-    unsigned per = w->net.segment_nodes;
-    for (unsigned first = per; per > 0 && first < w->count; first += per) {
-        faults_repeat(w, SECOND_NS, 15ULL * SECOND_NS, 2ULL * SECOND_NS, FAULT_JOIN, first,
-                      first - per);
-    }
-    uint64_t t = QUIET_S;
-    for (unsigned i = 0; i < 2 * deaths; i++) {
-        unsigned victim = (unsigned) prng_below(&w->fault_prng, w->count);
-        uint64_t at_ns = t * SECOND_NS + prng_below(&w->fault_prng, SECOND_NS);
-        faults_at(w, at_ns, i % 2 == 0 ? FAULT_CRASH : FAULT_SILENCE, victim, 0, 0);
-        faults_at(w, at_ns + 30ULL * SECOND_NS, FAULT_START, victim, 0, 0);
-        t += DEATH_EVERY_S;
-    }
-    p->for_ns = (t + 30) * SECOND_NS;
-    p->calm_ns = p->for_ns - 40ULL * SECOND_NS;
-}
-
-static void net_segments(struct net_conf *net, struct prng *p, unsigned nodes)
-{
-    (void) p;
-    net->segment_nodes = nodes > 100 ? 50 : 0;
-}
-
 static int compare(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *) a;
@@ -83,8 +50,7 @@ bool sweep(FILE *out, uint64_t seed, unsigned nodes_max)
 {
     static const unsigned sizes[] = {2, 3, 10, 30, 100, 1000};
     static const unsigned losses[] = {0, 5, 10, 25};
-    static const struct scenario scenario = {
-        "sweep", "", 1, 1, 0, 40000, 0, SCENARIO_LENIENT, net_segments, plan_sweep};
+    const struct scenario *scenario = scenario_find("deaths");
     struct run_result *r = malloc(sizeof *r);
     bool ok = r != NULL;
     fprintf(out, "| nodes | loss | process dies: first, s | all (median, slowest), s "
@@ -95,7 +61,7 @@ bool sweep(FILE *out, uint64_t seed, unsigned nodes_max)
         for (size_t j = 0; j < sizeof losses / sizeof losses[0]; j++) {
             struct run_conf conf;
             run_conf_default(&conf);
-            conf.scenario = &scenario;
+            conf.scenario = scenario;
             conf.seed = seed;
             conf.nodes = sizes[i];
             conf.loss_ppm = (uint64_t) losses[j] * 10000U;
@@ -107,7 +73,10 @@ bool sweep(FILE *out, uint64_t seed, unsigned nodes_max)
                     r->for_ns / SECOND_NS * sizes[i] / 60);
             fflush(out);
             if (r->failed) {
-                fprintf(out, "\nviolation: %s\n", r->violation);
+                fprintf(out,
+                        "\nviolation: %s\nrepeat: meshsim --scenario=deaths --seed=%" PRIu64
+                        " --nodes=%u --loss=%u\n",
+                        r->violation, seed, sizes[i], losses[j]);
                 ok = false;
             }
         }
