@@ -96,7 +96,8 @@ def test_help(lab):
     for word in ("status", "nodes", "events", "rtt", "leave", "token", "metrics", "version"):
         expect(word in plain, f"{word} is in the help")
         done = code(ctl(lab, "help", word), DONE, f"help {word}")
-        expect("meshctl" in done.stdout and word in done.stdout, done.stdout)
+        expect(word in done.stdout, done.stdout)
+        expect(word == "nodes" or f"meshctl {word}" in done.stdout, f"no example: {done.stdout}")
     code(ctl(lab, "nodes", "list", "--help"), DONE, "--help of a command")
 
 
@@ -150,15 +151,16 @@ def test_ask_another_node(lab):
 
 
 def test_ask_a_dead_node(lab):
-    """--node with a node that does not answer: exit 4 or 1, in time."""
+    """--node with a node that is known to have failed: exit 3 at once, and says so."""
     nodes = start_mesh(lab, 3)
     since = time.time()
     nodes[2].kill()
     wait_event(nodes[:1], "failed", "n3", since, 4)
     begun = time.monotonic()
     done = nodes[0].ctl("--node=n3", "status", timeout=30)
-    expect(done.returncode in (REFUSED, PARTIAL), f"exit {done.returncode}: {done.stderr}")
-    expect(time.monotonic() - begun < 12, "it gave up late")
+    expect(done.returncode == NO_DAEMON, f"exit {done.returncode}: {done.stderr}")
+    expect("n3 is failed" in done.stderr, done.stderr)
+    expect(time.monotonic() - begun < 2, "it gave up late")
 
 
 @options(alone=True)
@@ -194,7 +196,7 @@ def test_events(lab):
 
 
 def test_events_follow(lab):
-    """events --follow: one object a line, as it happens, also from another node."""
+    """events --follow: one object a line, as it happens; it survives a restart of its node."""
     nodes = start_mesh(lab, 3)
     follower = Events(nodes[0])
     time.sleep(0.5)
@@ -207,7 +209,13 @@ def test_events_follow(lab):
     expect(numbers == sorted(set(numbers)), f"seq rises: {numbers}")
     expect(not follower.bad, f"no JSON: {follower.bad}")
     nodes[0].terminate()
-    expect(follower.popen.wait(5) == NO_DAEMON, f"exit {follower.popen.poll()} when the node ends")
+    nodes[0].start()
+    wait_formed(nodes)
+    since = time.time()
+    nodes[2].kill()
+    wait_for(lambda: follower.find("failed", "n3", since), 6, "it goes on after a restart")
+    numbers = [event["seq"] for event in follower.all()]
+    expect(numbers == sorted(set(numbers)), f"seq rises across the restart: {numbers}")
 
 
 def test_follower_that_stops_reading(lab):
