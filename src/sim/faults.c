@@ -286,6 +286,10 @@ static void do_fault(struct world *w, const struct msg *m)
     case FAULT_DEAF:
         deafen(w, &w->nodes[a]);
         break;
+    case FAULT_EAR:
+        w->nodes[a].ear_ppm = (uint32_t) m->as.fault.arg;
+        world_disturb(w, &w->nodes[a]);
+        break;
     case FAULT_RADIO:
         w->nodes[a].radio_ppm = (uint32_t) m->as.fault.arg;
         world_disturb(w, &w->nodes[a]);

@@ -227,8 +227,15 @@ static void plan_oneway(struct world *w, struct plan *p)
 static void plan_deaf(struct world *w, struct plan *p)
 {
     start_all(w, p, 100);
-    at(w, p, 20 * S, FAULT_DEAF, any_node(w), 0, 0);
-    at(w, p, 80 * S, FAULT_HEAL, 0, 0, 0);
+    unsigned victim = any_node(w);
+    for (uint64_t t = 20 * S; t < 300 * S; t += 30 * S) {
+        at(w, p, t, FAULT_DEAF, victim, 0, 0);
+        at(w, p, t + between(w, 5 * S, 20 * S), FAULT_HEAL, 0, 0, 0);
+    }
+    for (uint64_t t = 320 * S; t < 400 * S; t += 20 * S) {
+        at(w, p, t, FAULT_EAR, victim, 0, between(w, 600000, 980000));
+    }
+    at(w, p, 400 * S, FAULT_EAR, victim, 0, 0);
 }
 
 static void plan_reject(struct world *w, struct plan *p)
@@ -645,8 +652,8 @@ const struct scenario scenarios[] = {
      SCENARIO_PARTITIONS, two_segments, plan_split},
     {"oneway", "one node cannot reach another, but all others can", 3, 8, 100 * S, 10 * S, 6,
      SCENARIO_STRICT, NULL, plan_oneway},
-    {"deaf", "one node sends but hears nobody; it must not talk others into its errors", 4, 12,
-     100 * S, 10 * S, 6, 0, NULL, plan_deaf},
+    {"deaf", "one node sends but hears nobody, later little: it must not talk others into errors",
+     4, 12, 430 * S, 20 * S, 6, 0, NULL, plan_deaf},
     {"reject", "a firewall at one node rejects another; all others reach both", 3, 8, 100 * S,
      10 * S, 6, SCENARIO_STRICT, NULL, plan_reject},
     {"loss", "5, 10 or 25 % of all packets are lost, some come twice or late", 2, 30, 120 * S,

@@ -54,7 +54,8 @@ bool simnet_is_lost(struct world *w, unsigned from, unsigned to)
 {
     return world_chance(&w->prng, w->net.loss_ppm) ||
            world_chance(&w->prng, w->nodes[from].radio_ppm) ||
-           world_chance(&w->prng, w->nodes[to].radio_ppm);
+           world_chance(&w->prng, w->nodes[to].radio_ppm) ||
+           world_chance(&w->prng, w->nodes[to].ear_ppm);
 }
 
 void simnet_heal(struct world *w)

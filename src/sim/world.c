@@ -470,39 +470,47 @@ static void capture(struct world *w, const struct sim_node *n, const struct msg 
     w->captured[at] = copy;
 }
 
-/* The step took the datagram: it was not counted as dropped or challenged, and did something.
- * Challenges are left out: they are answered whatever their number. */
-static bool is_taken(const struct sim_node *n, const struct metrics *before, const struct msg *m,
-                     const struct effects *fx)
+/* When a node last took something of another, on its own clock; 0 if never. */
+static uint64_t heard_at(const struct sim_node *n, const struct node_id *sender)
 {
-    struct swim_msg msg;
     struct member_view view;
     char id[NODE_ID_TEXT_BYTES];
-    if (not_taken(&n->metrics) != not_taken(before) ||
+    text_hex(sender->b, NODE_ID_BYTES, id);
+    if (core_member_find(n->core, id, &view) != HM_OK || view.last_heard_ns == UINT64_MAX) {
+        return 0;
+    }
+    return core_now_ns(n->core) - view.last_heard_ns;
+}
+
+/* The step took the datagram: it was not counted as dropped or challenged, and did something. First
+ * contacts and challenges are left out: they are answered whatever their number. */
+static bool is_taken(const struct sim_node *n, const struct metrics *before, const struct msg *m,
+                     const struct effects *fx, uint64_t heard_before_ns)
+{
+    struct swim_msg msg;
+    if (m->as.datagram.cls == DATAGRAM_MESH || not_taken(&n->metrics) != not_taken(before) ||
         swim_msg_read(span_of(m->bytes, m->size), &msg) != HM_OK || msg.type == SWIM_CHALLENGE) {
         return false;
     }
-    text_hex(m->as.datagram.sender.b, NODE_ID_BYTES, id);
-    return fx->count > 0 ||
-           (core_member_find(n->core, id, &view) == HM_OK && view.last_heard_ns == 0);
+    return fx->count > 0 || heard_at(n, &m->as.datagram.sender) != heard_before_ns;
 }
 
 /* A replayed datagram must be refused; one that was taken may be replayed later. */
 static void judge_datagram(struct world *w, const struct sim_node *n, const struct metrics *before,
-                           const struct effects *fx)
+                           const struct effects *fx, uint64_t heard_before_ns)
 {
     const struct msg *m = w->in_hand;
     const struct sim_node *from = &w->nodes[m->as.datagram.from];
-    bool is_first_contact = m->as.datagram.cls == DATAGRAM_MESH;
+    bool taken = is_taken(n, before, m, fx, heard_before_ns);
     if (m->as.datagram.taken_by == 0) {
-        if (w->is_capturing && !is_first_contact && is_taken(n, before, m, fx)) {
+        if (taken) {
             capture(w, n, m);
         }
         return;
     }
     if (n->metrics.value[M_DROP_REPLAYED] > before->value[M_DROP_REPLAYED]) {
         w->rare[RARE_REPLAY_REFUSED]++;
-    } else if (is_taken(n, before, m, fx) && m->as.datagram.taken_by == n->generation &&
+    } else if (taken && m->as.datagram.taken_by == n->generation &&
                m->as.datagram.from_generation == from->generation) {
         world_violation(w, "%s takes a datagram of %s again that an attacker replayed", n->name,
                         from->name);
@@ -533,6 +541,8 @@ void world_step(struct world *w, struct sim_node *n, struct event *ev)
     ev->wall_ms = n->wall_offset_ms + w->now_ns / MS_NS;
     struct metrics before = n->metrics;
     struct effects fx;
+    bool is_watched = w->is_capturing && w->in_hand != NULL && ev->type == EV_DATAGRAM;
+    uint64_t heard_before_ns = is_watched ? heard_at(n, &w->in_hand->as.datagram.sender) : 0;
     n->wakeups++;
     w->steps++;
     int rc = core_step(n->core, ev, &fx);
@@ -544,8 +554,8 @@ void world_step(struct world *w, struct sim_node *n, struct event *ev)
         w->effects_max = fx.count;
     }
     count_step(w, n, &before, ev);
-    if (w->in_hand != NULL && ev->type == EV_DATAGRAM) {
-        judge_datagram(w, n, &before, &fx);
+    if (is_watched) {
+        judge_datagram(w, n, &before, &fx, heard_before_ns);
     }
     check_step(w->check, n, ev, &fx);
     bool asks = n->metrics.value[M_PROBES_INDIRECT] > before.value[M_PROBES_INDIRECT];

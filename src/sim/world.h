@@ -199,6 +199,7 @@ struct sim_node {
     uint64_t disturbed_ns;   /* when something last touched it that is no business of the others */
     unsigned cuts;           /* directions to or from it that are blocked now */
     bool is_outcast;         /* its cuts are its own trouble, not that of those at the other end */
+    uint32_t ear_ppm;        /* the same, of what it hears alone */
     uint32_t radio_ppm;      /* its own loss, both ways, besides the network's */
     bool dies_between;       /* ends between two effects of its next step that has two */
 
