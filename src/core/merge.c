@@ -413,7 +413,7 @@ static void take_carried_record(core_t *c, struct member *m, const struct claim 
     struct node_id id;
     if (claim->record.data == NULL ||
         merge_check_record(c, claim->record, &m->id, &rec, &id) != HM_OK ||
-        !node_id_eq(&id, &m->id)) {
+        !node_id_eq(&id, &m->id) || rec.incarnation > claim->incarnation) {
         return;
     }
     roster_hash_out(&c->roster, m);

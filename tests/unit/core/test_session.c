@@ -21,18 +21,6 @@ static void hear_as(struct mini *m, size_t from, enum datagram_class cls, uint64
     buf_fini(&b);
 }
 
-static const struct effect *sent(const struct mini *m, enum swim_type type, struct swim_msg *ret_msg)
-{
-    for (size_t i = 0; i < m->fx.count; i++) {
-        const struct effect *fx = &m->fx.items[i];
-        if (fx->type == FX_DATAGRAM && swim_msg_read(fx->as.datagram.body, ret_msg) == HM_OK &&
-            ret_msg->type == type) {
-            return fx;
-        }
-    }
-    return NULL;
-}
-
 static void three_messages_make_a_member(void **state)
 {
     (void) state;
@@ -54,7 +42,7 @@ static void a_join_alone_changes_nothing(void **state)
     struct swim_msg join = {.type = SWIM_JOIN, .nonce = 5}, answer;
     join.record = mini_record(m, 1, 5, RECORD_ALIVE);
     mini_hear(m, 1, DATAGRAM_MESH, &join);
-    assert_non_null(sent(m, SWIM_ANSWER, &answer));
+    assert_true(mini_sent(m, SWIM_ANSWER, &answer));
     assert_true(answer.echo == 5 && answer.nonce != 0);
     assert_int_equal(core_member_count(m->core), 1);
     mini_free(&m);
@@ -67,7 +55,7 @@ static void only_a_fresh_cookie_confirms(void **state)
     struct swim_msg join = {.type = SWIM_JOIN, .nonce = 5}, answer;
     join.record = mini_record(m, 1, 5, RECORD_ALIVE);
     mini_hear(m, 1, DATAGRAM_MESH, &join);
-    assert_non_null(sent(m, SWIM_ANSWER, &answer));
+    assert_true(mini_sent(m, SWIM_ANSWER, &answer));
     struct swim_msg confirm = {.type = SWIM_CONFIRM, .echo = answer.nonce + 1};
     confirm.record = mini_record(m, 1, 5, RECORD_ALIVE);
     mini_hear(m, 1, DATAGRAM_MESH, &confirm);
@@ -136,7 +124,7 @@ static void an_unknown_session_is_challenged(void **state)
     m->log_count = 0;
     hear_as(m, 1, DATAGRAM_PAIR, 4242, 1, &ping);
     assert_int_equal(mini_count(m, FX_DATAGRAM, SWIM_ACK, 1), 0);
-    assert_non_null(sent(m, SWIM_CHALLENGE, &challenge));
+    assert_true(mini_sent(m, SWIM_CHALLENGE, &challenge));
     struct swim_msg echo = {.type = SWIM_ECHO, .echo = challenge.nonce + 1};
     hear_as(m, 1, DATAGRAM_PAIR, 4242, 2, &echo); /* not what was asked */
     hear_as(m, 2, DATAGRAM_PAIR, 4242, 3, &echo); /* nobody we know */
@@ -294,7 +282,7 @@ static void an_answer_to_our_join_makes_a_member(void **state)
     answer.record = mini_record(m, 3, 5, RECORD_ALIVE);
     mini_hear(m, 3, DATAGRAM_MESH, &answer);
     assert_int_equal(mini_status(m, 3), STATUS_ALIVE);
-    assert_non_null(sent(m, SWIM_CONFIRM, &msg));
+    assert_true(mini_sent(m, SWIM_CONFIRM, &msg));
     assert_true(msg.echo == 31);
     mini_free(&m);
 }
