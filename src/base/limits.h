@@ -17,6 +17,10 @@
 #define HM_VERSION_BYTES_MAX 31     /* "0.1.0-rc1+git20261121" and more */
 #define HM_REQUEST_BYTES_MAX 65536  /* an operation request from a client */
 #define HM_REPLY_BYTES_MAX (HM_FRAME_BYTES_MAX - 4096) /* must travel in one frame */
+#define HM_ZMTP_KEPT_BYTES_MAX 8192 /* first frame of a message at the mailbox: a ZRE message's bound */
+#define HM_ZMTP_CONTENT_BYTES_MAX 65536 /* each further frame: content of a WHISPER or SHOUT, skipped */
+#define HM_ZMTP_COMMAND_BYTES_MAX 1024  /* a READY with an identity and metadata; PING has 23 */
+#define HM_ZMTP_OUT_BYTES_MAX 16384 /* on their way to one ZRE peer: a HELLO and plenty of PINGs */
 
 /* Counts. */
 #define HM_INCARNATION_LEAP_MAX (1ULL << 32) /* a claim further ahead is nonsense: none may use numbers up */
@@ -32,5 +36,7 @@
 #define HM_OBSERVERS_MAX 4          /* accusers remembered per suspect; two make a verdict */
 #define HM_REPLAY_WINDOW 256        /* datagrams that may arrive out of order (protocols.md) */
 #define HM_ZRE_PEERS_MAX 64         /* foreign Zyre peers we speak to; more are ignored */
+#define HM_ZRE_CONNECTIONS_MAX 128  /* accepted at the mailbox: one per peer, as many strangers */
+#define HM_ZMTP_FRAMES_MAX 64       /* of one message at the mailbox; only the first is kept */
 
 #endif

@@ -19,6 +19,8 @@
     X(M_DROP_UNKNOWN_SENDER, "mesh_drops_unknown_sender_total", "Datagrams of nobody we know")     \
     X(M_DROP_UNSEALED, "mesh_drops_unsealed_total", "Datagrams whose seal did not open")           \
     X(M_DROP_REPLAYED, "mesh_drops_replayed_total", "Datagrams seen before or too old")            \
+    X(M_DROP_UNKNOWN_SESSION, "mesh_drops_unknown_session_total",                                \
+      "Datagrams of a session not shown to be live yet")                                          \
     X(M_DROP_MALFORMED, "mesh_drops_malformed_total", "Authentic messages that made no sense")     \
     X(M_DROP_UNKNOWN_TYPE, "mesh_drops_unknown_type_total", "Messages of a type not known here")   \
     X(M_DROP_FORGED_RECORD, "mesh_drops_forged_record_total", "Records without a good signature")  \
@@ -47,6 +49,7 @@
     X(M_BEACONS_MALFORMED, "mesh_beacons_malformed_total", "Datagrams on the beacon port that are no beacon") \
     X(M_ZRE_RECEIVED, "mesh_zre_received_total", "ZRE messages understood")                        \
     X(M_ZRE_MALFORMED, "mesh_zre_malformed_total", "ZRE messages dropped as malformed")            \
+    X(M_ZRE_CUT, "mesh_zre_cut_total", "ZRE connections cut: too many, too slow or not ZMTP")       \
     X(M_STORE_BATCHES, "mesh_store_batches_total", "Batches handed to the store")                  \
     X(M_STORE_FAILED, "mesh_store_failed_total", "Batches the store could not commit")             \
     X(M_STORE_BYTES, "mesh_store_bytes_total", "Bytes of keys and values handed to the store")     \

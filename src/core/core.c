@@ -283,6 +283,7 @@ static void begin(core_t *c)
     core_note(c, NOTE_INFO, NOTE_STARTED, c->self, NULL, REASON_NONE, c->self->rec.incarnation);
     core_changed(c);
     core_arm(c, TIMER_BEACON, c->now_ns);
+    core_arm(c, TIMER_CANDIDATES, c->now_ns);
     if (core_up_others(c) > 0) {
         core_arm(c, TIMER_PROBE, c->now_ns + c->params.probe_interval_ns);
         tell_all(c, update_of_record(c, c->self));
@@ -440,8 +441,8 @@ static void dispatch(core_t *c, const struct event *ev)
 /* Before the store is durable and after goodbye, the network is not listened to. */
 static bool is_heard(const core_t *c, enum event_type type)
 {
-    bool is_network = type == EV_DATAGRAM || type == EV_FRAME || type == EV_CANDIDATE ||
-                      type == EV_LINK_UP || type == EV_CONNECT || type == EV_UNREACHABLE;
+    bool is_network = type == EV_DATAGRAM || type == EV_FRAME || type == EV_LINK_UP ||
+                      type == EV_CONNECT || type == EV_UNREACHABLE;
     return c->ready || !is_network;
 }
 

@@ -249,6 +249,8 @@ void swim_failed_period(core_t *c);
 void swim_probe_tick(core_t *c, struct member *m);
 void swim_probe(core_t *c, struct member *m, bool is_regular);
 void swim_probe_again(core_t *c, struct member *m); /* resend: it did not know our session */
+/* The probe in flight goes on under another nonce: answers to the old one prove nothing any more. */
+void swim_renew_nonce(core_t *c, struct member *m);
 void swim_extend(core_t *c, uint64_t by_ns); /* we were deaf: nobody is judged by it */
 struct watch *watch_of(core_t *c, struct member *m); /* made if needed; NULL: no memory */
 void watch_release(core_t *c, struct member *m);     /* if nothing is under way any more */

@@ -33,17 +33,18 @@ enum note_code {
     NOTE_LEAVING,
 };
 
-/* Why a member changed. Names are public (events, JSON): added, never changed. */
+/* Why a member changed. Names are public (events, JSON), values travel in claims: both are added, never
+ * changed. */
 enum reason {
-    REASON_NONE,
-    REASON_JOINED,       /* it answered our challenge, or a member told us of it */
-    REASON_REFUTED,      /* it refuted a suspicion */
-    REASON_RECOVERED,    /* it answered although thought failed */
-    REASON_NO_ACK,       /* no answer: direct, by helpers, or over the link */
-    REASON_REFUSED,      /* its machine refuses connections: the process is gone */
-    REASON_LEFT,         /* it said so itself */
-    REASON_UPDATED,      /* new record: address, labels, version */
-    REASON_REMEMBERED,   /* from the last run */
+    REASON_NONE = 0,
+    REASON_JOINED = 1,       /* it answered our challenge, or a member told us of it */
+    REASON_REFUTED = 2,      /* it refuted a suspicion */
+    REASON_RECOVERED = 3,    /* it answered although thought failed */
+    REASON_NO_ACK = 4,       /* no answer: direct, by helpers, or over the link */
+    REASON_REFUSED = 5,      /* its machine refuses connections: the process is gone */
+    REASON_LEFT = 6,         /* it said so itself */
+    REASON_UPDATED = 7,      /* new record: address, labels, version */
+    REASON_REMEMBERED = 8,   /* from the last run */
 };
 
 struct note {

@@ -66,15 +66,18 @@ static void prove_address(struct member *m, const struct addr *from)
     }
 }
 
-static void take_session(core_t *c, struct member *m, const struct event *ev)
+/* Returns whether it is another session than the one held. */
+static bool take_session(core_t *c, struct member *m, const struct event *ev)
 {
-    if (m->session != ev->as.datagram.session) {
+    bool is_other = m->session != ev->as.datagram.session;
+    if (is_other) {
         m->session = ev->as.datagram.session;
         window_init(&m->window);
     }
     m->session_live = true;
     m->challenge = 0;
     overlay_touch(c); /* it takes us for a member, too: a link may be dialled */
+    return is_other;
 }
 
 /* Checks the record of a first contact, which must be its sender's. Also for known members. */
@@ -244,8 +247,9 @@ static void on_pair_class(core_t *c, const struct event *ev, const struct swim_m
     }
     bool known = m->session_live && m->session == ev->as.datagram.session;
     bool is_live = echoes_our_nonce(m, msg);
+    bool is_new_session = false;
     if (!known && is_live) {
-        take_session(c, m, ev);
+        is_new_session = take_session(c, m, ev);
         known = true;
     }
     if (!known && msg->type == SWIM_CHALLENGE) {
@@ -254,6 +258,7 @@ static void on_pair_class(core_t *c, const struct event *ev, const struct swim_m
     }
     bool checks = (c->params.broken & BREAK_NO_REPLAY_CHECK) == 0;
     if (!known && checks) {
+        core_count(c, M_DROP_UNKNOWN_SESSION);
         if (msg->type != SWIM_ECHO) { /* an echo too late would ask for ever */
             challenge(c, m, &ev->as.datagram.from);
         }
@@ -271,6 +276,11 @@ static void on_pair_class(core_t *c, const struct event *ev, const struct swim_m
         on_challenge(c, m, ev, msg);
     } else {
         swim_message(c, m, msg, &ev->as.datagram.from);
+    }
+    if (is_new_session) {
+        /* An answer of its earlier life may still be under way. It must not bring that session back:
+         * the window of this one would be forgotten. */
+        swim_renew_nonce(c, m);
     }
 }
 
@@ -376,7 +386,9 @@ static bool is_alive_there(const core_t *c, const struct addr *addr, const struc
 void session_candidate(core_t *c, const struct addr *addr, const struct node_id *id,
                        enum candidate_source source)
 {
-    if (!c->ready || c->leaving || is_own_address(c, addr) || node_id_eq(id, &c->self->id) ||
+    /* What the user named is kept until our first record is durable; hints come again. */
+    bool too_early = !c->ready && is_hint(source);
+    if (too_early || c->leaving || is_own_address(c, addr) || node_id_eq(id, &c->self->id) ||
         addr_is_none(addr) || addr->port == 0 || candidate_at(c, addr) != NULL ||
         is_alive_there(c, addr, id)) {
         return;
@@ -401,7 +413,9 @@ void session_candidate(core_t *c, const struct addr *addr, const struct node_id 
     if (source == CANDIDATE_BEACON && node_id_cmp(&c->self->id, id) < 0) {
         cand->next_ns = c->now_ns + 150 * MS_NS;
     }
-    core_arm_earlier(c, TIMER_CANDIDATES, cand->next_ns);
+    if (c->ready) {
+        core_arm_earlier(c, TIMER_CANDIDATES, cand->next_ns);
+    }
 }
 
 static void candidate_try(core_t *c, struct candidate *cand)

@@ -133,6 +133,17 @@ void swim_probe_again(core_t *c, struct member *m)
     }
 }
 
+void swim_renew_nonce(core_t *c, struct member *m)
+{
+    struct watch *w = m->watch;
+    if (w != NULL && w->nonce != 0) {
+        w->nonce = core_nonce(c);
+        w->sent_ns = c->now_ns;
+        w->attempts = 0;
+        send_ping(c, m);
+    }
+}
+
 static bool is_helper(const struct member *m, const void *arg)
 {
     return m != arg && m->status == STATUS_ALIVE;
