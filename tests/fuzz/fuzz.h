@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* What the fuzz targets share: the entry point that libFuzzer calls, assertions that name the broken
- * promise, and a cursor that turns bytes into choices.
+/* What the fuzz targets share: the entry point that libFuzzer calls, assertions that name the
+ * broken promise, and a cursor that turns bytes into choices.
  *
- * A target is a total check: for any bytes it returns 0, or it aborts because the decoder broke a
- * promise. With clang and --enable-fuzzers it is linked with libFuzzer; otherwise with replay.c,
- * which runs the corpus and small changes of it in `make check`. */
+ * A target is a total check: for any bytes it returns 0, or it aborts because the decoder broke
+ * a promise. With clang and --enable-fuzzers it is linked with libFuzzer; otherwise with
+ * replay.c, which runs the corpus and small changes of it in `make check`. */
 #ifndef HM_TESTS_FUZZ_FUZZ_H
 #define HM_TESTS_FUZZ_FUZZ_H
 

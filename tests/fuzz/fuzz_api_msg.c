@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Requests and replies: decoded, encoded, decoded again they are equal, and no larger than what came
- * in but for canonical heads. The first byte chooses. */
+/* Requests and replies: decoded, encoded, decoded again they are equal, and no larger than what
+ * came in but for canonical heads. The first byte chooses. */
 #include "fuzz.h"
 
 #include "base/err.h"

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The whole core, with the real handlers of operations, driven by a script that is the input.
  *
- * The world around it knows eight identities, whose signatures it can make (the core's crypto is a keyed
- * hash here), remembers the nonces that the core sent, so that handshakes can be completed, and the entries
- * that it stored, so that it can be restarted. What the script sends in their names is well-formed, half
- * right or raw bytes, at its choice. Promises checked after each step:
+ * The world around it knows eight identities, whose signatures it can make (the core's crypto is
+ * a keyed hash here), remembers the nonces that the core sent, so that handshakes can be
+ * completed, and the entries that it stored, so that it can be restarted. What the script sends
+ * in their names is well-formed, half right or raw bytes, at its choice. Promises checked after
+ * each step:
  *
  *     the step succeeds; no tick leaves a deadline that is already over
  *     nothing is sent before the store is durable; no counter is used twice under one key
@@ -12,7 +13,8 @@
  *     the roster is in order, its counts add up, self is alive, event numbers rise
  *     memory stays bounded (AddressSanitizer builds)
  *
- * Only the driver's part of the contract is kept: time does not run backwards, EV_LOADED comes first. */
+ * Only the driver's part of the contract is kept: time does not run backwards, EV_LOADED comes
+ * first. */
 #include "fuzz.h"
 
 #include "base/err.h"
@@ -28,32 +30,33 @@
 #include "wire/sync_msg.h"
 
 #if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_ASAN 1
-#endif
+#    if __has_feature(address_sanitizer)
+#        define HAS_ASAN 1
+#    endif
 #endif
 #if defined(__SANITIZE_ADDRESS__)
-#define HAS_ASAN 1
+#    define HAS_ASAN 1
 #endif
 #ifdef HAS_ASAN
 size_t __sanitizer_get_current_allocated_bytes(void);
 #endif
 
-#define PEERS 8      /* 0 is the core itself */
-#define NONCES 16    /* remembered of those that the core sent */
+#define PEERS 8   /* 0 is the core itself */
+#define NONCES 16 /* remembered of those that the core sent */
 #define STEPS_MAX 400
 #define STORED_MAX 64
-#define MEMORY_MAX (24u << 20) /* measured: below 1 MiB with so few members; blocks of effects more */
+#define MEMORY_MAX                                                                                 \
+    (24u << 20) /* measured: below 1 MiB with so few members; blocks of effects more */
 #define EFFECT_BYTES_MAX (16u << 20)
 #define MESH_TAG_OF "home"
 
 struct peer {
     uint8_t key[32];
     struct node_id id;
-    uint64_t incarnation; /* last one that the script used */
-    uint64_t counter;     /* of its datagrams */
+    uint64_t incarnation;  /* last one that the script used */
+    uint64_t counter;      /* of its datagrams */
     uint64_t core_counter; /* highest that the core used towards it */
-    bool is_known;        /* FX_PEER was given */
+    bool is_known;         /* FX_PEER was given */
 };
 
 struct stored {
@@ -75,8 +78,8 @@ struct world {
     uint64_t nonce[NONCES];
     size_t nonce_count;
     uint64_t connect_token;
-    uint64_t batch;       /* last one handed over */
-    bool is_durable;      /* the first one is */
+    uint64_t batch;  /* last one handed over */
+    bool is_durable; /* the first one is */
     bool was_leaving;
     bool stopped;
     uint64_t call_number;
@@ -90,7 +93,8 @@ struct world {
     size_t memory_before;
 };
 
-/* ---- crypto: a hash that anyone can compute; the script decides who lies ----------------------- */
+/* ---- crypto: a hash that anyone can compute; the script decides who lies
+ * ----------------------- */
 
 static uint64_t hash_bytes(uint64_t h, const void *data, size_t size)
 {
@@ -140,7 +144,8 @@ static struct addr addr_of(size_t peer)
     return addr_v4(10, 0, 0, (uint8_t) (1 + peer), (uint16_t) (8471 + peer));
 }
 
-/* ---- what the script can write ----------------------------------------------------------------- */
+/* ---- what the script can write
+ * ----------------------------------------------------------------- */
 
 static struct peer *choose_peer(struct world *w)
 {
@@ -181,8 +186,7 @@ static void sign_body(struct world *w, const struct peer *p, struct buf *b)
 static void write_labels(struct world *w, const struct peer *p, struct buf *b)
 {
     char value[2] = {(char) ('a' + in_u8(&w->in) % 4), '\0'};
-    struct labels_record rec = {.mesh_tag = core_hash(span_of(MESH_TAG_OF, 4)),
-                                .version = "0.1"};
+    struct labels_record rec = {.mesh_tag = core_hash(span_of(MESH_TAG_OF, 4)), .version = "0.1"};
     struct buf map;
     memcpy(rec.key, p->key, sizeof rec.key);
     buf_init(&map, 100);
@@ -231,7 +235,7 @@ static void write_claim(struct world *w, struct buf *b)
     struct peer *target = choose_peer(w);
     struct buf record;
     uint8_t flags = in_u8(&w->in);
-    struct claim claim = {.kind = (enum claim_kind) (1 + flags % 3),
+    struct claim claim = {.kind = (enum claim_kind)(1 + flags % 3),
                           .target = target->id,
                           .incarnation = choose_incarnation(w, target),
                           .reason = in_u8(&w->in),
@@ -277,7 +281,7 @@ static void write_swim(struct world *w, struct peer *p, struct buf *b)
     struct span updates;
     struct core_status status;
     uint8_t type = in_u8(&w->in);
-    struct swim_msg msg = {.type = (enum swim_type) (1 + type % 11),
+    struct swim_msg msg = {.type = (enum swim_type)(1 + type % 11),
                            .nonce = in_u8(&w->in),
                            .echo = choose_nonce(w),
                            .target = choose_peer(w)->id};
@@ -296,8 +300,8 @@ static void write_swim(struct world *w, struct peer *p, struct buf *b)
     buf_clear(&w->scratch);
     swim_msg_write(&w->scratch, &msg);
     buf_append(b, w->scratch.data, w->scratch.size);
-    /* The array of updates was written as if it had one element: its count is corrected, which is right
-     * because the updates stand last and their head has one byte. */
+    /* The array of updates was written as if it had one element: its count is corrected, which
+     * is right because the updates stand last and their head has one byte. */
     bool has_updates = msg.type == SWIM_ANSWER || msg.type == SWIM_ECHO || msg.type == SWIM_PING ||
                        msg.type == SWIM_ACK || msg.type == SWIM_PING_REQ || msg.type == SWIM_GOSSIP;
     if (has_updates && !buf_failed(b) && b->size > updates.size) {
@@ -315,14 +319,13 @@ static void write_digest(struct world *w, struct buf *b)
         struct digest_entry entry = {.id = w->peer[i].id, .cls = DIGEST_ALIVE};
         if ((mask >> i & 1) != 0) {
             entry.incarnation = choose_incarnation(w, &w->peer[i]);
-            entry.cls = (enum digest_class) (1 + in_u8(&w->in) % 3);
+            entry.cls = (enum digest_class)(1 + in_u8(&w->in) % 3);
             sync_digest_put(digest + size, &entry);
             size += DIGEST_ENTRY_BYTES;
         }
     }
-    struct sync_msg msg = {.view_hash = in_u8(&w->in),
-                           .has_digest = mask != 0,
-                           .digest = span_of(digest, size)};
+    struct sync_msg msg = {
+        .view_hash = in_u8(&w->in), .has_digest = mask != 0, .digest = span_of(digest, size)};
     sync_msg_write(b, &msg);
 }
 
@@ -341,10 +344,11 @@ static struct span write_ids(struct world *w)
 
 static void write_request(struct world *w, struct buf *b)
 {
-    static const char *const ops[] = {"status", "nodes.list", "nodes.show", "nodes.events", "events",
-                                      "rtt", "token", "metrics", "version", "leave", "no.such"};
-    static const char *const keys[] = {"node", "after", "follow", "wait", "wait_ms", "limit", "since",
-                                       "status", "name", "seq"};
+    static const char *const ops[] = {"status",  "nodes.list", "nodes.show", "nodes.events",
+                                      "events",  "rtt",        "token",      "metrics",
+                                      "version", "leave",      "no.such"};
+    static const char *const keys[] = {"node",  "after", "follow", "wait", "wait_ms",
+                                       "limit", "since", "status", "name", "seq"};
     static const char *const nodes[] = {"", "", "node", "twin", "self", "ffff", "nobody"};
     struct api_request q = {.deadline_ms = in_u8(&w->in)};
     struct buf args;
@@ -360,9 +364,15 @@ static void write_request(struct world *w, struct buf *b)
     for (size_t i = 0; i < count; i++) {
         mp_str(&args, keys[in_u8(&w->in) % (sizeof keys / sizeof keys[0])]);
         switch (in_u8(&w->in) % 4) {
-        case 0: mp_uint(&args, in_u8(&w->in)); break;
-        case 1: mp_bool(&args, true); break;
-        case 2: mp_str(&args, nodes[in_u8(&w->in) % (sizeof nodes / sizeof nodes[0])]); break;
+        case 0:
+            mp_uint(&args, in_u8(&w->in));
+            break;
+        case 1:
+            mp_bool(&args, true);
+            break;
+        case 2:
+            mp_str(&args, nodes[in_u8(&w->in) % (sizeof nodes / sizeof nodes[0])]);
+            break;
         default: {
             struct span raw = in_bytes(&w->in, in_u8(&w->in) % 64);
             mp_strn(&args, raw.data, raw.size);
@@ -375,7 +385,8 @@ static void write_request(struct world *w, struct buf *b)
     buf_fini(&args);
 }
 
-/* ---- what the core may do ---------------------------------------------------------------------- */
+/* ---- what the core may do
+ * ---------------------------------------------------------------------- */
 
 static void read_all(struct world *w, struct span s)
 {
@@ -442,14 +453,18 @@ static void check_frame(struct world *w, const struct effect *fx)
     FUZZ_ASSERT(peer_of(w, &fx->as.frame.peer)->is_known);
     FUZZ_ASSERT(body.size + FRAME_HEAD_BYTES <= HM_FRAME_BYTES_MAX);
     switch (fx->as.frame.type) {
-    case FRAME_SWIM: check_swim(w, body, DATAGRAM_PAIR); break;
+    case FRAME_SWIM:
+        check_swim(w, body, DATAGRAM_PAIR);
+        break;
     case FRAME_CALL:
         mp_open(&r, body);
         mp_read_array(&r);
         w->last_remote_call = mp_read_uint(&r, UINT64_MAX);
         FUZZ_ASSERT(!mp_failed(&r));
         break;
-    default: FUZZ_ASSERT(mp_check(body) == HM_OK); break;
+    default:
+        FUZZ_ASSERT(mp_check(body) == HM_OK);
+        break;
     }
 }
 
@@ -473,8 +488,7 @@ static void store(struct world *w, const struct store_entry *entry)
     FUZZ_ASSERT(entry->key.size > 0 && entry->key.size <= sizeof s->key);
     FUZZ_ASSERT(entry->value.size <= sizeof s->value);
     while (i < w->stored_count &&
-           (s[i].table != entry->table ||
-            !span_eq(span_of(s[i].key, s[i].key_size), entry->key))) {
+           (s[i].table != entry->table || !span_eq(span_of(s[i].key, s[i].key_size), entry->key))) {
         i++;
     }
     if (i == w->stored_count) {
@@ -512,7 +526,9 @@ static void check_effect(struct world *w, const struct effect *fx)
 {
     FUZZ_ASSERT(!w->stopped);
     switch (fx->type) {
-    case FX_PEER: peer_of(w, &fx->as.peer.id)->is_known = true; break;
+    case FX_PEER:
+        peer_of(w, &fx->as.peer.id)->is_known = true;
+        break;
     case FX_DATAGRAM:
         read_all(w, fx->as.datagram.body);
         check_datagram(w, fx);
@@ -525,21 +541,33 @@ static void check_effect(struct world *w, const struct effect *fx)
         FUZZ_ASSERT(w->is_durable && peer_of(w, &fx->as.dial.peer)->is_known);
         FUZZ_ASSERT(!addr_is_none(&fx->as.dial.to) && fx->as.dial.to.port != 0);
         break;
-    case FX_HANGUP: peer_of(w, &fx->as.dial.peer); break;
+    case FX_HANGUP:
+        peer_of(w, &fx->as.dial.peer);
+        break;
     case FX_CONNECT:
         FUZZ_ASSERT(fx->as.connect.token > w->connect_token);
         FUZZ_ASSERT(!addr_is_none(&fx->as.connect.to) && fx->as.connect.to.port != 0);
         w->connect_token = fx->as.connect.token;
         break;
-    case FX_BEACON: FUZZ_ASSERT(w->is_durable); break;
-    case FX_ZRE_HELLO: FUZZ_ASSERT(!addr_is_none(&fx->as.zre_hello.to)); break;
-    case FX_PERSIST: check_persist(w, fx); break;
+    case FX_BEACON:
+        FUZZ_ASSERT(w->is_durable);
+        break;
+    case FX_ZRE_HELLO:
+        FUZZ_ASSERT(!addr_is_none(&fx->as.zre_hello.to));
+        break;
+    case FX_PERSIST:
+        check_persist(w, fx);
+        break;
     case FX_REPLY:
         read_all(w, fx->as.reply.body);
         check_reply(w, fx);
         break;
-    case FX_NOTE: check_note(&fx->as.note); break;
-    case FX_STOP: w->stopped = true; break;
+    case FX_NOTE:
+        check_note(&fx->as.note);
+        break;
+    case FX_STOP:
+        w->stopped = true;
+        break;
     }
 }
 
@@ -605,7 +633,8 @@ static void step(struct world *w, struct event *ev)
 #endif
 }
 
-/* ---- the script -------------------------------------------------------------------------------- */
+/* ---- the script
+ * -------------------------------------------------------------------------------- */
 
 static void do_time(struct world *w)
 {
@@ -656,8 +685,12 @@ static void write_frame_body(struct world *w, struct peer *p, uint8_t type)
     struct api_reply answer = {.code = -(in_u8(&w->in) % 15), .text = "so it is"};
     buf_init(&one, HM_FRAME_BYTES_MAX);
     switch (type) {
-    case FRAME_SWIM: write_swim(w, p, &w->body); break;
-    case FRAME_SYNC: write_digest(w, &w->body); break;
+    case FRAME_SWIM:
+        write_swim(w, p, &w->body);
+        break;
+    case FRAME_SYNC:
+        write_digest(w, &w->body);
+        break;
     case FRAME_SYNC_REPLY:
     case FRAME_SYNC_PUSH:
         reply.update_count = write_updates(w);
@@ -665,7 +698,9 @@ static void write_frame_body(struct world *w, struct peer *p, uint8_t type)
         reply.wanted = write_ids(w);
         sync_reply_write(&w->body, &reply);
         break;
-    case FRAME_LABELS_WANT: id_list_write(&w->body, write_ids(w)); break;
+    case FRAME_LABELS_WANT:
+        id_list_write(&w->body, write_ids(w));
+        break;
     case FRAME_LABELS:
         write_labels(w, choose_peer(w), &one);
         mp_array(&w->body, 1);
@@ -682,7 +717,8 @@ static void write_frame_body(struct world *w, struct peer *p, uint8_t type)
         mp_uint(&w->body, in_u8(&w->in) < 200 ? w->last_remote_call : in_u8(&w->in));
         mp_bin(&w->body, one.data, one.size);
         break;
-    default: break;
+    default:
+        break;
     }
     buf_fini(&one);
 }
@@ -737,7 +773,7 @@ static void do_candidate(struct world *w)
 {
     struct event ev = {.type = EV_CANDIDATE};
     uint8_t flags = in_u8(&w->in);
-    ev.as.candidate.source = (enum candidate_source) (flags % 4);
+    ev.as.candidate.source = (enum candidate_source)(flags % 4);
     ev.as.candidate.addr = addr_of(in_u8(&w->in));
     ev.as.candidate.addr.port = (flags & 4) != 0 ? in_u16(&w->in) : ev.as.candidate.addr.port;
     if ((flags & 8) != 0) {
@@ -751,7 +787,9 @@ static void do_machine(struct world *w)
     struct addr addrs[6];
     struct event ev = {.type = EV_STALLED};
     switch (in_u8(&w->in) % 3) {
-    case 0: ev.as.stalled.ms = in_u16(&w->in); break;
+    case 0:
+        ev.as.stalled.ms = in_u16(&w->in);
+        break;
     case 1:
         ev.type = EV_FOREIGN_KEY;
         ev.as.foreign.addr = addr_of(200);
@@ -806,7 +844,8 @@ static void do_store(struct world *w)
     step(w, &ev);
 }
 
-/* Entries as a damaged disk may have them: those that were stored with changes, and made-up ones. */
+/* Entries as a damaged disk may have them: those that were stored with changes, and made-up
+ * ones. */
 static size_t load_entries(struct world *w, struct store_entry *entries)
 {
     size_t count = w->stored_count;
@@ -825,7 +864,7 @@ static size_t load_entries(struct world *w, struct store_entry *entries)
         }
     }
     if ((flags & 2) != 0) {
-        entries[count].table = (enum store_table) (in_u8(&w->in) % 4);
+        entries[count].table = (enum store_table)(in_u8(&w->in) % 4);
         entries[count].key = in_bytes(&w->in, in_u8(&w->in) % 33);
         entries[count].value = in_bytes(&w->in, in_u8(&w->in));
         count++;

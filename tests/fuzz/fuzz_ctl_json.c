@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* meshctl's way from a reply's MessagePack to JSON: what another node put into a reply becomes JSON that
- * any reader takes, or nothing. */
+/* meshctl's way from a reply's MessagePack to JSON: what another node put into a reply becomes
+ * JSON that any reader takes, or nothing. */
 #include "fuzz.h"
 
 #include "cmd/ctl.h"

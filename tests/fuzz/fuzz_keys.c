@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The files of identity and key ring, as they may stand on a disk that lies. The first byte chooses. A
- * damaged file is named and left as it is. */
+/* The files of identity and key ring, as they may stand on a disk that lies. The first byte
+ * chooses. A damaged file is named and left as it is. */
 #define _GNU_SOURCE
 #include "fuzz.h"
 
@@ -83,8 +83,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input in = {data, size};
     bool is_ring = in_u8(&in) % 2 == 1;
-    struct span bytes = span_of(in.at, in.left < 2 * KEYS_FILE_BYTES_MAX ? in.left
-                                                                         : 2 * KEYS_FILE_BYTES_MAX);
+    struct span bytes =
+        span_of(in.at, in.left < 2 * KEYS_FILE_BYTES_MAX ? in.left : 2 * KEYS_FILE_BYTES_MAX);
     put_file(bytes);
     if (is_ring) {
         ring(bytes);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The MessagePack reader: the check, the canonical form as a fixed point, and reads of any kind in any
- * order. The first byte says how many bytes of script follow. */
+/* The MessagePack reader: the check, the canonical form as a fixed point, and reads of any kind
+ * in any order. The first byte says how many bytes of script follow. */
 #include "fuzz.h"
 
 #include "../unit/mp_repack.h"
@@ -38,25 +38,55 @@ static void read_one(struct mp_reader *r, uint8_t choice, struct span whole)
     enum mp_kind kind = mp_peek(r);
     FUZZ_ASSERT((left == 0 || r->failed) ? kind == MP_NONE : true);
     switch (choice % 16) {
-    case 0: FUZZ_ASSERT(mp_read_array(r) <= left); break;
-    case 1: FUZZ_ASSERT(2 * mp_read_map(r) <= left); break;
-    case 2: mp_read_uint(r, UINT64_MAX); break;
-    case 3: FUZZ_ASSERT(mp_read_uint(r, 255) <= 255); break;
-    case 4: mp_read_int(r); break;
-    case 5: mp_read_bool(r); break;
-    case 6: mp_read_nil(r); break;
-    case 7: mp_read_double(r); break;
-    case 8: FUZZ_ASSERT(span_inside(mp_read_str(r, SIZE_MAX), whole)); break;
-    case 9: FUZZ_ASSERT(mp_read_bin(r, 20).size <= 20); break;
-    case 10: mp_read_id(r, &id); break;
+    case 0:
+        FUZZ_ASSERT(mp_read_array(r) <= left);
+        break;
+    case 1:
+        FUZZ_ASSERT(2 * mp_read_map(r) <= left);
+        break;
+    case 2:
+        mp_read_uint(r, UINT64_MAX);
+        break;
+    case 3:
+        FUZZ_ASSERT(mp_read_uint(r, 255) <= 255);
+        break;
+    case 4:
+        mp_read_int(r);
+        break;
+    case 5:
+        mp_read_bool(r);
+        break;
+    case 6:
+        mp_read_nil(r);
+        break;
+    case 7:
+        mp_read_double(r);
+        break;
+    case 8:
+        FUZZ_ASSERT(span_inside(mp_read_str(r, SIZE_MAX), whole));
+        break;
+    case 9:
+        FUZZ_ASSERT(mp_read_bin(r, 20).size <= 20);
+        break;
+    case 10:
+        mp_read_id(r, &id);
+        break;
     case 11:
         mp_read_text(r, text, sizeof text);
         FUZZ_ASSERT(memchr(text, '\0', sizeof text) != NULL);
         break;
-    case 12: mp_try_nil(r); break;
-    case 13: mp_skip_many(r, choice / 16); break;
-    case 14: FUZZ_ASSERT(span_inside(mp_read_raw(r), whole)); break;
-    default: mp_skip(r); break;
+    case 12:
+        mp_try_nil(r);
+        break;
+    case 13:
+        mp_skip_many(r, choice / 16);
+        break;
+    case 14:
+        FUZZ_ASSERT(span_inside(mp_read_raw(r), whole));
+        break;
+    default:
+        mp_skip(r);
+        break;
     }
 }
 

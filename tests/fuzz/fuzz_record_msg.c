@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Signed records, with whatever stands in the place of the signature: each kind round trips, fits its
- * limit, and never passes for the other. */
+/* Signed records, with whatever stands in the place of the signature: each kind round trips,
+ * fits its limit, and never passes for the other. */
 #include "fuzz.h"
 
 #include "base/err.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Opening datagrams. Any bytes are refused for a counted reason; what one node sealed the other opens,
- * and one changed bit of it opens nothing. The first byte chooses. */
+/* Opening datagrams. Any bytes are refused for a counted reason; what one node sealed the other
+ * opens, and one changed bit of it opens nothing. The first byte chooses. */
 #define _GNU_SOURCE
 #include "fuzz.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Membership messages and the updates in them: what was understood is written again and understood the
- * same. */
+/* Membership messages and the updates in them: what was understood is written again and
+ * understood the same. */
 #include "fuzz.h"
 
 #include "base/err.h"

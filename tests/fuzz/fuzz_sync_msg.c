@@ -18,8 +18,8 @@ static void digest(struct span bytes, struct buf *b)
         uint8_t bytes_again[DIGEST_ENTRY_BYTES];
         FUZZ_ASSERT(sync_digest_get(msg.digest, i, &entry) == HM_OK);
         sync_digest_put(bytes_again, &entry);
-        FUZZ_ASSERT(memcmp(bytes_again, msg.digest.data + i * DIGEST_ENTRY_BYTES,
-                           DIGEST_ENTRY_BYTES) == 0);
+        FUZZ_ASSERT(
+            memcmp(bytes_again, msg.digest.data + i * DIGEST_ENTRY_BYTES, DIGEST_ENTRY_BYTES) == 0);
         FUZZ_ASSERT(i == 0 || node_id_cmp(&last.id, &entry.id) < 0);
         last = entry;
     }
@@ -51,7 +51,8 @@ static void list(struct span bytes, struct buf *b)
     }
     FUZZ_ASSERT(span_inside(ids, bytes) && ids.size % NODE_ID_BYTES == 0);
     id_list_write(b, ids);
-    FUZZ_ASSERT(!buf_failed(b) && id_list_read(buf_span(b), &again) == HM_OK && span_eq(ids, again));
+    FUZZ_ASSERT(!buf_failed(b) && id_list_read(buf_span(b), &again) == HM_OK &&
+                span_eq(ids, again));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Tokens, as a person pastes them; and, so that the checksum is not the end of it, tokens made of the
- * input, which must come back as they were. */
+/* Tokens, as a person pastes them; and, so that the checksum is not the end of it, tokens made
+ * of the input, which must come back as they were. */
 #include "fuzz.h"
 
 #include "base/err.h"

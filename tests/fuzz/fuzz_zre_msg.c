@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* ZRE, which nobody authenticates: beacons, mailbox messages, identities, endpoints. What is read is
- * written again and reads the same. The first byte chooses. */
+/* ZRE, which nobody authenticates: beacons, mailbox messages, identities, endpoints. What is
+ * read is written again and reads the same. The first byte chooses. */
 #include "fuzz.h"
 
 #include "base/err.h"
@@ -75,7 +75,8 @@ static void message(struct span bytes)
     buf_init(&b, bytes.size);
     zre_msg_write(&b, &msg);
     FUZZ_ASSERT(!buf_failed(&b));
-    FUZZ_ASSERT(span_eq(buf_span(&b), span_of(bytes.data, b.size))); /* but for what was behind it */
+    FUZZ_ASSERT(
+        span_eq(buf_span(&b), span_of(bytes.data, b.size))); /* but for what was behind it */
     FUZZ_ASSERT(zre_msg_read(buf_span(&b), &again) == HM_OK);
     FUZZ_ASSERT(again.id == msg.id && again.sequence == msg.sequence);
     FUZZ_ASSERT(again.status == msg.status && span_eq(again.name, msg.name));
@@ -91,10 +92,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t which = in_u8(&in);
     struct span bytes = fuzz_copy(span_of(in.at, in.left));
     switch (which % 4) {
-    case 0: message(bytes); break;
-    case 1: beacon(bytes); break;
-    case 2: endpoint(bytes); break;
-    default: identity(bytes); break;
+    case 0:
+        message(bytes);
+        break;
+    case 1:
+        beacon(bytes);
+        break;
+    case 2:
+        endpoint(bytes);
+        break;
+    default:
+        identity(bytes);
+        break;
     }
     fuzz_free(bytes);
     return 0;

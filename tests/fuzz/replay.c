@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* A main for a fuzz target where there is no libFuzzer: replays the target's corpus, and around each
- * seed a fixed number of cuts and changed bytes, always the same ones.
+/* A main for a fuzz target where there is no libFuzzer: replays the target's corpus, and around
+ * each seed a fixed number of cuts and changed bytes, always the same ones.
  *
  * Usage: fuzz_NAME [FILE | DIRECTORY]...; without arguments $srcdir/tests/fuzz/corpus/NAME. */
 #define _GNU_SOURCE
@@ -38,7 +38,8 @@ static void run_around(uint8_t *data, size_t size)
     for (int i = 0; i < CHANGES && size > 0; i++) {
         size_t at = (size_t) prng_below(&p, size);
         uint8_t kept = data[at];
-        data[at] = (uint8_t) (prng_below(&p, 2) == 0 ? prng_next(&p) : kept ^ (1U << prng_below(&p, 8)));
+        data[at] =
+            (uint8_t) (prng_below(&p, 2) == 0 ? prng_next(&p) : kept ^ (1U << prng_below(&p, 8)));
         run(data, size);
         if (prng_below(&p, 4) > 0) { /* some changes stay, so that they add up */
             data[at] = kept;

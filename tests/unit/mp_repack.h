@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Reads any MessagePack value with the bounded reader and writes it again with the packer: what comes
- * out is the canonical form. Extension values, which we never write, are copied. Recursion is as deep
- * as the value, so check it with mp_check first. */
+/* Reads any MessagePack value with the bounded reader and writes it again with the packer: what
+ * comes out is the canonical form. Extension values, which we never write, are copied. Recursion
+ * is as deep as the value, so check it with mp_check first. */
 #ifndef HM_TESTS_UNIT_MP_REPACK_H
 #define HM_TESTS_UNIT_MP_REPACK_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Timers against a naive model: a list searched from end to end must agree after every operation. */
+/* Timers against a naive model: a list searched from end to end must agree after every
+ * operation. */
 #include "../unit.h"
 
 #include "base/err.h"

@@ -9,8 +9,16 @@ static void xoshiro_known_answers(void **state)
     (void) state;
     /* The reference implementation started from the state 1, 2, 3, 4. */
     static const uint64_t expected[] = {
-        11520U, 0U, 1509978240U, 1215971899390074240U, 1216172134540287360U, 607988272756665600U,
-        16172922978634559625U, 8476171486693032832U, 10595114339597558777U, 2904607092377533576U,
+        11520U,
+        0U,
+        1509978240U,
+        1215971899390074240U,
+        1216172134540287360U,
+        607988272756665600U,
+        16172922978634559625U,
+        8476171486693032832U,
+        10595114339597558777U,
+        2904607092377533576U,
     };
     struct prng p = {.s = {1, 2, 3, 4}};
     for (size_t i = 0; i < ARRAY_COUNT(expected); i++) {
@@ -23,7 +31,10 @@ static void splitmix_known_answers(void **state)
     (void) state;
     /* splitmix64 seeded with 1234567. */
     static const uint64_t expected[] = {
-        6457827717110365317U, 3203168211198807973U, 9817491932198370423U, 4593380528125082431U,
+        6457827717110365317U,
+        3203168211198807973U,
+        9817491932198370423U,
+        4593380528125082431U,
     };
     struct prng p;
     prng_init(&p, 1234567);

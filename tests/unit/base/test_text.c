@@ -42,8 +42,22 @@ static void hex_round_trip(void **state)
 static void hex_refuses(void **state)
 {
     (void) state;
-    static const char *const rows[] = {"", "0", "00", "00112", "001", "0g12", "g012", "00 1",
-                                       " 0012", "0x12", "00:1", "001/", "00:@", "00`a", "00\xff" "0"};
+    static const char *const rows[] = {"",
+                                       "0",
+                                       "00",
+                                       "00112",
+                                       "001",
+                                       "0g12",
+                                       "g012",
+                                       "00 1",
+                                       " 0012",
+                                       "0x12",
+                                       "00:1",
+                                       "001/",
+                                       "00:@",
+                                       "00`a",
+                                       "00\xff"
+                                       "0"};
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         uint8_t back[2] = {7, 7};
         if (text_unhex(rows[i], back, 2) != HM_EMALFORMED) {
@@ -124,9 +138,26 @@ static void numbers_agree_with_arithmetic(void **state)
 static void dns_labels(void **state)
 {
     (void) state;
-    static const char *const good[] = {"a", "0", "nas1", "a-b", "a--b", "1-1", "xn--bcher-kva",
+    static const char *const good[] = {
+        "a",
+        "0",
+        "nas1",
+        "a-b",
+        "a--b",
+        "1-1",
+        "xn--bcher-kva",
         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
-    static const char *const bad[] = {"", "-", "-a", "a-", "A", "a.b", "a_b", "a b", "a\x01", "\xc3\xa4",
+    static const char *const bad[] = {
+        "",
+        "-",
+        "-a",
+        "a-",
+        "A",
+        "a.b",
+        "a_b",
+        "a b",
+        "a\x01",
+        "\xc3\xa4",
         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
     for (size_t i = 0; i < ARRAY_COUNT(good); i++) {
         assert_true(text_is_dns_label(good[i], strlen(good[i])));
@@ -151,7 +182,9 @@ static void folds_host_names(void **state)
         {"__x__", "x"},
         {"a--b", "a-b"},
         {"-a-", "a"},
-        {"b\xc3\xbc" "cher", "b-cher"},
+        {"b\xc3\xbc"
+         "cher",
+         "b-cher"},
         {"", "node"},
         {".", "node"},
         {".hidden", "node"},
@@ -201,11 +234,28 @@ static void utf8_well_formed(void **state)
 {
     (void) state;
     /* Unicode, table 3-7: the first and last sequence of each row. */
-    static const char *const rows[] = {"", " ", "~", "plain text", "\xc2\xa0", "\xdf\xbf",
-        "\xe0\xa0\x80", "\xe0\xbf\xbf", "\xe1\x80\x80", "\xec\xbf\xbf", "\xed\x80\x80",
-        "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf0\xbf\xbf\xbf",
-        "\xf1\x80\x80\x80", "\xf3\xbf\xbf\xbf", "\xf4\x80\x80\x80", "\xf4\x8f\xbf\xbf",
-        "K\xc3\xbc" "che \xf0\x9f\x8f\xa0 \xe5\xae\xb6"};
+    static const char *const rows[] = {"",
+                                       " ",
+                                       "~",
+                                       "plain text",
+                                       "\xc2\xa0",
+                                       "\xdf\xbf",
+                                       "\xe0\xa0\x80",
+                                       "\xe0\xbf\xbf",
+                                       "\xe1\x80\x80",
+                                       "\xec\xbf\xbf",
+                                       "\xed\x80\x80",
+                                       "\xed\x9f\xbf",
+                                       "\xee\x80\x80",
+                                       "\xef\xbf\xbf",
+                                       "\xf0\x90\x80\x80",
+                                       "\xf0\xbf\xbf\xbf",
+                                       "\xf1\x80\x80\x80",
+                                       "\xf3\xbf\xbf\xbf",
+                                       "\xf4\x80\x80\x80",
+                                       "\xf4\x8f\xbf\xbf",
+                                       "K\xc3\xbc"
+                                       "che \xf0\x9f\x8f\xa0 \xe5\xae\xb6"};
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         assert_true(is_clean(rows[i], strlen(rows[i])));
     }
@@ -214,10 +264,11 @@ static void utf8_well_formed(void **state)
 static void utf8_malformed(void **state)
 {
     (void) state;
-    static const char *const rows[] = {"\x80", "\xbf", "\xc0\x80", "\xc0\xaf", "\xc1\xbf", "\xc2",
-        "\xc2\x20", "\xc2\xc2", "\xe0\x80\x80", "\xe0\x9f\xbf", "\xe0\xa0", "\xe1\x80", "\xe1\x80\x20",
-        "\xed\xa0\x80", "\xed\xbf\xbf", "\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf", "\xf0\x90\x80",
-        "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xf8\x88\x80\x80\x80", "\xfe", "\xff", "ok\xff",
+    static const char *const rows[] = {
+        "\x80", "\xbf", "\xc0\x80", "\xc0\xaf", "\xc1\xbf", "\xc2", "\xc2\x20", "\xc2\xc2",
+        "\xe0\x80\x80", "\xe0\x9f\xbf", "\xe0\xa0", "\xe1\x80", "\xe1\x80\x20", "\xed\xa0\x80",
+        "\xed\xbf\xbf", "\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf", "\xf0\x90\x80", "\xf4\x90\x80\x80",
+        "\xf5\x80\x80\x80", "\xf8\x88\x80\x80\x80", "\xfe", "\xff", "ok\xff",
         /* control characters: C0, DEL, C1 (as UTF-8, NEL and CSI among them) */
         "\n", "\x1b[31m", "\x01", "\x1f", "\x7f", "\xc2\x80", "\xc2\x85", "\xc2\x9b", "\xc2\x9f"};
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
@@ -236,11 +287,22 @@ static void distances(void **state)
         const char *a, *b;
         unsigned distance;
     } rows[] = {
-        {"", "", 0},           {"", "abc", 3},        {"a", "a", 0},          {"a", "b", 1},
-        {"ab", "ba", 1},       {"kitten", "sitting", 3}, {"saturday", "sunday", 3},
-        {"flaw", "lawn", 2},   {"abcd", "acbd", 1},   {"abcdef", "bacdfe", 2}, {"teh", "the", 1},
-        {"lsit", "list", 1},   {"stauts", "status", 1}, {"ca", "abc", 3},
-        {"--jion", "--join", 1}, {"intention", "execution", 5},
+        {"", "", 0},
+        {"", "abc", 3},
+        {"a", "a", 0},
+        {"a", "b", 1},
+        {"ab", "ba", 1},
+        {"kitten", "sitting", 3},
+        {"saturday", "sunday", 3},
+        {"flaw", "lawn", 2},
+        {"abcd", "acbd", 1},
+        {"abcdef", "bacdfe", 2},
+        {"teh", "the", 1},
+        {"lsit", "list", 1},
+        {"stauts", "status", 1},
+        {"ca", "abc", 3},
+        {"--jion", "--join", 1},
+        {"intention", "execution", 5},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         assert_int_equal(text_distance(rows[i].a, rows[i].b), rows[i].distance);
@@ -265,15 +327,15 @@ static void long_words_are_cut(void **state)
 static void nearest_word(void **state)
 {
     (void) state;
-    static const char *const words[] = {"status", "nodes", "events", "rtt", "leave", "token",
-                                        "metrics", "version", NULL};
+    static const char *const words[] = {"status", "nodes",   "events",  "rtt", "leave",
+                                        "token",  "metrics", "version", NULL};
     static const char *const none[] = {NULL};
     static const struct {
         const char *text, *word;
     } rows[] = {
-        {"status", "status"}, {"stats", "status"},  {"node", "nodes"},   {"noeds", "nodes"},
+        {"status", "status"}, {"stats", "status"},   {"node", "nodes"},      {"noeds", "nodes"},
         {"rt", "rtt"},        {"metrik", "metrics"}, {"verison", "version"}, {"deploy", NULL},
-        {"", NULL},           {"x", NULL},          {"xyz", NULL},
+        {"", NULL},           {"x", NULL},           {"xyz", NULL},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         const char *word = text_nearest(rows[i].text, words);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* One core and a few peers that exist only as keys: what the tests of the core's rules share.
  *
- * Crypto is a hash that every peer can make. Peer 0 is the core itself. Effects are logged in short, with
- * the time of their step; peers with `answers` set ack pings at once. Include after unit.h. */
+ * Crypto is a hash that every peer can make. Peer 0 is the core itself. Effects are logged in
+ * short, with the time of their step; peers with `answers` set ack pings at once. Include after
+ * unit.h. */
 #ifndef HM_TESTS_UNIT_CORE_MINI_H
 #define HM_TESTS_UNIT_CORE_MINI_H
 
@@ -23,18 +24,18 @@ struct mini_peer {
     uint8_t key[32];
     struct node_id id;
     uint64_t counter;
-    bool answers;   /* acks pings */
-    bool connects;  /* takes connections; else they are refused, if `refuses` */
+    bool answers;  /* acks pings */
+    bool connects; /* takes connections; else they are refused, if `refuses` */
     bool refuses;
 };
 
 struct mini_fx {
     uint64_t at_ns;
     enum effect_type type;
-    size_t peer;          /* of datagram, frame, dial, hangup, connect; MINI_PEERS: none */
-    enum swim_type swim;  /* of datagrams */
+    size_t peer;         /* of datagram, frame, dial, hangup, connect; MINI_PEERS: none */
+    enum swim_type swim; /* of datagrams */
     uint64_t nonce;
-    size_t target;        /* of PING_REQ */
+    size_t target; /* of PING_REQ */
     uint64_t token;
     uint8_t frame;
     enum note_code note;
@@ -172,7 +173,9 @@ static inline void mini_log(struct mini *m, const struct effect *fx)
         l->frame = fx->as.frame.type;
         break;
     case FX_DIAL:
-    case FX_HANGUP: l->peer = mini_peer_of(m, &fx->as.dial.peer); break;
+    case FX_HANGUP:
+        l->peer = mini_peer_of(m, &fx->as.dial.peer);
+        break;
     case FX_CONNECT:
         l->peer = mini_peer_of(m, &fx->as.connect.peer);
         l->token = fx->as.connect.token;
@@ -183,12 +186,17 @@ static inline void mini_log(struct mini *m, const struct effect *fx)
             mini_store(m, &fx->as.persist.entries[i]);
         }
         break;
-    case FX_NOTE: l->note = fx->as.note.code; break;
-    case FX_STOP: m->stopped = true; break;
+    case FX_NOTE:
+        l->note = fx->as.note.code;
+        break;
+    case FX_STOP:
+        m->stopped = true;
+        break;
     case FX_PEER:
     case FX_BEACON:
     case FX_ZRE_HELLO:
-    case FX_REPLY: break;
+    case FX_REPLY:
+        break;
     }
 }
 
@@ -253,8 +261,12 @@ static inline struct mini *mini_new_loaded(const struct core_params *params, siz
                                            const struct store_entry *entries, size_t count)
 {
     struct mini *m = calloc(1, sizeof *m);
-    struct core_conf conf = {.mesh = "home", .name = "self", .version = "0.1", .session = 77,
-                             .port = 8471, .link_port = 9000};
+    struct core_conf conf = {.mesh = "home",
+                             .name = "self",
+                             .version = "0.1",
+                             .session = 77,
+                             .port = 8471,
+                             .link_port = 9000};
     struct addr own = mini_addr(self);
     struct event addresses = {.type = EV_ADDRESSES, .as.addresses = {&own, 1}};
     struct event loaded = {.type = EV_LOADED, .as.loaded = {entries, count}};
@@ -270,7 +282,8 @@ static inline struct mini *mini_new_loaded(const struct core_params *params, siz
     conf.params = m->params;
     conf.metrics = &m->metrics;
     memcpy(conf.key, m->peer[self].key, 32);
-    conf.crypto = (struct crypto){&m->peer[self], mini_sign, mini_verify, mini_id_of_key, mini_hash};
+    conf.crypto =
+        (struct crypto){&m->peer[self], mini_sign, mini_verify, mini_id_of_key, mini_hash};
     m->core = core_new(&conf, 1);
     assert_non_null(m->core);
     m->now_ns = 10 * MINI_SECOND;
@@ -307,8 +320,8 @@ static inline bool mini_sent(const struct mini *m, enum swim_type type, struct s
     return false;
 }
 
-/* The peer joins: JOIN, CONFIRM of the cookie in the ANSWER, ECHO of the CHALLENGE that follows if its
- * session is not known yet. It is a member then, its session live. */
+/* The peer joins: JOIN, CONFIRM of the cookie in the ANSWER, ECHO of the CHALLENGE that follows
+ * if its session is not known yet. It is a member then, its session live. */
 static inline void mini_meet(struct mini *m, size_t peer, uint64_t incarnation)
 {
     struct swim_msg answer, challenge;
@@ -355,8 +368,11 @@ static inline void mini_tell_claim(struct mini *m, size_t from, enum claim_kind 
                                    uint64_t incarnation, size_t observers)
 {
     struct buf b;
-    struct claim claim = {.kind = kind, .target = m->peer[about].id, .incarnation = incarnation,
-                          .reason = REASON_NO_ACK, .observer_count = observers};
+    struct claim claim = {.kind = kind,
+                          .target = m->peer[about].id,
+                          .incarnation = incarnation,
+                          .reason = REASON_NO_ACK,
+                          .observer_count = observers};
     for (size_t i = 0; i < observers; i++) {
         claim.observers[i] = m->peer[from + i].id;
     }

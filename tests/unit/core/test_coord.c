@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Vivaldi: coordinates converge to the round trips that are measured, and no input throws them away. */
+/* Vivaldi: coordinates converge to the round trips that are measured, and no input throws them
+ * away. */
 #include "../unit.h"
 
 #include "core/coord.h"
@@ -21,8 +22,8 @@ static void a_new_one_knows_nothing(void **state)
 }
 
 /* Runs all nodes against each other with the true round trips of the matrix. */
-static void converge(struct coord *nodes, size_t count, uint64_t (*rtt_ns)(size_t, size_t), int rounds,
-                     uint64_t seed)
+static void converge(struct coord *nodes, size_t count, uint64_t (*rtt_ns)(size_t, size_t),
+                     int rounds, uint64_t seed)
 {
     struct prng p;
     prng_init(&p, seed);
@@ -44,7 +45,8 @@ static void converge(struct coord *nodes, size_t count, uint64_t (*rtt_ns)(size_
 }
 
 /* Relative, over all pairs. */
-static double mean_error(const struct coord *nodes, size_t count, uint64_t (*rtt_ns)(size_t, size_t))
+static double mean_error(const struct coord *nodes, size_t count,
+                         uint64_t (*rtt_ns)(size_t, size_t))
 {
     double sum = 0;
     for (size_t i = 0; i < count; i++) {
@@ -147,9 +149,10 @@ static void any_bytes_give_a_sound_coordinate(void **state)
         struct coord other;
         uint64_t kind = prng_below(&p, 3);
         for (int d = 0; d < COORD_DIMENSIONS; d++) {
-            wire.at_us[d] = kind == 0   ? (int32_t) (uint32_t) prng_next(&p)
-                            : kind == 1 ? (prng_below(&p, 2) == 0 ? INT32_MIN : INT32_MAX)
-                                        : (int32_t) (own.at[d] * 1e6) + (int32_t) prng_below(&p, 3) - 1;
+            wire.at_us[d] = kind == 0 ? (int32_t) (uint32_t) prng_next(&p)
+                            : kind == 1
+                                ? (prng_below(&p, 2) == 0 ? INT32_MIN : INT32_MAX)
+                                : (int32_t) (own.at[d] * 1e6) + (int32_t) prng_below(&p, 3) - 1;
         }
         wire.height_us = prng_below(&p, 2) == 0 ? (uint32_t) prng_next(&p) : 0;
         wire.error_ppm = prng_below(&p, 2) == 0 ? (uint32_t) prng_next(&p) : 0;

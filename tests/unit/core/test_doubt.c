@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Evidence is no verdict: a refused connect counts only twice and at two observers (one in a mesh of two),
- * a port-unreachable or a link's end only makes somebody look. */
+/* Evidence is no verdict: a refused connect counts only twice and at two observers (one in a
+ * mesh of two), a port-unreachable or a link's end only makes somebody look. */
 #include "../unit.h"
 
 #include "mini.h"

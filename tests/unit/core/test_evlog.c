@@ -40,7 +40,8 @@ static void goes_through_in_order(void **state)
     }
     uint64_t seq = 0;
     size_t count = 0;
-    for (const struct member_event *ev = evlog_after(&l, 0); ev != NULL; ev = evlog_after(&l, seq)) {
+    for (const struct member_event *ev = evlog_after(&l, 0); ev != NULL;
+         ev = evlog_after(&l, seq)) {
         assert_true(count == 0 || ev->seq == seq + 1);
         seq = ev->seq;
         count++;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Effects and the memory they point into: it stays put within a step, is kept from step to step, and
- * does not grow with the number of steps. */
+/* Effects and the memory they point into: it stays put within a step, is kept from step to step,
+ * and does not grow with the number of steps. */
 #include "../unit.h"
 
 #include "base/prng.h"
@@ -84,7 +84,8 @@ static unsigned long pages(void)
     return size;
 }
 
-/* A digest that grows by one member a step, between small effects, as while a mesh grows to its limit. */
+/* A digest that grows by one member a step, between small effects, as while a mesh grows to its
+ * limit. */
 static void memory_does_not_grow_with_steps(void **state)
 {
     (void) state;

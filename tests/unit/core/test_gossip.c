@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The gossip queue: each update is told a bounded number of times, the least told first, newer ones take
- * the place of older ones, and a full queue gives up what was told most. */
+/* The gossip queue: each update is told a bounded number of times, the least told first, newer
+ * ones take the place of older ones, and a full queue gives up what was told most. */
 #include "../unit.h"
 
 #include "base/err.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The roster: order, lookup, its limit, and the view hash, which depends on what is known and not on how
- * it became known. */
+/* The roster: order, lookup, its limit, and the view hash, which depends on what is known and
+ * not on how it became known. */
 #include "../unit.h"
 
 #include "base/err.h"
@@ -81,12 +81,12 @@ static void equal_views_have_equal_hashes(void **state)
     roster_init(&a);
     roster_init(&b);
     for (uint64_t n = 0; n < 100; n++) {
-        set(&a, n, (enum member_status) (n % 4), n, 0);
+        set(&a, n, (enum member_status)(n % 4), n, 0);
         set(&b, 99 - n, STATUS_FAILED, 1, 1); /* another order, and another way there */
     }
     assert_true(a.view_hash != b.view_hash);
     for (uint64_t n = 0; n < 100; n++) {
-        set(&b, n, (enum member_status) (n % 4), n, 0);
+        set(&b, n, (enum member_status)(n % 4), n, 0);
     }
     assert_true(a.view_hash == b.view_hash);
     assert_memory_equal(a.by_status, b.by_status, sizeof a.by_status);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Which statement overrides which: every held state against every statement at a lower, the same and a
- * higher incarnation (SWIM section 4.2; the table in merge.c), refutation, and forgeries. */
+/* Which statement overrides which: every held state against every statement at a lower, the same
+ * and a higher incarnation (SWIM section 4.2; the table in merge.c), refutation, and forgeries. */
 #include "../unit.h"
 
 #include "mini.h"
@@ -9,18 +9,40 @@
 #define SPEAKER 2 /* and 3 beside it */
 #define HELD 5    /* the incarnation that is held */
 
-enum statement { RECORD_UP, RECORD_GONE, SUSPECT_BY_1, SUSPECT_BY_2, FAILED_BY_1, FAILED_BY_2, REFUSED_BY_1 };
+enum statement {
+    RECORD_UP,
+    RECORD_GONE,
+    SUSPECT_BY_1,
+    SUSPECT_BY_2,
+    FAILED_BY_1,
+    FAILED_BY_2,
+    REFUSED_BY_1
+};
 
 static void tell(struct mini *m, enum statement what, uint64_t incarnation)
 {
     switch (what) {
-    case RECORD_UP: mini_tell_record(m, SPEAKER, TARGET, incarnation, RECORD_ALIVE); break;
-    case RECORD_GONE: mini_tell_record(m, SPEAKER, TARGET, incarnation, RECORD_LEFT); break;
-    case SUSPECT_BY_1: mini_tell_claim(m, SPEAKER, CLAIM_SUSPECT, TARGET, incarnation, 1); break;
-    case SUSPECT_BY_2: mini_tell_claim(m, SPEAKER, CLAIM_SUSPECT, TARGET, incarnation, 2); break;
-    case FAILED_BY_1: mini_tell_claim(m, SPEAKER, CLAIM_FAILED, TARGET, incarnation, 1); break;
-    case FAILED_BY_2: mini_tell_claim(m, SPEAKER, CLAIM_FAILED, TARGET, incarnation, 2); break;
-    case REFUSED_BY_1: mini_tell_claim(m, SPEAKER, CLAIM_REFUSED, TARGET, incarnation, 1); break;
+    case RECORD_UP:
+        mini_tell_record(m, SPEAKER, TARGET, incarnation, RECORD_ALIVE);
+        break;
+    case RECORD_GONE:
+        mini_tell_record(m, SPEAKER, TARGET, incarnation, RECORD_LEFT);
+        break;
+    case SUSPECT_BY_1:
+        mini_tell_claim(m, SPEAKER, CLAIM_SUSPECT, TARGET, incarnation, 1);
+        break;
+    case SUSPECT_BY_2:
+        mini_tell_claim(m, SPEAKER, CLAIM_SUSPECT, TARGET, incarnation, 2);
+        break;
+    case FAILED_BY_1:
+        mini_tell_claim(m, SPEAKER, CLAIM_FAILED, TARGET, incarnation, 1);
+        break;
+    case FAILED_BY_2:
+        mini_tell_claim(m, SPEAKER, CLAIM_FAILED, TARGET, incarnation, 2);
+        break;
+    case REFUSED_BY_1:
+        mini_tell_claim(m, SPEAKER, CLAIM_REFUSED, TARGET, incarnation, 1);
+        break;
     }
 }
 
@@ -31,9 +53,14 @@ static struct mini *holding(enum member_status held)
     mini_meet_all(m, 4);
     m->peer[TARGET].answers = false;
     switch (held) {
-    case STATUS_ALIVE: break;
-    case STATUS_SUSPECT: tell(m, SUSPECT_BY_1, HELD); break;
-    case STATUS_FAILED: tell(m, FAILED_BY_2, HELD); break;
+    case STATUS_ALIVE:
+        break;
+    case STATUS_SUSPECT:
+        tell(m, SUSPECT_BY_1, HELD);
+        break;
+    case STATUS_FAILED:
+        tell(m, FAILED_BY_2, HELD);
+        break;
     case STATUS_LEFT:
         mini_tell_record(m, SPEAKER, TARGET, HELD + 1, RECORD_LEFT);
         break;
@@ -56,18 +83,34 @@ static void every_pair(void **state)
         enum statement what;
         enum member_status expected[3];
     } rows[] = {
-        {A, RECORD_UP, {A, A, A}},    {A, RECORD_GONE, {A, A, L}},  {A, SUSPECT_BY_1, {A, S, S}},
-        {A, SUSPECT_BY_2, {A, S, S}}, {A, FAILED_BY_1, {A, S, S}},  {A, FAILED_BY_2, {A, F, F}},
+        {A, RECORD_UP, {A, A, A}},
+        {A, RECORD_GONE, {A, A, L}},
+        {A, SUSPECT_BY_1, {A, S, S}},
+        {A, SUSPECT_BY_2, {A, S, S}},
+        {A, FAILED_BY_1, {A, S, S}},
+        {A, FAILED_BY_2, {A, F, F}},
         {A, REFUSED_BY_1, {A, A, A}},
-        {S, RECORD_UP, {S, S, A}},    {S, RECORD_GONE, {S, S, L}},  {S, SUSPECT_BY_1, {S, S, S}},
-        {S, SUSPECT_BY_2, {S, S, S}}, {S, FAILED_BY_1, {S, S, S}},  {S, FAILED_BY_2, {S, F, F}},
+        {S, RECORD_UP, {S, S, A}},
+        {S, RECORD_GONE, {S, S, L}},
+        {S, SUSPECT_BY_1, {S, S, S}},
+        {S, SUSPECT_BY_2, {S, S, S}},
+        {S, FAILED_BY_1, {S, S, S}},
+        {S, FAILED_BY_2, {S, F, F}},
         {S, REFUSED_BY_1, {S, S, S}},
-        {F, RECORD_UP, {F, F, A}},    {F, RECORD_GONE, {F, F, L}},  {F, SUSPECT_BY_1, {F, F, F}},
-        {F, SUSPECT_BY_2, {F, F, F}}, {F, FAILED_BY_1, {F, F, F}},  {F, FAILED_BY_2, {F, F, F}},
+        {F, RECORD_UP, {F, F, A}},
+        {F, RECORD_GONE, {F, F, L}},
+        {F, SUSPECT_BY_1, {F, F, F}},
+        {F, SUSPECT_BY_2, {F, F, F}},
+        {F, FAILED_BY_1, {F, F, F}},
+        {F, FAILED_BY_2, {F, F, F}},
         {F, REFUSED_BY_1, {F, F, F}},
-        {L, RECORD_UP, {L, L, A}},    {L, RECORD_GONE, {L, L, L}},  {L, SUSPECT_BY_1, {L, L, L}},
+        {L, RECORD_UP, {L, L, A}},
+        {L, RECORD_GONE, {L, L, L}},
+        {L, SUSPECT_BY_1, {L, L, L}},
         /* A newer life than the one that left has failed: it was up again meanwhile. */
-        {L, SUSPECT_BY_2, {L, L, L}}, {L, FAILED_BY_1, {L, L, F}},  {L, FAILED_BY_2, {L, L, F}},
+        {L, SUSPECT_BY_2, {L, L, L}},
+        {L, FAILED_BY_1, {L, L, F}},
+        {L, FAILED_BY_2, {L, L, F}},
         {L, REFUSED_BY_1, {L, L, L}},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
@@ -76,8 +119,8 @@ static void every_pair(void **state)
             uint64_t held = rows[i].held == L ? HELD + 1 : HELD;
             tell(m, rows[i].what, held - 1 + j);
             if (mini_status(m, TARGET) != rows[i].expected[j]) {
-                print_error("held %s, statement %d at held%+d: %s\n", member_status_name(rows[i].held),
-                            (int) rows[i].what, (int) j - 1,
+                print_error("held %s, statement %d at held%+d: %s\n",
+                            member_status_name(rows[i].held), (int) rows[i].what, (int) j - 1,
                             member_status_name(mini_status(m, TARGET)));
                 fail();
             }
@@ -111,7 +154,9 @@ static void the_target_is_no_observer_of_itself(void **state)
     (void) state;
     struct mini *m = holding(STATUS_ALIVE);
     struct buf b;
-    struct claim claim = {.kind = CLAIM_FAILED, .target = m->peer[TARGET].id, .incarnation = HELD,
+    struct claim claim = {.kind = CLAIM_FAILED,
+                          .target = m->peer[TARGET].id,
+                          .incarnation = HELD,
                           .observer_count = 2,
                           .observers = {m->peer[SPEAKER].id, m->peer[TARGET].id}};
     buf_init(&b, 1000);
@@ -142,7 +187,8 @@ static void the_target_is_no_observer_of_itself(void **state)
 static void a_leap_is_nonsense(void **state)
 {
     (void) state;
-    static const uint64_t far[] = {HELD + HM_INCARNATION_LEAP_MAX + 1, UINT64_MAX / 2, UINT64_MAX - 1};
+    static const uint64_t far[] = {HELD + HM_INCARNATION_LEAP_MAX + 1, UINT64_MAX / 2,
+                                   UINT64_MAX - 1};
     for (size_t i = 0; i < ARRAY_COUNT(far); i++) {
         struct mini *m = holding(STATUS_ALIVE);
         tell(m, FAILED_BY_2, far[i]);
@@ -157,8 +203,11 @@ static int tell_of_stranger(struct mini *m, size_t about, uint64_t record, uint6
 {
     struct buf b;
     struct member_view view;
-    struct claim claim = {.kind = CLAIM_FAILED, .target = m->peer[about].id, .incarnation = claimed,
-                          .observer_count = 2, .observers = {m->peer[2].id, m->peer[3].id}};
+    struct claim claim = {.kind = CLAIM_FAILED,
+                          .target = m->peer[about].id,
+                          .incarnation = claimed,
+                          .observer_count = 2,
+                          .observers = {m->peer[2].id, m->peer[3].id}};
     claim.record = mini_record(m, about, record, RECORD_ALIVE);
     buf_init(&b, 1000);
     swim_update_write_claim(&b, &claim);

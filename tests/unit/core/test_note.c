@@ -8,7 +8,10 @@
 
 static struct note full(enum note_code code)
 {
-    struct note n = {.level = NOTE_WARN, .code = code, .reason = REASON_NO_ACK, .value = UINT64_MAX,
+    struct note n = {.level = NOTE_WARN,
+                     .code = code,
+                     .reason = REASON_NO_ACK,
+                     .value = UINT64_MAX,
                      .addr = {.family = 6, .port = 65535}};
     memset(n.addr.ip, 0xff, sizeof n.addr.ip);
     memset(n.node.b, 0xab, sizeof n.node.b);
@@ -58,8 +61,9 @@ static bool has_field(const struct note_text *text, const char *value)
 static void member_changes_say_who_and_why(void **state)
 {
     (void) state;
-    static const enum note_code codes[] = {NOTE_MEMBER_ALIVE, NOTE_MEMBER_SUSPECT, NOTE_MEMBER_FAILED,
-                                           NOTE_MEMBER_LEFT, NOTE_MEMBER_UPDATED};
+    static const enum note_code codes[] = {NOTE_MEMBER_ALIVE, NOTE_MEMBER_SUSPECT,
+                                           NOTE_MEMBER_FAILED, NOTE_MEMBER_LEFT,
+                                           NOTE_MEMBER_UPDATED};
     for (size_t i = 0; i < ARRAY_COUNT(codes); i++) {
         struct note n = full(codes[i]);
         struct note_text text;

@@ -96,7 +96,8 @@ static void nobody_waits_longer_than_two_rounds(void **state)
     order_fini(&o);
 }
 
-/* A round's order is not the last one's: over many, each member stands at each place about as often. */
+/* A round's order is not the last one's: over many, each member stands at each place about as
+ * often. */
 static void rounds_are_shuffled(void **state)
 {
     (void) state;

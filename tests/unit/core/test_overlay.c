@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The rings: being neighbours is mutual, nobody has more than eight, the graph hangs together, and up to
- * nine members all are neighbours. Each member's own view is computed by a core of its own. */
+/* The rings: being neighbours is mutual, nobody has more than eight, the graph hangs together,
+ * and up to nine members all are neighbours. Each member's own view is computed by a core of its
+ * own. */
 #include "../unit.h"
 
 #include "core/core_priv.h"
 #include "mini.h"
 
-/* What a store holds of a member (persist.c): [version, status, dead, since, observers, record, labels]. */
+/* What a store holds of a member (persist.c): [version, status, dead, since, observers, record,
+ * labels]. */
 static void write_stored(struct buf *b, struct span record, enum member_status status)
 {
     mp_array(b, 7);
@@ -39,7 +41,8 @@ static void look_from(struct mesh *mesh, size_t self)
         }
     }
     struct mini *m = mini_new_loaded(NULL, self, entries, entry_count);
-    /* The rings are computed when somebody has shown up, and settle before anybody can be judged. */
+    /* The rings are computed when somebody has shown up, and settle before anybody can be
+     * judged. */
     if (mesh->count > 1) {
         mini_meet(m, self == 0 ? 1 : 0, 5);
     }

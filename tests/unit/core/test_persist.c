@@ -99,7 +99,8 @@ static void incarnations_rise_with_every_life(void **state)
     mini_free(&m);
 }
 
-/* Each byte of each stored value changed, and each value cut: the rest is taken, the loss is told. */
+/* Each byte of each stored value changed, and each value cut: the rest is taken, the loss is
+ * told. */
 static void damage_costs_only_what_is_damaged(void **state)
 {
     (void) state;
@@ -139,7 +140,8 @@ static void strange_entries_are_dropped(void **state)
     mini_meet_all(m, 2);
     struct store_entry entries[MINI_PEERS + 1];
     size_t count = mini_entries(m, entries);
-    /* Somebody's value under another's key; an empty value; no value; a foreign table; twice the same. */
+    /* Somebody's value under another's key; an empty value; no value; a foreign table; twice the
+     * same. */
     for (size_t i = 0; i < count; i++) {
         if (entries[i].table == STORE_ROSTER) {
             entries[count] = entries[i];
@@ -150,7 +152,8 @@ static void strange_entries_are_dropped(void **state)
     entries[count + 2] = (struct store_entry){STORE_ROSTER, span_of("k", 1), span_of("", 0)};
     entries[count + 3] = (struct store_entry){STORE_ROSTER, span_of("k", 1), span_of(NULL, 0)};
     entries[count + 4] = (struct store_entry){STORE_SELF, span_of("x", 1), span_of(NULL, 0)};
-    entries[count + 5] = (struct store_entry){(enum store_table) 99, span_of("k", 1), span_of("v", 1)};
+    entries[count + 5] =
+        (struct store_entry){(enum store_table) 99, span_of("k", 1), span_of("v", 1)};
     struct mini *n = mini_new_loaded(NULL, 0, entries, count + 6);
     assert_int_equal(core_member_count(n->core), 3);
     mini_free(&n);

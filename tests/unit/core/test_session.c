@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* First contact, sessions and replay: who is believed, and what old or forged datagrams can do (nothing). */
+/* First contact, sessions and replay: who is believed, and what old or forged datagrams can do
+ * (nothing). */
 #include "../unit.h"
 
 #include "mini.h"
@@ -140,7 +141,8 @@ static void an_unknown_session_is_challenged(void **state)
     mini_free(&m);
 }
 
-/* Datagrams of an old session come back, with their challenge unanswered: nobody is revived by them. */
+/* Datagrams of an old session come back, with their challenge unanswered: nobody is revived by
+ * them. */
 static void old_datagrams_revive_nobody(void **state)
 {
     (void) state;
@@ -182,8 +184,13 @@ static void nothing_is_said_before_the_store_is_durable(void **state)
     (void) state;
     struct mini *m = mini_new(NULL);
     core_destroy(&m->core);
-    struct core_conf conf = {.mesh = "home", .name = "self", .version = "0.1", .session = 78,
-                             .port = 8471, .link_port = 9000, .params = m->params,
+    struct core_conf conf = {.mesh = "home",
+                             .name = "self",
+                             .version = "0.1",
+                             .session = 78,
+                             .port = 8471,
+                             .link_port = 9000,
+                             .params = m->params,
                              .metrics = &m->metrics};
     memcpy(conf.key, m->peer[0].key, 32);
     conf.crypto = (struct crypto){&m->peer[0], mini_sign, mini_verify, mini_id_of_key, mini_hash};
@@ -194,8 +201,8 @@ static void nothing_is_said_before_the_store_is_durable(void **state)
     struct swim_msg join = {.type = SWIM_JOIN, .nonce = 5};
     join.record = mini_record(m, 1, 5, RECORD_ALIVE);
     mini_hear(m, 1, DATAGRAM_MESH, &join);
-    struct event candidate = {.type = EV_CANDIDATE, .as.candidate = {.addr = mini_addr(3),
-                                                                      .source = CANDIDATE_JOIN}};
+    struct event candidate = {.type = EV_CANDIDATE,
+                              .as.candidate = {.addr = mini_addr(3), .source = CANDIDATE_JOIN}};
     mini_step(m, &candidate);
     mini_run(m, 5 * MINI_SECOND);
     for (size_t i = 0; i < m->log_count; i++) {
@@ -212,8 +219,8 @@ static void candidates_are_tried_and_given_up(void **state)
 {
     (void) state;
     struct mini *m = mini_new(NULL);
-    struct event ev = {.type = EV_CANDIDATE, .as.candidate = {.addr = mini_addr(3),
-                                                               .source = CANDIDATE_JOIN}};
+    struct event ev = {.type = EV_CANDIDATE,
+                       .as.candidate = {.addr = mini_addr(3), .source = CANDIDATE_JOIN}};
     m->log_count = 0;
     mini_step(m, &ev);
     mini_step(m, &ev); /* known already */
@@ -246,8 +253,8 @@ static void floods_of_hints_are_bounded(void **state)
     assert_int_equal(core_member_count(m->core), 1);
     assert_in_range(mini_count(m, FX_DATAGRAM, SWIM_JOIN, MINI_PEERS), 1, 8 * HM_CANDIDATES_MAX);
     /* The user's own word still finds a place. */
-    struct event own = {.type = EV_CANDIDATE, .as.candidate = {.addr = mini_addr(3),
-                                                                .source = CANDIDATE_JOIN}};
+    struct event own = {.type = EV_CANDIDATE,
+                        .as.candidate = {.addr = mini_addr(3), .source = CANDIDATE_JOIN}};
     m->log_count = 0;
     mini_step(m, &own);
     mini_run(m, MINI_MS);
@@ -260,8 +267,8 @@ static void an_answer_to_our_join_makes_a_member(void **state)
 {
     (void) state;
     struct mini *m = mini_new(NULL);
-    struct event ev = {.type = EV_CANDIDATE, .as.candidate = {.addr = mini_addr(3),
-                                                               .source = CANDIDATE_JOIN}};
+    struct event ev = {.type = EV_CANDIDATE,
+                       .as.candidate = {.addr = mini_addr(3), .source = CANDIDATE_JOIN}};
     struct swim_msg msg;
     m->log_count = 0;
     mini_step(m, &ev);

@@ -12,8 +12,8 @@ static void assert_near(uint64_t ns, uint64_t expected_ns, uint64_t slack_ns)
     assert_in_range(ns, expected_ns - slack_ns, expected_ns + slack_ns);
 }
 
-/* hashicorp/memberlist, TestSuspicion_remainingSuspicionTime: minimum 2 s, maximum 30 s, K = 3; there
- * the remaining time is asserted, here the timeout that it is taken from. */
+/* hashicorp/memberlist, TestSuspicion_remainingSuspicionTime: minimum 2 s, maximum 30 s, K = 3;
+ * there the remaining time is asserted, here the timeout that it is taken from. */
 static void as_in_memberlist(void **state)
 {
     (void) state;
@@ -80,7 +80,8 @@ static void rounds_to_hear_something(void **state)
         uint64_t n;
         unsigned rounds;
     } rows[] = {
-        {0, 1}, {1, 1}, {2, 1}, {8, 1}, {9, 1}, {10, 2}, {99, 2}, {100, 3}, {999, 3}, {1000, 4},
+        {0, 1},    {1, 1},     {2, 1},         {8, 1},           {9, 1},
+        {10, 2},   {99, 2},    {100, 3},       {999, 3},         {1000, 4},
         {9999, 4}, {10000, 5}, {999999999, 9}, {1000000000, 10}, {UINT64_MAX / 20, 18},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {

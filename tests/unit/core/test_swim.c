@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The failure detector, step by step: who is probed when, who is asked for help, what an answer is, and
- * Lifeguard's local health. */
+/* The failure detector, step by step: who is probed when, who is asked for help, what an answer
+ * is, and Lifeguard's local health. */
 #include "../unit.h"
 
 #include "mini.h"
@@ -171,7 +171,8 @@ static void confirmations_shorten_it(void **state)
 }
 
 /* The helper `from` says so of the probe with this nonce. */
-static void helper_says(struct mini *m, size_t from, enum swim_type type, uint64_t nonce, size_t target)
+static void helper_says(struct mini *m, size_t from, enum swim_type type, uint64_t nonce,
+                        size_t target)
 {
     struct swim_msg msg = {.type = type, .echo = nonce, .target = m->peer[target].id};
     mini_hear(m, from, DATAGRAM_PAIR, &msg);
@@ -234,7 +235,8 @@ static void pings_are_answered(void **state)
     mini_free(&m);
 }
 
-/* As a helper: probes the target, and says RELAYED when it answers, NACK when it does not in time. */
+/* As a helper: probes the target, and says RELAYED when it answers, NACK when it does not in
+ * time. */
 static void helps_others(void **state)
 {
     (void) state;
@@ -275,8 +277,8 @@ static void help_is_refused_when_it_makes_no_sense(void **state)
     mini_free(&m);
 }
 
-/* A failed probe adds one unless most helpers said in time that they had no answer either (Lifeguard IV.A,
- * but for the weight: see probe_failed); a success takes one off. */
+/* A failed probe adds one unless most helpers said in time that they had no answer either
+ * (Lifeguard IV.A, but for the weight: see probe_failed); a success takes one off. */
 static void health_follows_the_nacks(void **state)
 {
     (void) state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Full exchange over a link: equal views exchange nothing, different ones end equal, nothing is revived,
- * and a hostile partner gets no more out than it put in, within bounds. */
+/* Full exchange over a link: equal views exchange nothing, different ones end equal, nothing is
+ * revived, and a hostile partner gets no more out than it put in, within bounds. */
 #include "../unit.h"
 
 #include "base/limits.h"
@@ -223,10 +223,11 @@ static void a_digest_of_strangers_is_bounded(void **state)
 static void malformed_bodies_are_counted(void **state)
 {
     (void) state;
-    static const enum frame_type types[] = {FRAME_SWIM, FRAME_SYNC, FRAME_SYNC_REPLY, FRAME_SYNC_PUSH,
-                                            FRAME_LABELS_WANT, FRAME_LABELS, FRAME_CALL,
-                                            FRAME_CALL_REPLY};
-    static const char *const bodies[] = {"", "\xc0", "\xdd\xff\xff\xff\xff", "\x92\xc0\xc0", "\xc1"};
+    static const enum frame_type types[] = {FRAME_SWIM,      FRAME_SYNC,        FRAME_SYNC_REPLY,
+                                            FRAME_SYNC_PUSH, FRAME_LABELS_WANT, FRAME_LABELS,
+                                            FRAME_CALL,      FRAME_CALL_REPLY};
+    static const char *const bodies[] = {"", "\xc0", "\xdd\xff\xff\xff\xff", "\x92\xc0\xc0",
+                                         "\xc1"};
     struct mini *m = mini_new(NULL);
     mini_meet_all(m, 2);
     link_up(m, 1);

@@ -35,7 +35,8 @@ static void the_edge_of_the_window(void **state)
 static void any_counter_may_be_the_first(void **state)
 {
     (void) state;
-    static const uint64_t firsts[] = {0, 1, 63, 64, 255, 256, 1ULL << 40, UINT64_MAX - 1, UINT64_MAX};
+    static const uint64_t firsts[] = {0,         1, 63, 64, 255, 256, 1ULL << 40, UINT64_MAX - 1,
+                                      UINT64_MAX};
     for (size_t i = 0; i < ARRAY_COUNT(firsts); i++) {
         struct window w;
         window_init(&w);
@@ -59,7 +60,8 @@ static void leaps_forget_what_is_too_old(void **state)
         }
         uint64_t highest = 299 + leap;
         assert_true(window_take(&w, highest));
-        /* Everything between the old highest and the new one is new, as far as the window reaches. */
+        /* Everything between the old highest and the new one is new, as far as the window
+         * reaches. */
         for (uint64_t c = 0; c < highest; c++) {
             bool expected = c > 299 && highest - c < HM_REPLAY_WINDOW;
             assert_int_equal(window_take(&w, c), expected);
@@ -81,7 +83,8 @@ static void agrees_with_a_model(void **state)
         memset(seen, 0, sizeof seen);
         for (int i = 0; i < 20000; i++) {
             /* Mostly near the highest, sometimes far ahead or behind. */
-            uint64_t c = highest + prng_below(&p, 20) - prng_below(&p, highest < 300 ? highest + 1 : 300);
+            uint64_t c =
+                highest + prng_below(&p, 20) - prng_below(&p, highest < 300 ? highest + 1 : 300);
             if (prng_below(&p, 500) == 0) {
                 c = highest + prng_below(&p, 700);
             }

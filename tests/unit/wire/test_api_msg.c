@@ -8,7 +8,8 @@
 #include "wire/mpack.h"
 
 /* [1, "nodes.list", "nas1", {"a": [1]}, 5000] */
-static const char request_hex[] = "95 01 aa 6e6f6465732e6c697374 a4 6e617331 81 a1 61 91 01 cd 13 88";
+static const char request_hex[] =
+    "95 01 aa 6e6f6465732e6c697374 a4 6e617331 81 a1 61 91 01 cd 13 88";
 /* [1, -5, "gone", nil] */
 static const char reply_hex[] = "94 01 fb a4 676f6e65 c0";
 
@@ -37,8 +38,10 @@ static void request_layout(void **state)
     (void) state;
     uint8_t expected[64];
     size_t size = hex_bytes(request_hex, expected, sizeof expected);
-    struct api_request q = {.op = "nodes.list", .node = "nas1",
-                            .args = span_of("\x81\xa1\x61\x91\x01", 5), .deadline_ms = 5000};
+    struct api_request q = {.op = "nodes.list",
+                            .node = "nas1",
+                            .args = span_of("\x81\xa1\x61\x91\x01", 5),
+                            .deadline_ms = 5000};
     struct buf b;
     buf_init(&b, HM_REQUEST_BYTES_MAX);
     api_request_write(&b, &q);
@@ -79,11 +82,11 @@ static void requests_refused(void **state)
     } cases[] = {
         {request_hex, HM_OK},
         {"95 01 a1 61 c0 80 00", HM_OK},
-        {"96 01 a1 61 c0 80 00 c3", HM_OK},                /* a newer version's field */
+        {"96 01 a1 61 c0 80 00 c3", HM_OK}, /* a newer version's field */
         {"97 01 a1 61 c0 80 00 c3 91 91 01", HM_OK},
-        {"95 01 a1 61 c0 80 ce 00 09 27 c0", HM_OK},       /* ten minutes */
+        {"95 01 a1 61 c0 80 ce 00 09 27 c0", HM_OK}, /* ten minutes */
         {"95 01 a1 61 c0 80 ce 00 09 27 c1", HM_EMALFORMED},
-        {"94 01 a1 61 c0 80", HM_EMALFORMED},              /* no deadline */
+        {"94 01 a1 61 c0 80", HM_EMALFORMED}, /* no deadline */
         {"90", HM_EMALFORMED},
         {"91 01", HM_EMALFORMED},
         {"80", HM_EMALFORMED},
@@ -95,15 +98,15 @@ static void requests_refused(void **state)
         {"95 cf ffffffffffffffff a1 61 c0 80 00", HM_EVERSION},
         {"95 ff a1 61 c0 80 00", HM_EMALFORMED},
         {"95 a1 31 a1 61 c0 80 00", HM_EMALFORMED},
-        {"95 01 c0 c0 80 00", HM_EMALFORMED},              /* no operation */
-        {"95 01 a1 00 c0 80 00", HM_EMALFORMED},           /* a NUL in its name */
+        {"95 01 c0 c0 80 00", HM_EMALFORMED},    /* no operation */
+        {"95 01 a1 00 c0 80 00", HM_EMALFORMED}, /* a NUL in its name */
         {"95 01 c4 01 61 c0 80 00", HM_EMALFORMED},
         {"95 01 a1 61 01 80 00", HM_EMALFORMED},
-        {"95 01 a1 61 c0 90 00", HM_EMALFORMED},           /* arguments are a map */
+        {"95 01 a1 61 c0 90 00", HM_EMALFORMED}, /* arguments are a map */
         {"95 01 a1 61 c0 c0 00", HM_EMALFORMED},
         {"95 01 a1 61 c0 80 ff", HM_EMALFORMED},
         {"95 01 a1 61 c0 80 c0", HM_EMALFORMED},
-        {"95 01 a1 61 c0 80 00 00", HM_EMALFORMED},        /* something behind it */
+        {"95 01 a1 61 c0 80 00 00", HM_EMALFORMED}, /* something behind it */
         {"95 01 a1 61 c0 81 a1 62 df ff ff ff ff 00", HM_EMALFORMED},
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -266,14 +269,10 @@ static void reply_truncated(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(request_layout),
-        cmocka_unit_test(request_defaults),
-        cmocka_unit_test(requests_refused),
-        cmocka_unit_test(request_truncated_and_lied_about),
-        cmocka_unit_test(names_at_their_limits),
-        cmocka_unit_test(reply_layout),
-        cmocka_unit_test(every_code_travels),
-        cmocka_unit_test(replies_refused),
+        cmocka_unit_test(request_layout),        cmocka_unit_test(request_defaults),
+        cmocka_unit_test(requests_refused),      cmocka_unit_test(request_truncated_and_lied_about),
+        cmocka_unit_test(names_at_their_limits), cmocka_unit_test(reply_layout),
+        cmocka_unit_test(every_code_travels),    cmocka_unit_test(replies_refused),
         cmocka_unit_test(reply_truncated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,13 +41,15 @@ static void datagram_layout(void **state)
     uint8_t expected[100];
     write_datagram(&b, DATAGRAM_MESH, SEALED);
     size_t size = hex_bytes("48 4d 01 01 00 4c a0a1a2a3a4a5a6a7a8a9aaabacadaeaf 1122334455667788 "
-                            "99aabbccddeeff00 0102030405060708", expected, sizeof expected);
+                            "99aabbccddeeff00 0102030405060708",
+                            expected, sizeof expected);
     assert_int_equal(size, DATAGRAM_MESH_HEAD_BYTES);
     assert_memory_equal(b.data, expected, size);
     buf_fini(&b);
     write_datagram(&b, DATAGRAM_PAIR, SEALED);
     size = hex_bytes("48 4d 01 02 00 44 a0a1a2a3a4a5a6a7a8a9aaabacadaeaf 1122334455667788 "
-                     "99aabbccddeeff00", expected, sizeof expected);
+                     "99aabbccddeeff00",
+                     expected, sizeof expected);
     assert_int_equal(size, DATAGRAM_PAIR_HEAD_BYTES);
     assert_memory_equal(b.data, expected, size);
     buf_fini(&b);
@@ -101,9 +103,9 @@ static void datagram_truncated(void **state)
                 cut[4] = 0;
                 cut[5] = (uint8_t) size;
             }
-            size_t least = DATAGRAM_TAG_BYTES + (classes[i] == DATAGRAM_MESH
-                                                     ? DATAGRAM_MESH_HEAD_BYTES
-                                                     : DATAGRAM_PAIR_HEAD_BYTES);
+            size_t least =
+                DATAGRAM_TAG_BYTES +
+                (classes[i] == DATAGRAM_MESH ? DATAGRAM_MESH_HEAD_BYTES : DATAGRAM_PAIR_HEAD_BYTES);
             assert_int_equal(read_exact(cut, size), size >= least ? HM_OK : HM_EMALFORMED);
         }
         buf_fini(&b);
@@ -227,14 +229,10 @@ static void frame_malformed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(datagram_layout),
-        cmocka_unit_test(datagram_round_trip),
-        cmocka_unit_test(datagram_truncated),
-        cmocka_unit_test(datagram_length_lied_about),
-        cmocka_unit_test(datagram_above_the_limit),
-        cmocka_unit_test(datagram_foreign),
-        cmocka_unit_test(frame_round_trip),
-        cmocka_unit_test(frame_malformed),
+        cmocka_unit_test(datagram_layout),          cmocka_unit_test(datagram_round_trip),
+        cmocka_unit_test(datagram_truncated),       cmocka_unit_test(datagram_length_lied_about),
+        cmocka_unit_test(datagram_above_the_limit), cmocka_unit_test(datagram_foreign),
+        cmocka_unit_test(frame_round_trip),         cmocka_unit_test(frame_malformed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

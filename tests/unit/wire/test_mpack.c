@@ -50,7 +50,8 @@ static struct span next_form(const char **text)
 struct row {
     enum mp_kind kind;
     const char *forms;
-    uint64_t number; /* MP_UINT, MP_BOOL: value; MP_INT: its magnitude; str, bin: bytes; array, map: count */
+    /* MP_UINT, MP_BOOL: value; MP_INT: its magnitude; str, bin: bytes; array, map: count */
+    uint64_t number;
     double real;
 };
 
@@ -183,13 +184,27 @@ static void check_value(const struct row *row, struct span form)
     mp_open(&r, form);
     assert_int_equal(mp_peek(&r), row->kind);
     switch (row->kind) {
-    case MP_NIL: mp_read_nil(&r); break;
-    case MP_BOOL: assert_int_equal(mp_read_bool(&r), row->number); break;
-    case MP_UINT: assert_true(mp_read_uint(&r, UINT64_MAX) == row->number); break;
-    case MP_INT: assert_true(mp_read_int(&r) == (int64_t) (0 - row->number)); break;
-    case MP_DOUBLE: assert_true(same_double(mp_read_double(&r), row->real)); break;
-    case MP_STR: assert_int_equal(mp_read_str(&r, SIZE_MAX).size, row->number); break;
-    case MP_BIN: assert_int_equal(mp_read_bin(&r, SIZE_MAX).size, row->number); break;
+    case MP_NIL:
+        mp_read_nil(&r);
+        break;
+    case MP_BOOL:
+        assert_int_equal(mp_read_bool(&r), row->number);
+        break;
+    case MP_UINT:
+        assert_true(mp_read_uint(&r, UINT64_MAX) == row->number);
+        break;
+    case MP_INT:
+        assert_true(mp_read_int(&r) == (int64_t) (0 - row->number));
+        break;
+    case MP_DOUBLE:
+        assert_true(same_double(mp_read_double(&r), row->real));
+        break;
+    case MP_STR:
+        assert_int_equal(mp_read_str(&r, SIZE_MAX).size, row->number);
+        break;
+    case MP_BIN:
+        assert_int_equal(mp_read_bin(&r, SIZE_MAX).size, row->number);
+        break;
     case MP_ARRAY:
         assert_int_equal(mp_read_array(&r), row->number);
         mp_skip_many(&r, row->number);
@@ -198,8 +213,12 @@ static void check_value(const struct row *row, struct span form)
         assert_int_equal(mp_read_map(&r), row->number);
         mp_skip_many(&r, 2 * row->number);
         break;
-    case MP_EXT: assert_int_equal(mp_read_raw(&r).size, form.size); break;
-    case MP_NONE: fail(); break;
+    case MP_EXT:
+        assert_int_equal(mp_read_raw(&r).size, form.size);
+        break;
+    case MP_NONE:
+        fail();
+        break;
     }
     assert_false(mp_failed(&r));
     assert_true(mp_at_end(&r));
@@ -227,7 +246,8 @@ static void every_form_of_every_value(void **state)
                 canonical = exact_copy(form.data, form.size);
             }
             if (out.size != canonical.size || memcmp(out.data, canonical.data, out.size) != 0) {
-                print_error("row %zu (%.40s): a form is not written canonically\n", i, rows[i].forms);
+                print_error("row %zu (%.40s): a form is not written canonically\n", i,
+                            rows[i].forms);
                 fail();
             }
             buf_fini(&out);
@@ -287,10 +307,25 @@ static void hostile_counts_take_no_memory(void **state)
 {
     (void) state;
     static const char *const hostile[] = {
-        "dd 02 00 00 00", "dd ff ff ff ff", "df 02 00 00 00", "df ff ff ff ff", "dc ff ff", "de ff ff",
-        "db ff ff ff ff", "c6 ff ff ff ff", "c9 ff ff ff ff", "c9 ff ff ff ff 01", "9f", "8f", "bf",
-        "dd ff ff ff ff dd ff ff ff ff dd ff ff ff ff", "df 80 00 00 00", "91 dd ff ff ff ff",
-        "df ff ff ff ff 01 02 03 04 05 06 07 08", "dd 00 00 00 02 01", "df 00 00 00 02 01 01 01",
+        "dd 02 00 00 00",
+        "dd ff ff ff ff",
+        "df 02 00 00 00",
+        "df ff ff ff ff",
+        "dc ff ff",
+        "de ff ff",
+        "db ff ff ff ff",
+        "c6 ff ff ff ff",
+        "c9 ff ff ff ff",
+        "c9 ff ff ff ff 01",
+        "9f",
+        "8f",
+        "bf",
+        "dd ff ff ff ff dd ff ff ff ff dd ff ff ff ff",
+        "df 80 00 00 00",
+        "91 dd ff ff ff ff",
+        "df ff ff ff ff 01 02 03 04 05 06 07 08",
+        "dd 00 00 00 02 01",
+        "df 00 00 00 02 01 01 01",
     };
     unsigned long before[2], after[2];
     for (int round = 0; round < 1000; round++) {
@@ -478,8 +513,8 @@ static void texts_fit_and_hold_no_nul(void **state)
         const char *hex, *text;
         bool failed;
     } cases[] = {
-        {"a0", "", false},           {"a3 61 62 63", "abc", false}, {"a4 61 62 63 64", "", true},
-        {"a3 61 00 63", "", true},   {"a1 00", "", true},           {"c4 01 61", "", true},
+        {"a0", "", false},         {"a3 61 62 63", "abc", false}, {"a4 61 62 63 64", "", true},
+        {"a3 61 00 63", "", true}, {"a1 00", "", true},           {"c4 01 61", "", true},
         {"a3 61 62", "", true},
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -577,8 +612,11 @@ static void random_integers(void **state)
         buf_clear(&b);
         mp_uint(&b, bits);
         mp_int(&b, number);
-        assert_true(mp_check(span_of(b.data, bits < 128 ? 1 : bits < 256 ? 2 : bits < 65536 ? 3 :
-                                                  bits <= UINT32_MAX ? 5 : 9)) == HM_OK);
+        assert_true(mp_check(span_of(b.data, bits < 128           ? 1
+                                             : bits < 256         ? 2
+                                             : bits < 65536       ? 3
+                                             : bits <= UINT32_MAX ? 5
+                                                                  : 9)) == HM_OK);
         mp_open(&r, buf_span(&b));
         assert_true(mp_read_uint(&r, UINT64_MAX) == bits);
         assert_true(mp_read_int(&r) == number);
@@ -587,7 +625,8 @@ static void random_integers(void **state)
     buf_fini(&b);
 }
 
-/* Random bytes: whatever passes the check must repack, and its canonical form must be a fixed point. */
+/* Random bytes: whatever passes the check must repack, and its canonical form must be a fixed
+ * point. */
 static void random_bytes(void **state)
 {
     (void) state;

@@ -124,7 +124,8 @@ static void node_truncated(void **state)
     struct buf b;
     write_node(&b, &rec);
     for (size_t size = 0; size < b.size; size++) {
-        /* Cut at the end, where the signature then begins too early, and cut before the signature. */
+        /* Cut at the end, where the signature then begins too early, and cut before the
+         * signature. */
         assert_int_equal(read_node(b.data, size, &back), HM_EMALFORMED);
         assert_int_equal(read_node(b.data + b.size - size, size, &back), HM_EMALFORMED);
     }
@@ -304,13 +305,13 @@ static void labels_are_checked(void **state)
         {"80", "", HM_OK},
         {"80", "0.1.0-rc1+git20261121", HM_OK},
         {"81 a1 61 a1 62", "1", HM_OK},
-        {"81 a1 61 a0", "1", HM_OK},                      /* an empty value */
+        {"81 a1 61 a0", "1", HM_OK}, /* an empty value */
         {"82 a1 61 a1 31 a1 62 a1 31", "1", HM_OK},
-        {"82 a1 61 a1 31 a2 6161 a1 31", "1", HM_OK},     /* "a" before "aa" */
+        {"82 a1 61 a1 31 a2 6161 a1 31", "1", HM_OK}, /* "a" before "aa" */
         {"82 a2 6161 a1 31 a1 61 a1 31", "1", HM_EMALFORMED},
         {"82 a1 62 a1 31 a1 61 a1 31", "1", HM_EMALFORMED},
         {"82 a1 61 a1 31 a1 61 a1 31", "1", HM_EMALFORMED}, /* twice the same key */
-        {"81 a0 a1 62", "1", HM_EMALFORMED},              /* an empty key */
+        {"81 a0 a1 62", "1", HM_EMALFORMED},                /* an empty key */
         {"81 a1 0a a1 62", "1", HM_EMALFORMED},
         {"81 a1 61 a1 1b", "1", HM_EMALFORMED},
         {"81 a1 ff a1 62", "1", HM_EMALFORMED},

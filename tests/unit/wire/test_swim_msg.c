@@ -234,12 +234,12 @@ static void odd_messages(void **state)
         int result;
     } cases[] = {
         {"92 04 07", HM_OK},
-        {"93 04 07 c0", HM_OK},                 /* a newer version's field */
+        {"93 04 07 c0", HM_OK}, /* a newer version's field */
         {"94 04 07 c0 91 91 01", HM_OK},
         {"92 04 cf ffffffffffffffff", HM_OK},
         {"92 04 ff", HM_EMALFORMED},
         {"91 04", HM_EMALFORMED},
-        {"92 04 07 07", HM_EMALFORMED},         /* something behind it */
+        {"92 04 07 07", HM_EMALFORMED}, /* something behind it */
         {"93 04 07", HM_EMALFORMED},
         {"90", HM_EMALFORMED},
         {"90 04", HM_EMALFORMED},
@@ -255,7 +255,7 @@ static void odd_messages(void **state)
         {"dd ff ff ff ff 63", HM_EMALFORMED},
         {"dd 02 00 00 00", HM_EMALFORMED},
         {"92 0b 90", HM_OK},
-        {"92 0b 91 c0", HM_OK},                 /* an update that swim_update_next will refuse */
+        {"92 0b 91 c0", HM_OK}, /* an update that swim_update_next will refuse */
         {"92 0b 91", HM_EMALFORMED},
         {"92 0b c0", HM_EMALFORMED},
         {"92 0b dd ff ff ff ff", HM_EMALFORMED},
@@ -305,7 +305,7 @@ static void odd_updates(void **state)
         {"92 01 c4 01 00", 1, false},
         {"93 01 c4 01 00 c0", 1, false},
         {"92 01 c4 01 00 92 01 c4 01 00", 2, false},
-        {"91 03", 0, false},                      /* of a newer version: skipped */
+        {"91 03", 0, false}, /* of a newer version: skipped */
         {"94 63 c0 c0 90", 0, false},
         {"91 03 92 01 c4 01 00 91 00", 1, false},
         {"91 01", 0, true},
@@ -349,7 +349,8 @@ static void records_have_their_limit(void **state)
     static const uint8_t zeros[HM_RECORD_BYTES_MAX + 1];
     for (size_t extra = 0; extra <= 1; extra++) {
         struct buf b;
-        struct swim_msg msg = {.type = SWIM_CONFIRM, .record = span_of(zeros, HM_RECORD_BYTES_MAX + extra)};
+        struct swim_msg msg = {.type = SWIM_CONFIRM,
+                               .record = span_of(zeros, HM_RECORD_BYTES_MAX + extra)};
         struct mp_reader r;
         struct swim_update u;
         buf_init(&b, 1000);

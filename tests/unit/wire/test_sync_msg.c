@@ -21,7 +21,8 @@ static void digest_entry_layout(void **state)
     struct digest_entry e = entry_of(0xab, 0x0102030405060708, DIGEST_FAILED), back;
     sync_digest_put(bytes, &e);
     assert_int_equal(hex_bytes("abababababababababababababababab 0102030405060708 02", expected,
-                               sizeof expected), DIGEST_ENTRY_BYTES);
+                               sizeof expected),
+                     DIGEST_ENTRY_BYTES);
     assert_memory_equal(bytes, expected, sizeof bytes);
     assert_int_equal(sync_digest_get(span_of(bytes, sizeof bytes), 0, &back), HM_OK);
     assert_true(node_id_eq(&back.id, &e.id));
@@ -53,7 +54,7 @@ static void sync_round_trip(void **state)
         struct sync_msg msg = {.view_hash = UINT64_MAX, .has_digest = true}, back;
         struct buf b;
         for (size_t i = 0; i < count; i++) {
-            struct digest_entry e = entry_of(0, i, (enum digest_class) (1 + i % 3));
+            struct digest_entry e = entry_of(0, i, (enum digest_class)(1 + i % 3));
             e.id.b[0] = (uint8_t) (i >> 8);
             e.id.b[1] = (uint8_t) i;
             sync_digest_put(digest + i * DIGEST_ENTRY_BYTES, &e);
@@ -129,8 +130,10 @@ static void reply_round_trip(void **state)
 {
     (void) state;
     static const uint8_t ids[32] = {1, 2, 3};
-    struct sync_reply msg = {.update_bytes = span_of("\x91\x07\xc0", 3), .update_count = 2,
-                             .wanted = span_of(ids, sizeof ids)}, back;
+    struct sync_reply msg = {.update_bytes = span_of("\x91\x07\xc0", 3),
+                             .update_count = 2,
+                             .wanted = span_of(ids, sizeof ids)},
+                      back;
     struct buf b;
     buf_init(&b, 1000);
     sync_reply_write(&b, &msg);
