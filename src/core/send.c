@@ -27,20 +27,30 @@ static bool is_nowhere(const struct addr *to)
     return addr_is_none(to) || to->port == 0;
 }
 
-void send_pair_to(core_t *c, struct member *m, const struct addr *to, const struct swim_msg *msg)
+/* Everything but whom it is for; NULL if it cannot be sent. */
+static struct effect *datagram(core_t *c, enum datagram_class cls, const struct addr *to,
+                               const struct swim_msg *msg)
 {
     struct span body = encode(c, msg);
     if (body.data == NULL || body.size > DATAGRAM_BODY_BYTES_MAX || is_nowhere(to)) {
-        return;
+        return NULL;
     }
     struct effect *fx = fxlist_add(&c->fx, FX_DATAGRAM);
     if (fx != NULL) {
         fx->as.datagram.to = *to;
-        fx->as.datagram.cls = DATAGRAM_PAIR;
-        fx->as.datagram.peer = m->id;
+        fx->as.datagram.cls = cls;
         fx->as.datagram.session = c->session;
-        fx->as.datagram.counter = ++m->tx_counter;
         fx->as.datagram.body = body;
+    }
+    return fx;
+}
+
+void send_pair_to(core_t *c, struct member *m, const struct addr *to, const struct swim_msg *msg)
+{
+    struct effect *fx = datagram(c, DATAGRAM_PAIR, to, msg);
+    if (fx != NULL) {
+        fx->as.datagram.peer = m->id;
+        fx->as.datagram.counter = ++m->tx_counter;
     }
 }
 
@@ -51,17 +61,9 @@ void send_pair(core_t *c, struct member *m, const struct swim_msg *msg)
 
 void send_mesh(core_t *c, const struct addr *to, const struct swim_msg *msg)
 {
-    struct span body = encode(c, msg);
-    if (body.data == NULL || body.size > DATAGRAM_BODY_BYTES_MAX || is_nowhere(to)) {
-        return;
-    }
-    struct effect *fx = fxlist_add(&c->fx, FX_DATAGRAM);
+    struct effect *fx = datagram(c, DATAGRAM_MESH, to, msg);
     if (fx != NULL) {
-        fx->as.datagram.to = *to;
-        fx->as.datagram.cls = DATAGRAM_MESH;
-        fx->as.datagram.session = c->session;
         fx->as.datagram.counter = ++c->mesh_counter;
-        fx->as.datagram.body = body;
     }
 }
 

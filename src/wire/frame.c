@@ -2,27 +2,11 @@
 /* The clear heads of datagrams and link frames: see frame.h. */
 #include "wire/frame.h"
 
+#include "base/be.h"
 #include "base/err.h"
 #include "base/limits.h"
 
 #include <string.h>
-
-static uint8_t *put_be(uint8_t *at, uint64_t value, size_t size)
-{
-    for (size_t i = size; i > 0; i--) {
-        *at++ = (uint8_t) (value >> (8 * (i - 1)));
-    }
-    return at;
-}
-
-static uint64_t get_be(const uint8_t *at, size_t size)
-{
-    uint64_t v = 0;
-    for (size_t i = 0; i < size; i++) {
-        v = (v << 8) | at[i];
-    }
-    return v;
-}
 
 void datagram_head_write(struct buf *b, const struct datagram_head *head, size_t sealed_bytes)
 {
@@ -35,13 +19,13 @@ void datagram_head_write(struct buf *b, const struct datagram_head *head, size_t
     *at++ = 'M';
     *at++ = head->version;
     *at++ = (uint8_t) head->cls;
-    at = put_be(at, size + sealed_bytes, 2);
+    at = be_put(at, size + sealed_bytes, 2);
     memcpy(at, head->sender.b, NODE_ID_BYTES);
     at += NODE_ID_BYTES;
-    at = put_be(at, head->session, 8);
-    at = put_be(at, head->counter, 8);
+    at = be_put(at, head->session, 8);
+    at = be_put(at, head->counter, 8);
     if (head->cls == DATAGRAM_MESH) {
-        at = put_be(at, head->mesh_tag, 8);
+        at = be_put(at, head->mesh_tag, 8);
     }
     buf_append(b, bytes, (size_t) (at - bytes));
 }
@@ -57,7 +41,7 @@ int datagram_head_read(struct span bytes, struct datagram_head *ret_head)
         *ret_head = h;
         return HM_EVERSION;
     }
-    if (get_be(p + 4, 2) != bytes.size || bytes.size > HM_DATAGRAM_BYTES_MAX) {
+    if (be_get(p + 4, 2) != bytes.size || bytes.size > HM_DATAGRAM_BYTES_MAX) {
         return HM_EMALFORMED;
     }
     switch (p[3]) {
@@ -76,9 +60,9 @@ int datagram_head_read(struct span bytes, struct datagram_head *ret_head)
         return HM_EMALFORMED;
     }
     memcpy(h.sender.b, p + 6, NODE_ID_BYTES);
-    h.session = get_be(p + 22, 8);
-    h.counter = get_be(p + 30, 8);
-    h.mesh_tag = h.cls == DATAGRAM_MESH ? get_be(p + 38, 8) : 0;
+    h.session = be_get(p + 22, 8);
+    h.counter = be_get(p + 30, 8);
+    h.mesh_tag = h.cls == DATAGRAM_MESH ? be_get(p + 38, 8) : 0;
     *ret_head = h;
     return HM_OK;
 }
@@ -86,7 +70,7 @@ int datagram_head_read(struct span bytes, struct datagram_head *ret_head)
 void frame_head_write(struct buf *b, uint8_t type, size_t body_bytes)
 {
     uint8_t bytes[FRAME_HEAD_BYTES] = {'H', 'M', PROTOCOL_VERSION, type};
-    put_be(bytes + 4, body_bytes, 4);
+    be_put(bytes + 4, body_bytes, 4);
     buf_append(b, bytes, sizeof bytes);
 }
 
@@ -99,7 +83,7 @@ int frame_head_read(struct span bytes, uint8_t *ret_type, struct span *ret_body)
     if (p[2] < PROTOCOL_VERSION_MIN || p[2] > PROTOCOL_VERSION) {
         return HM_EVERSION;
     }
-    if (get_be(p + 4, 4) != bytes.size - FRAME_HEAD_BYTES) {
+    if (be_get(p + 4, 4) != bytes.size - FRAME_HEAD_BYTES) {
         return HM_EMALFORMED;
     }
     *ret_type = p[3];

@@ -3,6 +3,7 @@
  * walk it, so the two cannot disagree. */
 #include "wire/swim_msg.h"
 
+#include "base/be.h"
 #include "base/err.h"
 
 #include <string.h>
@@ -26,26 +27,14 @@ static const char *fields_of(uint64_t type)
     }
 }
 
-static void put_be32(uint8_t *at, uint32_t v)
-{
-    for (int i = 0; i < 4; i++) {
-        at[i] = (uint8_t) (v >> (24 - 8 * i));
-    }
-}
-
-static uint32_t get_be32(const uint8_t *at)
-{
-    return (uint32_t) at[0] << 24 | (uint32_t) at[1] << 16 | (uint32_t) at[2] << 8 | at[3];
-}
-
 static void write_coord(struct buf *b, const struct coord_wire *coord)
 {
     uint8_t bytes[COORD_WIRE_BYTES];
     for (size_t i = 0; i < COORD_DIMENSIONS; i++) {
-        put_be32(bytes + 4 * i, (uint32_t) coord->at_us[i]);
+        be_put(bytes + 4 * i, (uint32_t) coord->at_us[i], 4);
     }
-    put_be32(bytes + 16, coord->height_us);
-    put_be32(bytes + 20, coord->error_ppm);
+    be_put(bytes + 16, coord->height_us, 4);
+    be_put(bytes + 20, coord->error_ppm, 4);
     mp_bin(b, bytes, sizeof bytes);
 }
 
@@ -57,11 +46,11 @@ static void read_coord(struct mp_reader *r, struct coord_wire *coord)
         return;
     }
     for (size_t i = 0; i < COORD_DIMENSIONS; i++) {
-        uint32_t v = get_be32(s.data + 4 * i);
+        uint32_t v = (uint32_t) be_get(s.data + 4 * i, 4);
         memcpy(&coord->at_us[i], &v, sizeof v);
     }
-    coord->height_us = get_be32(s.data + 16);
-    coord->error_ppm = get_be32(s.data + 20);
+    coord->height_us = (uint32_t) be_get(s.data + 16, 4);
+    coord->error_ppm = (uint32_t) be_get(s.data + 20, 4);
 }
 
 static void write_field(struct buf *b, char field, const struct swim_msg *msg)

@@ -2,6 +2,7 @@
 /* Full exchange: see sync_msg.h. */
 #include "wire/sync_msg.h"
 
+#include "base/be.h"
 #include "base/err.h"
 #include "base/limits.h"
 #include "wire/mpack.h"
@@ -11,9 +12,7 @@
 void sync_digest_put(uint8_t at[DIGEST_ENTRY_BYTES], const struct digest_entry *entry)
 {
     memcpy(at, entry->id.b, NODE_ID_BYTES);
-    for (int i = 0; i < 8; i++) {
-        at[16 + i] = (uint8_t) (entry->incarnation >> (56 - 8 * i));
-    }
+    be_put(at + NODE_ID_BYTES, entry->incarnation, 8);
     at[24] = (uint8_t) entry->cls;
 }
 
@@ -23,9 +22,7 @@ int sync_digest_get(struct span digest, size_t idx, struct digest_entry *ret_ent
     struct digest_entry e = {.incarnation = 0};
     HM_ASSERT((idx + 1) * DIGEST_ENTRY_BYTES <= digest.size);
     memcpy(e.id.b, at, NODE_ID_BYTES);
-    for (int i = 0; i < 8; i++) {
-        e.incarnation = (e.incarnation << 8) | at[16 + i];
-    }
+    e.incarnation = be_get(at + NODE_ID_BYTES, 8);
     if (at[24] < DIGEST_ALIVE || at[24] > DIGEST_LEFT || e.incarnation == UINT64_MAX) {
         return HM_EMALFORMED;
     }
