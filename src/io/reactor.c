@@ -40,6 +40,7 @@ struct reactor {
     size_t count;
     size_t room;
     bool tidy;
+    size_t stranger; /* the one to begin with, counted among the strangers */
     struct timer_heap timers;
     void (*stalled)(void *ctx, uint64_t ms);
     void *stalled_ctx;
@@ -285,6 +286,33 @@ static void serve(reactor_t *r, struct item *item)
     }
 }
 
+static void serve_strangers(reactor_t *r, size_t first, size_t count)
+{
+    uint64_t end_ns = r->now_ns + TURN_NS_MAX;
+    size_t begin = r->stranger;
+    for (size_t i = 0; i < count && r->now_ns < end_ns; i++) {
+        struct item *item = r->items[first + (begin + i) % count];
+        if (item->ready && !item->dead) {
+            serve(r, item);
+            r->stranger = (begin + i + 1) % count;
+        }
+    }
+}
+
+/* Readers may add items, which come behind `count`, and remove some, which stay until tidied. */
+static void serve_ready(reactor_t *r)
+{
+    size_t count = r->count;
+    size_t i = 0;
+    for (; i < count && r->items[i]->cls != REACTOR_STRANGERS; i++) {
+        struct item *item = r->items[i];
+        if (item->ready && !item->dead) {
+            serve(r, item);
+        }
+    }
+    serve_strangers(r, i, count - i);
+}
+
 int reactor_turn(reactor_t *r, uint64_t deadline_ns)
 {
     if (!r->tidy) {
@@ -301,15 +329,7 @@ int reactor_turn(reactor_t *r, uint64_t deadline_ns)
     if (rc != HM_OK) {
         return rc;
     }
-    /* Readers may add items, which come behind `count`, and remove some, which stay until tidied.
-     */
-    size_t count = r->count;
-    for (size_t i = 0; i < count; i++) {
-        struct item *item = r->items[i];
-        if (item->ready && !item->dead) {
-            serve(r, item);
-        }
-    }
+    serve_ready(r);
     for (unsigned n = 0; n < TIMERS_PER_TURN_MAX && timer_first_ns(&r->timers) <= r->now_ns; n++) {
         fire_timer(r);
     }

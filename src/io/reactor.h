@@ -4,7 +4,8 @@
  * reactor_turn sleeps until something is ready or due, then serves what is ready in the order of
  * its class, datagrams first. A reader takes ONE message per call and says whether it took one;
  * the reactor calls it again until it says no, up to 256 times or 1 ms per turn, so no flood on
- * one socket delays the others. Deadlines round up to the poll's milliseconds, never down to a
+ * one socket delays the others. Strangers could bring a hundred sockets: when their time is up, the
+ * next turn goes on with the next of them. Deadlines round up to the poll's milliseconds, never down to a
  * spin. Readers may add and remove anything, themselves included, and may send on any socket. Why
  * not zloop: docs/decisions/0001-own-poll-loop.md. One thread. */
 #ifndef HM_IO_REACTOR_H
@@ -22,7 +23,8 @@ enum reactor_class {
     REACTOR_SIGNALS,   /* the process is told to stop */
     REACTOR_DATAGRAMS, /* probes: their delay is what others judge us by */
     REACTOR_LINKS,
-    REACTOR_REST, /* clients, store, beacons, strangers */
+    REACTOR_REST,      /* clients, store, beacons */
+    REACTOR_STRANGERS, /* connections that anyone may open; together they get 1 ms per turn */
 };
 
 #define REACTOR_READ 1u  /* POLLIN; errors and hang-ups count too, so that a reader notices them */

@@ -128,6 +128,33 @@ static void turns_are_bounded(void **state)
     reactor_destroy(&r);
 }
 
+/* Each stranger's message takes longer than all of them have in a turn. */
+static void strangers_take_turns(void **state)
+{
+    (void) state;
+    reactor_t *r = reactor_new();
+    struct pipe_end a, b, c, rest;
+    open_pipe(&a, r, 'a', REACTOR_STRANGERS);
+    open_pipe(&b, r, 'b', REACTOR_STRANGERS);
+    open_pipe(&c, r, 'c', REACTOR_STRANGERS);
+    open_pipe(&rest, r, '.', REACTOR_REST);
+    a.sleep_ms = b.sleep_ms = c.sleep_ms = 2;
+    feed(&a, 3);
+    feed(&b, 2);
+    feed(&c, 1);
+    feed(&rest, 1);
+    for (unsigned i = 0; i < 6; i++) {
+        reactor_turn(r, TIMER_NEVER);
+        feed(&rest, 1);
+    }
+    assert_string_equal(order, ".a.b.c.a.b.a");
+    close_pipe(&a);
+    close_pipe(&b);
+    close_pipe(&c);
+    close_pipe(&rest);
+    reactor_destroy(&r);
+}
+
 static void readers_may_remove_themselves(void **state)
 {
     (void) state;
@@ -389,6 +416,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(classes_in_order),
         cmocka_unit_test(turns_are_bounded),
+        cmocka_unit_test(strangers_take_turns),
         cmocka_unit_test(readers_may_remove_themselves),
         cmocka_unit_test(deadlines_round_up),
         cmocka_unit_test(timers),
