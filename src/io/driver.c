@@ -94,13 +94,15 @@ static int bind_port(driver_t *d, const struct driver_conf *conf, const struct a
     if (rc != HM_OK) {
         return rc;
     }
-    struct zre_conf zre = {.zmq_ctx = d->zmq_ctx,
+    struct zre_conf zre = {.reactor = d->reactor,
                            .bind = *at,
                            .advertise = d->advertise,
                            .id = *keys_id(d->keys),
                            .mesh = conf->mesh,
                            .name = conf->name,
-                           .metrics = &d->metrics};
+                           .metrics = &d->metrics,
+                           .candidate = driver_on_zre,
+                           .ctx = d};
     zre.bind.port = port;
     zre.advertise.port = port;
     rc = zre_new(&zre, &d->zre);
@@ -236,8 +238,6 @@ static int watch_all(driver_t *d)
 {
     reactor_t *r = d->reactor;
     int rc = reactor_add_socket(r, store_socket(d->store), REACTOR_REST, driver_read_store, d) |
-             reactor_add_socket(r, zre_socket(d->zre), REACTOR_REST, driver_read_zre, d) |
-             reactor_add_socket(r, zre_monitor(d->zre), REACTOR_REST, driver_read_zre, d) |
              reactor_add_socket(r, local_api_socket(d->api), REACTOR_REST, driver_read_api, d) |
              reactor_add_socket(r, local_api_monitor(d->api), REACTOR_REST, driver_read_api, d);
     if (beacon_fd(d->beacon) >= 0) {

@@ -123,15 +123,11 @@ bool driver_read_beacon(void *ctx)
     return true;
 }
 
-bool driver_read_zre(void *ctx)
+void driver_on_zre(void *ctx, const struct addr *at, const struct node_id *id)
 {
-    driver_t *d = ctx;
-    struct event ev = {.type = EV_CANDIDATE, .as.candidate = {.source = CANDIDATE_ZRE}};
-    if (zre_take(d->zre, clock_boot_ns(), &ev.as.candidate.addr, &ev.as.candidate.id) != HM_OK) {
-        return false;
-    }
-    driver_step(d, &ev);
-    return true;
+    struct event ev = {.type = EV_CANDIDATE,
+                       .as.candidate = {.addr = *at, .id = *id, .source = CANDIDATE_ZRE}};
+    driver_step(ctx, &ev);
 }
 
 bool driver_read_api(void *ctx)

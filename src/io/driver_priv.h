@@ -71,10 +71,10 @@ void driver_on_frame(void *ctx, const struct node_id *peer, uint8_t type, struct
 void driver_on_bad_frame(void *ctx, const struct node_id *peer, int why);
 void driver_on_connect(void *ctx, const struct node_id *peer, uint64_t token,
                        enum connect_outcome outcome);
+void driver_on_zre(void *ctx, const struct addr *at, const struct node_id *id);
 void driver_on_stall(void *ctx, uint64_t ms);
 bool driver_read_store(void *ctx);
 bool driver_read_beacon(void *ctx);
-bool driver_read_zre(void *ctx);
 bool driver_read_api(void *ctx);
 bool driver_read_resolve(void *ctx);
 bool driver_read_netif(void *ctx);

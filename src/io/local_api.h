@@ -25,7 +25,7 @@ typedef struct local_api local_api_t;
 #define LOCAL_CALLS_MAX 256 /* requests without a reply, all clients together */
 #define LOCAL_REQUEST_ID_BYTES_MAX 32
 
-/* path: at most 107 bytes. zmq_ctx as in zre_conf. metrics: borrowed for its life. HM_EBUSY:
+/* path: at most 107 bytes. zmq_ctx as in links_conf. metrics: borrowed for its life. HM_EBUSY:
  * another process answers there; HM_EEXIST: something that is no socket lies there; HM_EDENIED,
  * HM_EIO, HM_ENOMEM. A stale socket is replaced. */
 int local_api_new(void *zmq_ctx, const char *path, struct metrics *metrics, local_api_t **ret_api,

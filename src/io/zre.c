@@ -8,28 +8,24 @@
 #include "base/limits.h"
 #include "base/text.h"
 #include "io/clock.h"
-#include "io/inbound.h"
+#include "io/mailbox.h"
 #include "io/sockaddr.h"
+#include "io/zmtp_conn.h"
 #include "wire/zre_msg.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <zmq.h>
 
 /* As Zyre's: after 5 s of silence a peer is pinged, after 30 s it is forgotten. */
 #define EVASIVE_NS (5 * NS_PER_S)
 #define EXPIRED_NS (30 * NS_PER_S)
-#define HANDSHAKE_MS 3000
-#define QUEUE_MAX 64            /* messages per peer in each direction */
-#define CONTENT_BYTES_MAX 65536 /* a frame of a WHISPER or SHOUT; whoever sends more is cut off */
 #define HEADER_NAME "X-HOMEMESH"
 
 struct peer {
-    void *dealer; /* NULL: free entry */
+    zmtp_conn_t *dealer; /* NULL: free entry; ended when the peer's mailbox is gone */
     struct node_id id;
     struct addr to;
     bool said_hello;
@@ -40,25 +36,25 @@ struct peer {
 };
 
 struct zre {
-    void *zmq_ctx;
-    void *router;
-    inbound_t *inbound;
+    reactor_t *reactor;
+    mailbox_t *mailbox;
     struct node_id id;
     struct addr bind;
     struct addr advertise;
     char mesh[HM_MESH_NAME_BYTES_MAX + 1];
     char name[HM_NAME_BYTES_MAX + 1];
     struct metrics *metrics;
+    void (*candidate)(void *ctx, const struct addr *at, const struct node_id *id);
+    void *ctx;
     struct buf out;
     struct buf list;
     struct peer peers[HM_ZRE_PEERS_MAX];
     size_t peer_count;
 };
 
-static int set_int(void *socket, int option, int value)
-{
-    return zmq_setsockopt(socket, option, &value, sizeof value);
-}
+static void take_mail(void *ctx, const struct node_id *id, const struct addr *from,
+                      struct span bytes);
+static bool is_peer(void *ctx, const struct node_id *id);
 
 static bool is_any(const struct addr *a)
 {
@@ -68,63 +64,29 @@ static bool is_any(const struct addr *a)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static int configure(void *socket, int family)
-{
-    int64_t bytes_max = CONTENT_BYTES_MAX;
-    return set_int(socket, ZMQ_LINGER, 0) != 0 || set_int(socket, ZMQ_SNDTIMEO, 0) != 0 ||
-                   set_int(socket, ZMQ_SNDHWM, QUEUE_MAX) != 0 ||
-                   set_int(socket, ZMQ_RCVHWM, QUEUE_MAX) != 0 ||
-                   set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) != 0 ||
-                   set_int(socket, ZMQ_IPV6, family == 6) != 0 ||
-                   zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max) != 0
-               ? -1
-               : 0;
-}
-
-static int open_router(zre_t *z)
-{
-    char endpoint[ADDR_TEXT_BYTES + 8];
-    char text[ADDR_TEXT_BYTES];
-    struct addr bind = z->bind;
-    if (bind.family == 0) {
-        bind = addr_v4(0, 0, 0, 0, bind.port);
-    }
-    z->router = zmq_socket(z->zmq_ctx, ZMQ_ROUTER);
-    /* A peer that reconnects takes its mailbox over, as with Zyre. */
-    if (z->router == NULL || configure(z->router, bind.family) != 0 ||
-        set_int(z->router, ZMQ_ROUTER_HANDOVER, 1) != 0) {
-        return -1;
-    }
-    z->inbound = inbound_new(z->zmq_ctx, z->router, z->metrics);
-    if (z->inbound == NULL) {
-        errno = ENOMEM;
-        return -1;
-    }
-    snprintf(endpoint, sizeof endpoint, "tcp://%s", addr_format(&bind, text));
-    return zmq_bind(z->router, endpoint);
-}
-
 int zre_new(const struct zre_conf *conf, zre_t **ret_zre)
 {
     zre_t *z = calloc(1, sizeof *z);
     if (z == NULL) {
         return HM_ENOMEM;
     }
-    z->zmq_ctx = conf->zmq_ctx;
+    z->reactor = conf->reactor;
     z->id = conf->id;
     z->bind = conf->bind;
     z->advertise = conf->advertise;
     z->advertise.port = conf->bind.port;
     z->metrics = conf->metrics;
+    z->candidate = conf->candidate;
+    z->ctx = conf->ctx;
     text_copy(z->mesh, sizeof z->mesh, conf->mesh);
     text_copy(z->name, sizeof z->name, conf->name);
     buf_init(&z->out, ZRE_MSG_BYTES_MAX);
     buf_init(&z->list, ZRE_MSG_BYTES_MAX);
-    if (open_router(z) != 0) {
-        int saved = errno;
+    struct mailbox_handler handler = {z, take_mail, is_peer};
+    int rc = mailbox_new(z->reactor, &z->bind, z->metrics, &handler, &z->mailbox);
+    if (rc != HM_OK) {
         zre_destroy(&z);
-        errno = saved;
-        return saved == EADDRINUSE ? HM_EBUSY : HM_EIO;
+        return rc;
     }
     *ret_zre = z;
     return HM_OK;
@@ -132,7 +94,7 @@ int zre_new(const struct zre_conf *conf, zre_t **ret_zre)
 
 static void forget(zre_t *z, struct peer *p)
 {
-    zmq_close(p->dealer);
+    zmtp_conn_destroy(&p->dealer);
     memset(p, 0, sizeof *p);
     z->peer_count--;
 }
@@ -148,24 +110,11 @@ void zre_destroy(zre_t **p)
             forget(z, &z->peers[i]);
         }
     }
-    inbound_destroy(&z->inbound);
-    if (z->router != NULL) {
-        zmq_close(z->router);
-    }
+    mailbox_destroy(&z->mailbox);
     buf_fini(&z->out);
     buf_fini(&z->list);
     free(z);
     *p = NULL;
-}
-
-void *zre_socket(const zre_t *zre)
-{
-    return zre->router;
-}
-
-void *zre_monitor(const zre_t *zre)
-{
-    return inbound_socket(zre->inbound);
 }
 
 size_t zre_peer_count(const zre_t *zre)
@@ -182,7 +131,7 @@ static void send_msg(zre_t *z, struct peer *p, struct zre_msg *msg)
     buf_clear(&z->out);
     zre_msg_write(&z->out, msg);
     if (!buf_failed(&z->out)) {
-        zmq_send(p->dealer, z->out.data, z->out.size, ZMQ_DONTWAIT);
+        zmtp_conn_send(p->dealer, buf_span(&z->out));
     }
 }
 
@@ -273,33 +222,27 @@ static struct peer *find_free(zre_t *z)
     return NULL;
 }
 
-/* A socket to the peer's mailbox. It tries once: whoever is there is greeted again by its beacon.
- */
-static void *dial(const zre_t *z, const struct addr *to)
+static bool is_peer(void *ctx, const struct node_id *id)
 {
+    const struct peer *p = find_id(ctx, id);
+    return p != NULL && p->said_hello;
+}
+
+/* To the peer's mailbox. It tries once: whoever is there is greeted again by its beacon. What comes
+ * back on it is read and thrown away. */
+static zmtp_conn_t *dial(const zre_t *z, const struct addr *to)
+{
+    static const struct zmtp_conn_handler none;
     uint8_t identity[ZRE_IDENTITY_BYTES];
-    char endpoint[ADDR_TEXT_BYTES + 8];
-    char text[ADDR_TEXT_BYTES];
-    void *dealer = zmq_socket(z->zmq_ctx, ZMQ_DEALER);
-    if (dealer == NULL) {
-        return NULL;
-    }
     zre_identity_write(&z->id, identity);
-    snprintf(endpoint, sizeof endpoint, "tcp://%s", addr_format(to, text));
-    if (configure(dealer, to->family) != 0 || set_int(dealer, ZMQ_RECONNECT_IVL, -1) != 0 ||
-        zmq_setsockopt(dealer, ZMQ_ROUTING_ID, identity, sizeof identity) != 0 ||
-        zmq_connect(dealer, endpoint) != 0) {
-        zmq_close(dealer);
-        return NULL;
-    }
-    return dealer;
+    return zmtp_conn_dial(z->reactor, to, span_of(identity, sizeof identity), z->metrics, &none);
 }
 
 static struct peer *greet(zre_t *z, const struct addr *to, const struct node_id *id,
                           uint64_t now_ns)
 {
     struct peer *p = find_free(z);
-    void *dealer = p == NULL ? NULL : dial(z, to);
+    zmtp_conn_t *dealer = p == NULL ? NULL : dial(z, to);
     if (dealer == NULL) {
         metric_add(z->metrics, M_DROP_FULL, 1);
         return NULL;
@@ -335,24 +278,23 @@ static bool names_our_mesh(const zre_t *z, const struct zre_msg *hello)
 
 /* Where the sender of a HELLO is: the address its connection comes from, which it cannot choose,
  * and the port it names. So no stranger makes us dial a third. */
-static int mailbox_of(const struct zre_msg *hello, const char *peer_ip, struct addr *ret_addr)
+static int mailbox_of(const struct zre_msg *hello, const struct addr *from, struct addr *ret_addr)
 {
-    struct addr named, from;
-    if (zre_endpoint_read(hello->endpoint, &named) != HM_OK || peer_ip == NULL ||
-        addr_parse(peer_ip, named.port, &from) != HM_OK) {
+    struct addr named;
+    if (zre_endpoint_read(hello->endpoint, &named) != HM_OK) {
         return HM_EMALFORMED;
     }
-    from.port = named.port;
-    *ret_addr = from;
+    *ret_addr = *from;
+    ret_addr->port = named.port;
     return HM_OK;
 }
 
 /* HM_OK: a candidate; HM_ENOTFOUND: none; HM_EMALFORMED. */
 static int take_hello(zre_t *z, const struct node_id *id, const struct zre_msg *msg,
-                      const char *peer_ip, uint64_t now_ns, struct addr *ret_addr)
+                      const struct addr *from, uint64_t now_ns, struct addr *ret_addr)
 {
     struct addr at;
-    if (mailbox_of(msg, peer_ip, &at) != HM_OK) {
+    if (mailbox_of(msg, from, &at) != HM_OK) {
         return HM_EMALFORMED;
     }
     struct peer *p = find_id(z, id);
@@ -363,8 +305,8 @@ static int take_hello(zre_t *z, const struct node_id *id, const struct zre_msg *
             p = NULL;
         }
     }
-    if (p != NULL && p->said_hello) {
-        forget(z, p); /* it began anew, and knows nothing of us */
+    if (p != NULL && (p->said_hello || zmtp_conn_is_ended(p->dealer))) {
+        forget(z, p); /* it began anew, or was not there yet, and knows nothing of us */
         p = NULL;
     }
     if (p == NULL) {
@@ -401,85 +343,36 @@ static void take_other(zre_t *z, const struct node_id *id, const struct zre_msg 
     }
 }
 
-/* Two frames of a message are of interest: who, and what. */
-struct mail {
-    uint8_t who[ZRE_IDENTITY_BYTES + 1];
-    size_t who_bytes;
-    zmq_msg_t what;
-};
-
-/* Reads one message to its last frame; false if there is none. mail->what is initialised. */
-static bool receive(void *router, struct mail *mail)
+/* HM_OK: *ret_addr is a candidate; HM_ENOTFOUND: none; HM_EMALFORMED. */
+static int take_msg(zre_t *z, const struct node_id *id, const struct addr *from, struct span bytes,
+                    struct addr *ret_addr)
 {
-    zmq_msg_t frame;
-    bool more = true;
-    int frames = 0;
-    zmq_msg_init(&frame);
-    zmq_msg_init(&mail->what);
-    mail->who_bytes = 0;
-    while (more) {
-        if (zmq_msg_recv(&frame, router, ZMQ_DONTWAIT) < 0) {
-            if (errno == EINTR) {
-                continue;
-            }
-            break;
-        }
-        more = zmq_msg_more(&frame) != 0;
-        if (frames == 0 && zmq_msg_size(&frame) == ZRE_IDENTITY_BYTES) {
-            mail->who_bytes = ZRE_IDENTITY_BYTES;
-            memcpy(mail->who, zmq_msg_data(&frame), ZRE_IDENTITY_BYTES);
-        } else if (frames == 1) {
-            zmq_msg_move(&mail->what, &frame);
-        }
-        frames += frames < 2;
-    }
-    zmq_msg_close(&frame);
-    return frames > 0;
-}
-
-static int take_mail(zre_t *z, struct mail *mail, uint64_t now_ns, struct addr *ret_addr,
-                     struct node_id *ret_id)
-{
-    struct node_id id;
     struct zre_msg msg;
-    struct span bytes = span_of(zmq_msg_data(&mail->what), zmq_msg_size(&mail->what));
-    if (!zre_identity_read(span_of(mail->who, mail->who_bytes), &id) || node_id_is_zero(&id) ||
-        zre_msg_read(bytes, &msg) != HM_OK) {
+    uint64_t now_ns = reactor_now_ns(z->reactor);
+    if (node_id_is_zero(id) || zre_msg_read(bytes, &msg) != HM_OK) {
         return HM_EMALFORMED;
     }
-    if (node_id_eq(&id, &z->id)) {
+    if (node_id_eq(id, &z->id)) {
         return HM_ENOTFOUND;
     }
     metric_add(z->metrics, M_ZRE_RECEIVED, 1);
     if (msg.id != ZRE_HELLO) {
-        take_other(z, &id, &msg, now_ns);
+        take_other(z, id, &msg, now_ns);
         return HM_ENOTFOUND;
     }
-    const char *peer_ip = zmq_msg_gets(&mail->what, "Peer-Address");
-    int rc = take_hello(z, &id, &msg, peer_ip, now_ns, ret_addr);
-    if (rc == HM_OK) {
-        *ret_id = id;
-    }
-    return rc;
+    return take_hello(z, id, &msg, from, now_ns, ret_addr);
 }
 
-int zre_take(zre_t *zre, uint64_t now_ns, struct addr *ret_addr, struct node_id *ret_id)
+static void take_mail(void *ctx, const struct node_id *id, const struct addr *from,
+                      struct span bytes)
 {
-    int rc = HM_ENOTFOUND;
-    inbound_take(zre->inbound, zre->bind.port);
-    for (int i = 0; i < ZRE_TURN_MAX && rc != HM_OK; i++) {
-        struct mail mail;
-        bool taken = receive(zre->router, &mail);
-        if (taken) {
-            rc = take_mail(zre, &mail, now_ns, ret_addr, ret_id);
-            metric_add(zre->metrics, M_ZRE_MALFORMED, rc == HM_EMALFORMED);
-        }
-        zmq_msg_close(&mail.what);
-        if (!taken) {
-            break;
-        }
+    zre_t *z = ctx;
+    struct addr at;
+    int rc = take_msg(z, id, from, bytes, &at);
+    metric_add(z->metrics, M_ZRE_MALFORMED, rc == HM_EMALFORMED);
+    if (rc == HM_OK) {
+        z->candidate(z->ctx, &at, id);
     }
-    return rc == HM_OK ? HM_OK : HM_ENOTFOUND;
 }
 
 /* ---- time ------------------------------------------------------------------------------------ */

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The ZRE mailbox (RFC 36): how Zyre programs and meshd see each other.
  *
- * One ROUTER on TCP port P receives; each peer that we greet or that greets us gets a DEALER with
- * our identity (01 and the node id), on which our HELLO, PING and PING-OK go. Nodes of the mesh
- * never come here: they answer the sealed join first. Everything received is unauthenticated: it
+ * A ROUTER on TCP port P receives (io/mailbox); each peer that we greet or that greets us gets a
+ * DEALER (io/zmtp_conn) with our identity (01 and the node id), on which our HELLO, PING and PING-OK
+ * go. Nodes of the mesh never come here: they answer the sealed join first. Everything received is unauthenticated: it
  * changes nothing but the sender's own entry, and may add an address to try.
  *
  *   (none) --greeted or its HELLO--> known --5 s of silence--> known, pinged --30 s--> (none)
  *                                      \--sequence gap----------------------------------> (none)
  *
- * At most HM_ZRE_PEERS_MAX entries; more are ignored and counted. At most
- * INBOUND_MAX connections come in. No socket ever blocks. */
+ * At most HM_ZRE_PEERS_MAX entries; more are ignored and counted. No socket ever blocks. Why not
+ * libzmq's sockets: docs/decisions/0011-own-zmtp-for-the-zre-mailbox.md. */
 #ifndef HM_IO_ZRE_H
 #define HM_IO_ZRE_H
 
 #include "base/addr.h"
 #include "base/metrics.h"
 #include "base/node_id.h"
+#include "io/reactor.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -24,31 +25,26 @@
 typedef struct zre zre_t;
 
 struct zre_conf {
-    void *zmq_ctx;         /* zsys_init() or a context of the driver's own */
+    reactor_t *reactor;    /* borrowed for its life */
     struct addr bind;      /* address (any-address included) and port P; IPv4 or IPv6 */
     struct addr advertise; /* what our HELLO says where we are, for peers whose route is unknown */
     struct node_id id;
     const char *mesh;        /* copied; header X-HOMEMESH and the group we are in */
     const char *name;        /* copied */
     struct metrics *metrics; /* borrowed for its life */
+    /* From the loop: a HELLO named our mesh; an address to try (EV_CANDIDATE, CANDIDATE_ZRE). May
+     * call zre_greet. */
+    void (*candidate)(void *ctx, const struct addr *at, const struct node_id *id);
+    void *ctx;
 };
 
-/* HM_EBUSY: the port is taken (try another); HM_EIO with errno; HM_ENOMEM. */
+/* HM_EBUSY: the port is taken (try another); HM_EINVAL: not an address of this machine; HM_EDENIED;
+ * HM_EIO; HM_ENOMEM. */
 int zre_new(const struct zre_conf *conf, zre_t **ret_zre);
 void zre_destroy(zre_t **p);
 
-/* The ROUTER to poll for reading. The DEALERs need no polling. */
-void *zre_socket(const zre_t *zre);
-/* To poll, too: zre_take then shuts down connections that are too many. */
-void *zre_monitor(const zre_t *zre);
-
 /* Greets an address (FX_ZRE_HELLO): nothing if it is known already or the table is full. */
 void zre_greet(zre_t *zre, const struct addr *to, const struct node_id *id, uint64_t now_ns);
-
-/* Reads at most ZRE_TURN_MAX messages. HM_OK: a HELLO named our mesh; ret_addr is an address to try
- * (EV_CANDIDATE, CANDIDATE_ZRE). HM_ENOTFOUND: nothing more now. */
-#define ZRE_TURN_MAX 64
-int zre_take(zre_t *zre, uint64_t now_ns, struct addr *ret_addr, struct node_id *ret_id);
 
 /* Pings and expires peers. */
 void zre_tick(zre_t *zre, uint64_t now_ns);

@@ -240,6 +240,57 @@ def test_mutated_zre(lab):
     expect(counted > 500, f"only {counted:g} are counted as malformed")
 
 
+def flood(sock, data, seconds):
+    """Sends it again and again until the other side closes, or for so long."""
+    sent, end = 0, time.time() + seconds
+    try:
+        while time.time() < end:
+            sock.sendall(data)
+            sent += len(data)
+    except OSError:
+        pass
+    return sent
+
+
+@options(timeout=90)
+def test_endless_messages(lab):
+    """Messages of which no last frame ever comes, large and small: cut off, and no memory grows."""
+    nodes = start_mesh(lab, 2)
+    stranger, = lab.add_hosts(1)
+    address, port, pid = nodes[0].host.address, nodes[0].port(), nodes[0].pid
+    since, before = time.time(), rss_kib(pid)
+    cut = nodes[0].metric_values().get("mesh_zre_cut_total", 0)
+    attacks = [zmtp.frame(bytes(60000), more=True), zmtp.frame(b"", more=True) * 1000,
+               zmtp.frame(b"x" * 200, more=True) * 100, struct.pack("!BQ", 3, 2 ** 62) + bytes(65536),
+               zmtp.frame(b"\x04PING\0\x01", command=True) * 1000]
+    most = 0
+    for attack in attacks:
+        for _ in range(4):
+            dealer = zmtp.Dealer(stranger, address, port, zmtp.identity(os.urandom(16)))
+            flood(dealer.sock, attack, 0.5)
+            most = max(most, rss_kib(pid) - before)
+            dealer.close()
+    expect(most <= 8192, f"{most} KiB more memory")
+    counted = nodes[0].metric_values()["mesh_zre_cut_total"] - cut
+    expect(counted >= 16, f"{counted:g} connections are counted as cut")
+    # All the connections there may be, each with as much as it may leave there.
+    held = []
+    for _ in range(200):
+        dealer = zmtp.Dealer(stranger, address, port, zmtp.identity(os.urandom(16)))
+        held.append(dealer)
+        try:
+            dealer.sock.sendall(zmtp.frame(bytes(8192))[:-1])
+        except OSError:
+            pass
+    more = rss_kib(pid) - before
+    expect(more <= 8192, f"{more} KiB more memory with {len(held)} connections")
+    for dealer in held:
+        dealer.close()
+    expect(nodes[0].ctl("status").returncode == 0 and nodes[0].pid == pid, "it goes on")
+    no_change(nodes, since)
+    expect(all(set(node.view()) == {"n1", "n2"} for node in nodes), lambda: views(nodes))
+
+
 def test_zre_identity_of_a_member(lab):
     """Who claims a member's UUID in a mailbox, with gaps and leaves, changes nothing for it."""
     nodes = start_mesh(lab, 3)
