@@ -127,6 +127,9 @@ static uint64_t tend_link(core_t *c, struct member *m)
     bool accepted = m->session != 0; /* it has spoken to us under the pair's key */
     switch (m->link) {
     case LINK_NONE:
+        if (m->is_neighbour && c->sync_guest == m && !is_wanted(c, m)) {
+            c->sync_guest = NULL; /* it dials us, if it can; a link begins with an exchange */
+        }
         if (!member_is_up(m) || !accepted || !is_wanted(c, m)) {
             return TIMER_NEVER;
         }
@@ -146,9 +149,13 @@ static uint64_t tend_link(core_t *c, struct member *m)
         }
         return m->link_since_ns + DIAL_TIMEOUT_NS;
     case LINK_UP:
-        if (m->is_neighbour || call_uses_link(c, m)) {
+        if (m->is_neighbour) {
             m->unwanted_since_ns = 0;
             return TIMER_NEVER;
+        }
+        if (call_uses_link(c, m)) {
+            m->unwanted_since_ns = 0;
+            return c->now_ns + UNWANTED_NS; /* nothing else wakes us when the call is over */
         }
         if (m->unwanted_since_ns == 0) {
             m->unwanted_since_ns = c->now_ns;
