@@ -20,8 +20,9 @@ import time
 from netns import Netns
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-MESHD = os.environ.get("MESHD", os.path.join(TOP, "build", "meshd"))
-MESHCTL = os.environ.get("MESHCTL", os.path.join(TOP, "build", "meshctl"))
+BUILD_DIR = os.environ.get("BUILD_DIR", os.path.join(TOP, "build"))
+MESHD = os.environ.get("MESHD", os.path.join(BUILD_DIR, "meshd"))
+MESHCTL = os.environ.get("MESHCTL", os.path.join(BUILD_DIR, "meshctl"))
 # Deadlines are multiplied by this, for runs under sanitizers or on a slow board.
 PATIENCE = float(os.environ.get("HM_PATIENCE", "1"))
 POLL_SECONDS = 0.015

@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 
-from lab import MESHCTL, MESHD, Failed, Skip, expect, wait_for
+from lab import MESHCTL, MESHD, Failed, expect, wait_for
 
 MESH = "lab"
 STATUSES = {"alive", "suspect", "failed", "left"}
@@ -18,7 +18,7 @@ STATUSES = {"alive", "suspect", "failed", "left"}
 def need_binaries():
     for path in (MESHD, MESHCTL):
         if not os.access(path, os.X_OK):
-            raise Skip(f"{path} is not there: build first, or name it in MESHD and MESHCTL")
+            raise Failed(f"{path} is not there: build first, or say in BUILD_DIR where")
 
 
 def wall(text):
