@@ -57,7 +57,8 @@ def test_alone(lab):
 def test_list_schema(lab):
     """nodes list --format=json keeps its promise, field by field."""
     nodes = start_mesh(lab, 3, flags=["--role=worker", "--label=rack=7", "--capabilities=gpu,ssd"])
-    wait_for(lambda: nodes[0].nodes()["n2"]["labels"].get("role") == "worker", 5, "labels arrive")
+    wait_for(lambda: all(entry["labels"].get("role") == "worker"
+                         for entry in nodes[0].nodes().values()), 5, "labels arrive")
     listed = nodes[0].json("nodes", "list")
     expect([entry["name"] for entry in listed] == ["n1", "n2", "n3"], "sorted by name")
     for entry in listed:
