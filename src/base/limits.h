@@ -32,6 +32,7 @@
 #define HM_DIRECT_RECEIVERS_MAX 64  /* up to here verdicts go to all directly */
 #define HM_EVENTS_MAX 1024          /* member events kept for `meshctl events` */
 #define HM_CALLS_MAX 64             /* operations that wait for another node or for an event */
+#define HM_CALLS_PER_MEMBER_MAX 8   /* of these, waiting here for one and the same other node */
 #define HM_GOSSIP_QUEUE_MAX 4096    /* updates waiting to be piggy-backed; oldest sent most goes */
 #define HM_OBSERVERS_MAX 4          /* accusers remembered per suspect; two make a verdict */
 #define HM_REPLAY_WINDOW 256        /* datagrams that may arrive out of order (protocols.md) */

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define NO_DEADLINE_MS 5000
+#define ANSWER_TRAVELS_MAX_MS 1000
 
 static void frame_numbered(core_t *c, struct member *m, enum frame_type type, uint64_t number,
                            struct span bytes)
@@ -115,6 +116,15 @@ static struct call *call_start(core_t *c, enum call_kind kind, const struct aske
     return call;
 }
 
+static bool has_share_left(const core_t *c, const struct node_id *from)
+{
+    size_t waiting = 0;
+    for (size_t i = 0; i < HM_CALLS_MAX; i++) {
+        waiting += c->calls[i].kind == CALL_EVENT && node_id_eq(&c->calls[i].from, from);
+    }
+    return node_id_is_zero(from) || waiting < HM_CALLS_PER_MEMBER_MAX;
+}
+
 /* Runs the handler once. False if it wants to wait. */
 static bool run_once(core_t *c, const struct asker *asker, const struct api_request *request,
                      bool is_last)
@@ -146,7 +156,8 @@ static void run_here(core_t *c, const struct asker *asker, const struct api_requ
     if (run_once(c, asker, request, false)) {
         return;
     }
-    if (call_start(c, CALL_EVENT, asker, bytes, request->deadline_ms) == NULL) {
+    if (!has_share_left(c, &asker->from) ||
+        call_start(c, CALL_EVENT, asker, bytes, request->deadline_ms) == NULL) {
         run_once(c, asker, request, true); /* too many wait already: what there is, now */
     }
 }
@@ -185,6 +196,14 @@ static void send_call(core_t *c, struct call *call, struct member *m)
     frame_numbered(c, m, FRAME_CALL, call->number, buf_span(&call->request));
 }
 
+/* The other node answers a little before the asker gives up, so that its answer can still travel. */
+static uint64_t deadline_there_ms(uint64_t deadline_ms)
+{
+    uint64_t here_ms = deadline_ms > 0 ? deadline_ms : NO_DEADLINE_MS;
+    uint64_t travels_ms = here_ms / 4;
+    return here_ms - (travels_ms < ANSWER_TRAVELS_MAX_MS ? travels_ms : ANSWER_TRAVELS_MAX_MS);
+}
+
 /* Passes a call on to the node it names. That node must not pass it on again: the name is taken out. */
 static void pass_on(core_t *c, const struct asker *asker, const struct api_request *request,
                     struct member *m)
@@ -193,6 +212,7 @@ static void pass_on(core_t *c, const struct asker *asker, const struct api_reque
     struct buf b;
     char text[256];
     there.node[0] = '\0';
+    there.deadline_ms = deadline_there_ms(request->deadline_ms);
     if (!member_is_up(m)) {
         snprintf(text, sizeof text, "%s is %s and cannot be asked", m->rec.name,
                  member_status_name(m->status));

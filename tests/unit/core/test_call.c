@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Operations that wait: here, or at another node. The handler of minimesh.h waits as long as it may. */
+#include "../unit.h"
+
+#include "minimesh.h"
+
+static void ask(struct mesh *m, size_t at, size_t about, uint64_t client, uint64_t deadline_ms)
+{
+    struct buf b;
+    struct api_request request = {.op = "events", .deadline_ms = deadline_ms};
+    memcpy(request.node, m->node[about].name, sizeof m->node[about].name);
+    buf_init(&b, HM_REQUEST_BYTES_MAX);
+    api_request_write(&b, &request);
+    struct event ev = {.type = EV_CALL, .as.call = {client, buf_span(&b)}};
+    mesh_step(m, at, &ev);
+    buf_fini(&b);
+}
+
+/* The other node answered at the very deadline, when the asker had given up. */
+static void a_long_poll_at_another_node_is_answered_in_time(void **state)
+{
+    static const uint64_t deadlines_ms[] = {0, 100, 2000, 30000};
+    (void) state;
+    for (size_t i = 0; i < ARRAY_COUNT(deadlines_ms); i++) {
+        struct mesh *m = mesh_new_started(2);
+        uint64_t wait_ns = (deadlines_ms[i] > 0 ? deadlines_ms[i] : 5000) * MINI_MS;
+        ask(m, 0, 1, 1, deadlines_ms[i]);
+        mesh_run(m, wait_ns / 2);
+        assert_int_equal(m->node[0].replies, 0);
+        mesh_run(m, wait_ns / 2);
+        assert_int_equal(m->node[0].replies, 1);
+        assert_int_equal(m->node[0].reply_code, HM_OK);
+        mesh_free(&m);
+    }
+}
+
+/* One node could fill all slots of another, whose own users then could not wait. */
+static void one_member_cannot_take_all_that_may_wait(void **state)
+{
+    (void) state;
+    struct mesh *m = mesh_new_started(2);
+    for (size_t i = 0; i < HM_CALLS_PER_MEMBER_MAX + 5; i++) {
+        ask(m, 0, 1, 1 + i, 20000);
+    }
+    mesh_run(m, MINI_SECOND);
+    assert_int_equal(m->node[0].replies, 5); /* they got at once what there was */
+    assert_int_equal(m->node[0].reply_code, HM_OK);
+    ask(m, 1, 1, 1, 10000);
+    mesh_run(m, MINI_SECOND);
+    assert_int_equal(m->node[1].replies, 0);
+    mesh_run(m, 20 * MINI_SECOND);
+    assert_int_equal(m->node[0].replies, HM_CALLS_PER_MEMBER_MAX + 5);
+    assert_int_equal(m->node[1].replies, 1);
+    mesh_free(&m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_long_poll_at_another_node_is_answered_in_time),
+        cmocka_unit_test(one_member_cannot_take_all_that_may_wait),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
