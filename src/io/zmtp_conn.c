@@ -186,6 +186,11 @@ bool zmtp_conn_is_ended(const zmtp_conn_t *conn)
     return conn->fd < 0;
 }
 
+bool zmtp_conn_is_open(const zmtp_conn_t *conn)
+{
+    return conn->fd >= 0 && conn->is_ready;
+}
+
 struct span zmtp_conn_identity(const zmtp_conn_t *conn)
 {
     return zmtp_identity(&conn->zmtp);

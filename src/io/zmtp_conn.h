@@ -45,6 +45,8 @@ void zmtp_conn_destroy(zmtp_conn_t **p);
 void zmtp_conn_send(zmtp_conn_t *conn, struct span body);
 
 bool zmtp_conn_is_ended(const zmtp_conn_t *conn);
+/* The handshake is over, and it has not ended. */
+bool zmtp_conn_is_open(const zmtp_conn_t *conn);
 /* As the peer's READY has it; empty before. Borrowed. */
 struct span zmtp_conn_identity(const zmtp_conn_t *conn);
 

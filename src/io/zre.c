@@ -212,6 +212,19 @@ static struct peer *find_addr(zre_t *z, const struct addr *to)
     return NULL;
 }
 
+/* Who is not there, or does not answer the handshake, gives way, the longest unheard first. */
+static struct peer *find_mute(zre_t *z)
+{
+    struct peer *mute = NULL;
+    for (size_t i = 0; i < HM_ZRE_PEERS_MAX; i++) {
+        struct peer *p = &z->peers[i];
+        if (!zmtp_conn_is_open(p->dealer) && (mute == NULL || p->heard_ns < mute->heard_ns)) {
+            mute = p;
+        }
+    }
+    return mute;
+}
+
 static struct peer *find_free(zre_t *z)
 {
     for (size_t i = 0; i < HM_ZRE_PEERS_MAX; i++) {
@@ -242,6 +255,12 @@ static struct peer *greet(zre_t *z, const struct addr *to, const struct node_id 
                           uint64_t now_ns)
 {
     struct peer *p = find_free(z);
+    struct peer *mute = p == NULL ? find_mute(z) : NULL;
+    if (mute != NULL) {
+        metric_add(z->metrics, M_DROP_FULL, 1);
+        forget(z, mute);
+        p = mute;
+    }
     zmtp_conn_t *dealer = p == NULL ? NULL : dial(z, to);
     if (dealer == NULL) {
         metric_add(z->metrics, M_DROP_FULL, 1);
@@ -325,6 +344,12 @@ static int take_hello(zre_t *z, const struct node_id *id, const struct zre_msg *
     return HM_OK;
 }
 
+/* zyre.js goes from 65534 to 0: that is no gap. */
+static bool is_next(uint16_t sequence, uint16_t expected)
+{
+    return sequence == expected || (expected == UINT16_MAX && sequence == 0);
+}
+
 static void take_other(zre_t *z, const struct node_id *id, const struct zre_msg *msg,
                        uint64_t now_ns)
 {
@@ -332,11 +357,11 @@ static void take_other(zre_t *z, const struct node_id *id, const struct zre_msg 
     if (p == NULL || !p->said_hello) {
         return; /* RFC 36: a peer that did not say HELLO is not there */
     }
-    if (msg->sequence != p->next_sequence) {
+    if (!is_next(msg->sequence, p->next_sequence)) {
         forget(z, p); /* something was lost: both begin anew */
         return;
     }
-    p->next_sequence++;
+    p->next_sequence = (uint16_t) (msg->sequence + 1);
     p->heard_ns = now_ns;
     if (msg->id == ZRE_PING) {
         send_plain(z, p, ZRE_PING_OK);

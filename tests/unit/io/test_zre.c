@@ -13,6 +13,7 @@
 #include "wire/zmtp.h"
 #include "wire/zre_msg.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -494,6 +495,68 @@ static void test_table_is_bounded(void **state)
     zre_destroy(&n.zre);
 }
 
+/* Peers that are not there, or do not speak, give way to one that does. */
+static void test_full_of_strangers(void **state)
+{
+    (void) state;
+    void *ctx = zmq_ctx_new();
+    struct node n;
+    struct hand h;
+    uint64_t now_ns = reactor_now_ns(reactor);
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof sa;
+    int mute = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* accepts, and says nothing */
+    assert_int_equal(bind(mute, (struct sockaddr *) &sa, size), 0);
+    assert_int_equal(listen(mute, 64), 0);
+    assert_int_equal(getsockname(mute, (struct sockaddr *) &sa, &size), 0);
+    for (uint8_t round = 0; round < 2; round++) {
+        node_open(&n, 1, "lab");
+        hand_open(&h, ctx, &n, 200, 0);
+        for (unsigned i = 0; i < HM_ZRE_PEERS_MAX; i++) {
+            struct node_id id;
+            struct addr to = addr_v4(127, 0, (uint8_t) i, 1, round == 0 ? 1 : ntohs(sa.sin_port));
+            memset(id.b, (int) (i + 2), sizeof id.b);
+            zre_greet(n.zre, &to, &id, now_ns);
+        }
+        assert_int_equal(zre_peer_count(n.zre), HM_ZRE_PEERS_MAX);
+        turn(10);
+        hand_send(&h, ZRE_HELLO);
+        hand_expect(&h, ZRE_HELLO, 1);
+        assert_int_equal(zre_peer_count(n.zre), HM_ZRE_PEERS_MAX);
+        hand_close(&h);
+        zre_destroy(&n.zre);
+    }
+    close(mute);
+    zmq_ctx_term(ctx);
+}
+
+/* zyre.js counts 65534, 0; RFC 36 and Zyre 65534, 65535, 0. Neither is a gap. */
+static void test_counters_wrap(void **state)
+{
+    (void) state;
+    static const uint16_t lasts[] = {65534, 65535};
+    for (size_t i = 0; i < 2; i++) {
+        void *ctx = zmq_ctx_new();
+        struct node n;
+        struct hand h;
+        node_open(&n, 1, "lab");
+        hand_open(&h, ctx, &n, 9, 0);
+        h.sequence = (uint16_t) (lasts[i] - 2);
+        hand_send(&h, ZRE_HELLO);
+        hand_expect(&h, ZRE_HELLO, 1);
+        hand_send(&h, ZRE_PING);
+        hand_expect(&h, ZRE_PING_OK, 2);
+        h.sequence = UINT16_MAX;
+        hand_send(&h, ZRE_PING);
+        hand_expect(&h, ZRE_PING_OK, 3);
+        hand_send(&h, ZRE_PING);
+        hand_expect(&h, ZRE_PING_OK, 4);
+        hand_close(&h);
+        zre_destroy(&n.zre);
+        zmq_ctx_term(ctx);
+    }
+}
+
 /* ---- strangers ------------------------------------------------------------------------------- */
 
 static int stranger_open(const struct node *n)
@@ -701,6 +764,8 @@ int main(void)
         cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_endpoint_of_somebody_else),
         cmocka_unit_test(test_table_is_bounded),
+        cmocka_unit_test(test_full_of_strangers),
+        cmocka_unit_test(test_counters_wrap),
         cmocka_unit_test(test_wrong_zmtp),
         cmocka_unit_test(test_slow_handshake),
         cmocka_unit_test(test_deaf_stranger),
