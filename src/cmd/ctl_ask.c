@@ -70,7 +70,7 @@ static void print_quoted(const char *text, FILE *to)
 
 static int choose_among(const struct ctl_opts *o, const struct paths_node *nodes, size_t count)
 {
-    ctl_error("%zu nodes of yours run on this machine; say which one to ask:", count);
+    ctl_error("%zu nodes run on this machine; say which one to ask:", count);
     for (size_t i = 0; i < count; i++) {
         char option[PATHS_BYTES + 16];
         fprintf(stderr, "  %s in %s:  meshctl ", nodes[i].name, nodes[i].mesh);
@@ -111,6 +111,21 @@ static int find_by_dir(struct ctl *ctl, const char *data_dir, bool is_quiet)
     return EXIT_NO_DAEMON;
 }
 
+static void tell_none(void)
+{
+    static struct paths_closed closed;
+    if (!paths_find_closed(&closed)) {
+        ctl_error("no meshd of this user runs on this machine; start one with "
+                  "\"meshd --discover=MESH\", or name one with --data-dir or --socket");
+    } else if (closed.group[0] == '\0') {
+        ctl_error("the meshd on %s answers only root: run meshctl with sudo", closed.data_dir);
+    } else {
+        ctl_error("the meshd on %s answers only root and the group %s: run meshctl with sudo, or "
+                  "let this user in with \"sudo usermod -aG %s $USER\" and log in again",
+                  closed.data_dir, closed.group, closed.group);
+    }
+}
+
 static int find_only(struct ctl *ctl, bool is_quiet)
 {
     struct paths_node *nodes = NULL;
@@ -122,11 +137,11 @@ static int find_only(struct ctl *ctl, bool is_quiet)
     } else if (code == HM_OK && count > 1) {
         exit_code = is_quiet ? EXIT_USAGE : choose_among(ctl->opts, nodes, count);
     } else if (!is_quiet) {
-        ctl_error("%s", code == HM_OK
-                            ? "no meshd of this user runs on this machine; start one with "
-                              "\"meshd --discover=MESH\", or name one with --data-dir or "
-                              "--socket"
-                            : hm_strerror(code));
+        if (code == HM_OK) {
+            tell_none();
+        } else {
+            ctl_error("%s", hm_strerror(code));
+        }
     }
     free(nodes);
     return exit_code;

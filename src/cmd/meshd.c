@@ -105,12 +105,29 @@ static void wipe_token_given(int argc, char **argv)
     }
 }
 
+/* Takes the token in --token-file; an empty file is none. A token said elsewhere wins. */
+static int read_token_file(struct conf *conf, struct why *why)
+{
+    char text[sizeof conf->token];
+    size_t size = 0;
+    int rc = file_read(conf->token_file, text, sizeof text, &size, why);
+    if (rc == HM_OK) {
+        text[strcspn(text, " \t\r\n")] = '\0';
+        text_copy(conf->token, sizeof conf->token, text);
+    }
+    sodium_memzero(text, sizeof text);
+    return rc;
+}
+
 static int take_token(struct meshd *m, struct why *why)
 {
     struct conf *conf = &m->conf;
     int rc = HM_OK;
-    if (conf->token[0] == '\0') {
-        return HM_OK;
+    if (conf->token[0] == '\0' && conf->token_file[0] != '\0') {
+        rc = read_token_file(conf, why);
+    }
+    if (rc != HM_OK || conf->token[0] == '\0') {
+        return rc;
     }
     if (strcmp(conf->token, "-") == 0) {
         rc = read_stdin_line(conf->token, sizeof conf->token, why);
@@ -388,7 +405,7 @@ static int start(struct meshd *m, struct why *why)
     if (driver_watch_fd(m->driver, m->signal_fd, read_signal, m) != HM_OK) {
         return why_set(why, HM_ENOMEM, "cannot start: out of memory");
     }
-    return HM_OK;
+    return paths_let_group_in(&m->paths, why);
 }
 
 static int run(struct meshd *m)

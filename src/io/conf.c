@@ -104,6 +104,11 @@ static int set_token(struct conf *conf, const struct given *given)
     return HM_OK;
 }
 
+static int set_token_file(struct conf *conf, const struct given *given)
+{
+    return set_text(given, conf->token_file, sizeof conf->token_file);
+}
+
 static int set_join(struct conf *conf, const struct given *given)
 {
     char host[CONF_JOIN_BYTES_MAX + 1];
@@ -146,6 +151,11 @@ static int set_bind(struct conf *conf, const struct given *given)
 static int set_socket(struct conf *conf, const struct given *given)
 {
     return set_text(given, conf->socket, sizeof conf->socket);
+}
+
+static int set_group(struct conf *conf, const struct given *given)
+{
+    return set_text(given, conf->group, sizeof conf->group);
 }
 
 static int set_role(struct conf *conf, const struct given *given)
@@ -282,10 +292,14 @@ static const struct option options[] = {
      "all nodes whose directories are there)"},
     {"token", "-", false, set_token,
      "take the mesh's key from a token on standard input (`meshctl token` prints one)"},
+    {"token-file", "F", false, set_token_file,
+     "take the mesh's key from a token in this file; an empty file says nothing"},
     {"join", "H[:P]", true, set_join, "also look for the mesh at this host; may be repeated"},
     {"bind", "ADDR[:PORT]", false, set_bind,
      "listen on this address only (default: all, port 8471 or the next free one)"},
     {"socket", "S", false, set_socket, "where meshctl connects (default: D/meshd.sock)"},
+    {"group", "G", false, set_group,
+     "members of this group of users may run meshctl here (default: this user and root)"},
     {"role", "R", false, set_role, "what this machine is for; the same as --label role=R"},
     {"capabilities", "A,B", false, set_capabilities, "what it can do, as the label capabilities"},
     {"label", "K=V", true, set_label, "a label of this node; may be repeated"},

@@ -33,13 +33,15 @@ struct conf {
     char name[HM_NAME_BYTES_MAX + 1]; /* always set: the folded host name if not given */
     char data_dir[4096];
     char key_file[4096];
-    char token[1024];     /* "-": on stdin */
-    bool token_from_argv; /* other users of this machine can see it: worth a warning */
+    char token[1024];      /* "-": on stdin */
+    char token_file[4096]; /* "": none; read by the caller */
+    bool token_from_argv;  /* other users of this machine can see it: worth a warning */
     size_t join_count;
     char join[CONF_JOIN_MAX][CONF_JOIN_BYTES_MAX + 1]; /* HOST or HOST:PORT, shape checked */
     bool has_bind;
     struct addr bind; /* family 0: every address; port 0: CONF_PORT_DEFAULT or the next free one */
     char socket[4096];
+    char group[64]; /* of users who may run meshctl on this node; "": none */
     char role[HM_LABEL_VALUE_BYTES_MAX + 1];
     char capabilities[CONF_CAPABILITIES_BYTES_MAX + 1]; /* comma-separated, checked */
     size_t label_count;

@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -24,8 +25,10 @@
 #include <unistd.h>
 
 #define LOCK_TEXT_BYTES_MAX 16384
-#define RUNTIME_DIRS_MAX 3
-#define LINK_DIGITS 8 /* of the id; twice as many if that name is taken by a running node */
+#define RUNTIME_DIRS_MAX 5
+#define SYSTEM_RUNTIME_DIR "/run/meshd"
+#define GROUP_BYTES_MAX 65536 /* getgrnam's buffer: a group with all its members */
+#define LINK_DIGITS 8         /* of the id; twice as many if that name is taken by a running node */
 #define RUNTIME_LOCK ".lock"
 
 /* ---- names ----------------------------------------------------------------------------------- */
@@ -64,11 +67,27 @@ static int home_dir(char *to, size_t max, struct why *why)
     return HM_OK;
 }
 
+/* The first of a list of directories that a service manager made for us; false if it made none. */
+static bool given_dir(const char *variable, char *to, size_t max)
+{
+    const char *list = getenv(variable);
+    size_t len = list != NULL && list[0] == '/' ? strcspn(list, ":") : 0;
+    if (len == 0 || len >= max) {
+        return false;
+    }
+    memcpy(to, list, len);
+    to[len] = '\0';
+    return true;
+}
+
 /* Where the directories of all meshes are. */
 static int state_dir(char *to, size_t max, struct why *why)
 {
     char home[PATHS_BYTES];
     const char *state = getenv("XDG_STATE_HOME");
+    if (given_dir("STATE_DIRECTORY", to, max)) {
+        return HM_OK;
+    }
     if (geteuid() == 0) {
         return text_copy(to, max, "/var/lib/meshd") ? HM_OK : HM_EINVAL;
     }
@@ -105,19 +124,44 @@ static int ring_path(struct paths *paths, struct why *why)
     return file_join(paths->ring, PATHS_BYTES, above, "key") == 0 ? HM_OK : too_long(why, above);
 }
 
+static int find_group(struct paths *paths, const char *name, struct why *why)
+{
+    struct group group;
+    struct group *found = NULL;
+    char *members = malloc(GROUP_BYTES_MAX);
+    if (members == NULL) {
+        return why_set(why, HM_ENOMEM, "out of memory");
+    }
+    int error = getgrnam_r(name, &group, members, GROUP_BYTES_MAX, &found);
+    if (found != NULL) {
+        paths->has_group = true;
+        paths->group = group.gr_gid;
+    }
+    free(members);
+    if (found == NULL) {
+        return why_set(why, HM_ENOTFOUND,
+                       "--group=%s: %s; name a group of this machine, e.g. one made with "
+                       "`addgroup --system %s`",
+                       name, error != 0 ? strerror(error) : "there is no such group", name);
+    }
+    return HM_OK;
+}
+
 int paths_init(struct paths *paths, const struct conf *conf, struct why *why)
 {
     char state[PATHS_BYTES] = "";
-    char mesh_dir[PATHS_BYTES] = "";
     int rc = HM_OK;
     memset(paths, 0, sizeof *paths);
     paths->lock_fd = -1;
+    if (conf->group[0] != '\0' && (rc = find_group(paths, conf->group, why)) != HM_OK) {
+        return rc;
+    }
     if (conf->data_dir[0] != '\0') {
         rc = make_absolute(conf->data_dir, paths->data_dir, PATHS_BYTES, why);
     } else {
         rc = state_dir(state, sizeof state, why);
-        join_into(mesh_dir, state, conf->mesh, &rc, why);
-        join_into(paths->data_dir, mesh_dir, conf->name, &rc, why);
+        join_into(paths->mesh_dir, state, conf->mesh, &rc, why);
+        join_into(paths->data_dir, paths->mesh_dir, conf->name, &rc, why);
     }
     if (rc != HM_OK) {
         return rc;
@@ -254,33 +298,60 @@ struct runtime_dirs {
     char dirs[RUNTIME_DIRS_MAX][PATHS_BYTES];
 };
 
+static void add_runtime_dir(struct runtime_dirs *all, const char *dir)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        if (strcmp(all->dirs[i], dir) == 0) {
+            return;
+        }
+    }
+    HM_ASSERT(all->count < RUNTIME_DIRS_MAX);
+    text_copy(all->dirs[all->count++], PATHS_BYTES, dir);
+}
+
 /* Where links of this user's nodes may be, best first. A meshd that was started without
  * XDG_RUNTIME_DIR (by cron, say) must still be found from a session that has it, and the other
  * way round. */
 static void runtime_dirs(struct runtime_dirs *ret)
 {
-    const char *given = getenv("XDG_RUNTIME_DIR");
+    char dir[PATHS_BYTES];
+    const char *session = getenv("XDG_RUNTIME_DIR");
     ret->count = 0;
-    if (geteuid() == 0) {
-        text_copy(ret->dirs[ret->count++], PATHS_BYTES, "/run/meshd");
-    } else {
-        if (given != NULL && given[0] == '/' && strlen(given) < 64) {
-            file_join(ret->dirs[ret->count++], PATHS_BYTES, given, "meshd");
-        }
-        snprintf(ret->dirs[ret->count++], PATHS_BYTES, "/run/user/%u/meshd", (unsigned) geteuid());
-        if (ret->count == 2 && strcmp(ret->dirs[0], ret->dirs[1]) == 0) {
-            ret->count--;
-        }
+    if (given_dir("RUNTIME_DIRECTORY", dir, sizeof dir)) {
+        add_runtime_dir(ret, dir);
     }
-    snprintf(ret->dirs[ret->count++], PATHS_BYTES, "/tmp/meshd-%u", (unsigned) geteuid());
+    if (geteuid() != 0) {
+        if (session != NULL && session[0] == '/' && strlen(session) < 64) {
+            file_join(dir, sizeof dir, session, "meshd");
+            add_runtime_dir(ret, dir);
+        }
+        snprintf(dir, sizeof dir, "/run/user/%u/meshd", (unsigned) geteuid());
+        add_runtime_dir(ret, dir);
+    }
+    add_runtime_dir(ret, SYSTEM_RUNTIME_DIR);
+    snprintf(dir, sizeof dir, "/tmp/meshd-%u", (unsigned) geteuid());
+    add_runtime_dir(ret, dir);
 }
 
-/* True for a real directory that is ours and that nobody else can write to. */
+/* True for a real directory that only its owner can write to. */
+static bool is_guarded_dir(const char *path, struct stat *st)
+{
+    return lstat(path, st) == 0 && S_ISDIR(st->st_mode) && (st->st_mode & 022) == 0;
+}
+
+/* True for such a directory that is ours. */
 static bool is_safe_dir(const char *path)
 {
     struct stat st;
-    return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
-           (st.st_mode & 022) == 0;
+    return is_guarded_dir(path, &st) && st.st_uid == geteuid();
+}
+
+/* True if the links in it may be followed. */
+static bool is_trusted_dir(const char *path)
+{
+    struct stat st;
+    return is_guarded_dir(path, &st) &&
+           (st.st_uid == geteuid() || strcmp(path, SYSTEM_RUNTIME_DIR) == 0);
 }
 
 /* The first runtime directory that can be had; made if need be, but not what is above it. */
@@ -466,6 +537,32 @@ int paths_publish(struct paths *paths, const struct node_id *id, const struct co
     return lock_write(paths, text, why);
 }
 
+/* The group may do to path what mode says. */
+static int let_in(const char *path, gid_t group, mode_t mode, struct why *why)
+{
+    if (chown(path, (uid_t) -1, group) == 0 && chmod(path, mode) == 0) {
+        return HM_OK;
+    }
+    return why_set(why, errno == EPERM ? HM_EDENIED : HM_EIO,
+                   "cannot open %s to the group %u (--group): %s; the user that runs meshd must "
+                   "be a member of the group",
+                   path, (unsigned) group, strerror(errno));
+}
+
+int paths_let_group_in(const struct paths *paths, struct why *why)
+{
+    if (!paths->has_group) {
+        return HM_OK;
+    }
+    int rc = HM_OK;
+    if (paths->mesh_dir[0] != '\0') {
+        rc = let_in(paths->mesh_dir, paths->group, 0710, why);
+    }
+    rc = rc != HM_OK ? rc : let_in(paths->data_dir, paths->group, 0710, why);
+    rc = rc != HM_OK ? rc : let_in(paths->lock, paths->group, 0640, why);
+    return rc != HM_OK ? rc : let_in(paths->socket, paths->group, 0660, why);
+}
+
 void paths_fini(struct paths *paths)
 {
     if (paths->runtime_link[0] != '\0') {
@@ -504,7 +601,7 @@ static int find_in(const char *dir, struct paths_node **nodes, size_t *count)
     char target[PATHS_BYTES];
     struct paths_node node;
     int rc = HM_OK;
-    DIR *list = is_safe_dir(dir) ? opendir(dir) : NULL;
+    DIR *list = is_trusted_dir(dir) ? opendir(dir) : NULL;
     if (list == NULL) {
         return HM_OK;
     }
@@ -546,6 +643,44 @@ int paths_find_nodes(struct paths_node **ret_nodes, size_t *ret_count)
     *ret_nodes = nodes;
     *ret_count = count;
     return HM_OK;
+}
+
+/* True if this user may not even look at the lock there. */
+static bool is_closed(const char *data_dir)
+{
+    char lock[PATHS_BYTES];
+    if (file_join(lock, sizeof lock, data_dir, "lock") != 0) {
+        return false;
+    }
+    int fd = open(lock, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd < 0 && errno == EACCES;
+}
+
+bool paths_find_closed(struct paths_closed *ret)
+{
+    struct stat st;
+    bool found = false;
+    char target[PATHS_BYTES];
+    DIR *list = is_guarded_dir(SYSTEM_RUNTIME_DIR, &st) ? opendir(SYSTEM_RUNTIME_DIR) : NULL;
+    if (list == NULL) {
+        return false;
+    }
+    for (const struct dirent *entry; !found && (entry = readdir(list)) != NULL;) {
+        found = link_target(SYSTEM_RUNTIME_DIR, entry->d_name, target) && is_closed(target);
+    }
+    closedir(list);
+    if (found) {
+        const struct group *group = getgrgid(st.st_gid);
+        text_copy(ret->data_dir, sizeof ret->data_dir, target);
+        if (group == NULL || st.st_gid == 0 ||
+            !text_copy(ret->group, sizeof ret->group, group->gr_name)) {
+            ret->group[0] = '\0';
+        }
+    }
+    return found;
 }
 
 int paths_node_at(const char *data_dir, struct paths_node *ret_node, struct why *why)

@@ -6,7 +6,12 @@
  * name, id, socket and key ring. The kernel ends the lock with the process, so nothing here can
  * go stale: a node runs exactly when its lock is held. For each running node the runtime
  * directory has a link ID8 -> D. It serves two ends: meshctl finds the nodes of its user, and a
- * socket path above 107 bytes is reached through it. */
+ * socket path above 107 bytes is reached through it.
+ *
+ * A service manager says where things are with STATE_DIRECTORY and RUNTIME_DIRECTORY. /run/meshd
+ * is the machine's own: only root can have let somebody make it, so links there are followed
+ * whoever owns it. Thus root finds the node of the service's user, and so does a member of the
+ * group that may ask it. */
 #ifndef HM_IO_PATHS_H
 #define HM_IO_PATHS_H
 
@@ -15,6 +20,7 @@
 #include "io/conf.h"
 #include "io/why.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -24,6 +30,7 @@
 
 struct paths {
     char data_dir[PATHS_BYTES]; /* absolute */
+    char mesh_dir[PATHS_BYTES]; /* the directory above, "" with --data-dir */
     char identity[PATHS_BYTES];
     char store_dir[PATHS_BYTES];
     char ring[PATHS_BYTES]; /* the mesh's key ring: one level above D, or --key-file */
@@ -32,9 +39,12 @@ struct paths {
     char wanted_socket[PATHS_BYTES]; /* --socket, "" if not given */
     char runtime_link[PATHS_BYTES];  /* set by paths_publish, "" if none */
     int lock_fd;
+    bool has_group; /* --group: its members may find this node and ask it */
+    gid_t group;
 };
 
-/* Works out the names; nothing is made. HM_EINVAL (too long), HM_ENOTFOUND (no home directory). */
+/* Works out the names; nothing is made. HM_EINVAL (too long), HM_ENOTFOUND (no home directory, no
+ * such group). */
 int paths_init(struct paths *paths, const struct conf *conf, struct why *why);
 /* Makes D and the ring's directory (0700) and takes the lock. HM_EBUSY: why names the holder.
  * HM_EIO. */
@@ -44,6 +54,9 @@ int paths_lock(struct paths *paths, struct why *why);
  * path needs it. */
 int paths_publish(struct paths *paths, const struct node_id *id, const struct conf *conf,
                   struct why *why);
+/* With --group: its members reach D's lock and socket, and nothing else in it. To be called when the
+ * socket is there. HM_EDENIED: this user is not in the group. */
+int paths_let_group_in(const struct paths *paths, struct why *why);
 /* Removes our link and gives up the lock. Safe in any state after paths_init. */
 void paths_fini(struct paths *paths);
 
@@ -58,9 +71,15 @@ struct paths_node {
     pid_t pid;
 };
 
-/* All running nodes of this user, sorted by mesh, then name, then directory. The caller frees
- * *ret_nodes. HM_ENOMEM. */
+/* All running nodes that this user may ask, its own and those of /run/meshd, sorted by mesh, then
+ * name, then directory. The caller frees *ret_nodes. HM_ENOMEM. */
 int paths_find_nodes(struct paths_node **ret_nodes, size_t *ret_count);
+/* True if a node seems to run that this user may not ask: *ret says where and as which group. */
+struct paths_closed {
+    char data_dir[PATHS_BYTES];
+    char group[64];
+};
+bool paths_find_closed(struct paths_closed *ret);
 /* The node that runs on this data directory. HM_ENOTFOUND: none does. HM_EIO: cannot be read. */
 int paths_node_at(const char *data_dir, struct paths_node *ret_node, struct why *why);
 

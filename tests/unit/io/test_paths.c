@@ -10,6 +10,8 @@
 #include "io/paths.h"
 #include "scratch.h"
 
+#include <grp.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 
 static char dir[SCRATCH_BYTES];
@@ -68,6 +70,94 @@ static void names_follow_the_directory(void **state)
     text_copy(conf.data_dir, sizeof conf.data_dir, "relative");
     assert_int_equal(paths_init(&paths, &conf, &why), 0);
     assert_int_equal(paths.data_dir[0], '/');
+}
+
+/* How many of the running nodes have this data directory; the last of them in *ret. */
+static size_t find_node(const char *data_dir, struct paths_node *ret)
+{
+    struct paths_node *nodes = NULL;
+    size_t count = 0;
+    size_t found = 0;
+    assert_int_equal(paths_find_nodes(&nodes, &count), 0);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(nodes[i].data_dir, data_dir) == 0) {
+            *ret = nodes[i];
+            found++;
+        }
+    }
+    free(nodes);
+    return found;
+}
+
+static void service_managers_say_where(void **state)
+{
+    (void) state;
+    static struct paths_node node;
+    struct node_id id = test_id(6);
+    char state_dir[SCRATCH_BYTES];
+    char run_dir[SCRATCH_BYTES];
+    char expected[SCRATCH_BYTES];
+    char list[2 * SCRATCH_BYTES];
+    conf.data_dir[0] = '\0';
+    conf.key_file[0] = '\0';
+    scratch_path(dir, "state", state_dir);
+    scratch_path(dir, "run", run_dir);
+    snprintf(list, sizeof list, "%s:/elsewhere", state_dir);
+    setenv("STATE_DIRECTORY", list, 1);
+    setenv("RUNTIME_DIRECTORY", run_dir, 1);
+    assert_int_equal(paths_init(&paths, &conf, &why), 0);
+    assert_string_equal(paths.data_dir, scratch_path(dir, "state/unit-test-mesh/nas1", expected));
+    assert_string_equal(paths.ring, scratch_path(dir, "state/unit-test-mesh/key", expected));
+    assert_int_equal(paths_lock(&paths, &why), 0);
+    assert_int_equal(paths_publish(&paths, &id, &conf, &why), 0);
+    assert_int_equal(strncmp(paths.runtime_link, run_dir, strlen(run_dir)), 0);
+    assert_int_equal(find_node(paths.data_dir, &node), 1);
+    paths_fini(&paths);
+    setenv("STATE_DIRECTORY", "relative", 1);
+    assert_int_equal(paths_init(&paths, &conf, &why), 0);
+    assert_int_equal(paths.data_dir[0], '/');
+    assert_int_not_equal(strncmp(paths.data_dir, state_dir, strlen(state_dir)), 0);
+    unsetenv("STATE_DIRECTORY");
+    unsetenv("RUNTIME_DIRECTORY");
+}
+
+static mode_t mode_of(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_mode & 07777;
+}
+
+static void only_the_named_group_is_let_in(void **state)
+{
+    (void) state;
+    struct node_id id = test_id(7);
+    const struct group *group = getgrgid(getegid());
+    if (group == NULL) {
+        skip();
+    }
+    umask(077);
+    assert_int_equal(paths_init(&paths, &conf, &why), 0);
+    assert_int_equal(paths_lock(&paths, &why), 0);
+    assert_int_equal(paths_publish(&paths, &id, &conf, &why), 0);
+    scratch_write(paths.socket, "socket", 6);
+    assert_int_equal(paths_let_group_in(&paths, &why), 0);
+    assert_int_equal(mode_of(paths.socket), 0600);
+    assert_int_equal(mode_of(paths.lock), 0600);
+    assert_int_equal(mode_of(paths.data_dir), 0700);
+    paths_fini(&paths);
+    text_copy(conf.group, sizeof conf.group, group->gr_name);
+    assert_int_equal(paths_init(&paths, &conf, &why), 0);
+    assert_int_equal(paths_lock(&paths, &why), 0);
+    assert_int_equal(paths_publish(&paths, &id, &conf, &why), 0);
+    assert_int_equal(paths_let_group_in(&paths, &why), 0);
+    assert_int_equal(mode_of(paths.socket), 0660);
+    assert_int_equal(mode_of(paths.lock), 0640);
+    assert_int_equal(mode_of(paths.data_dir), 0710);
+    paths_fini(&paths);
+    text_copy(conf.group, sizeof conf.group, "no-such-group-here");
+    assert_int_equal(paths_init(&paths, &conf, &why), HM_ENOTFOUND);
+    assert_non_null(strstr(why.text, "--group=no-such-group-here"));
 }
 
 static void too_long_is_said(void **state)
@@ -129,23 +219,6 @@ static void unusable_directories_are_said(void **state)
     paths_fini(&paths);
 }
 
-/* How many of the running nodes have this data directory; the last of them in *ret. */
-static size_t find(const char *data_dir, struct paths_node *ret)
-{
-    struct paths_node *nodes = NULL;
-    size_t count = 0;
-    size_t found = 0;
-    assert_int_equal(paths_find_nodes(&nodes, &count), 0);
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(nodes[i].data_dir, data_dir) == 0) {
-            *ret = nodes[i];
-            found++;
-        }
-    }
-    free(nodes);
-    return found;
-}
-
 static void running_nodes_are_found(void **state)
 {
     (void) state;
@@ -155,10 +228,10 @@ static void running_nodes_are_found(void **state)
     assert_int_equal(paths_init(&paths, &conf, &why), 0);
     assert_int_equal(paths_node_at(conf.data_dir, &node, &why), HM_ENOTFOUND);
     assert_int_equal(paths_lock(&paths, &why), 0);
-    assert_int_equal(find(conf.data_dir, &node), 0);
+    assert_int_equal(find_node(conf.data_dir, &node), 0);
     assert_int_equal(paths_node_at(conf.data_dir, &node, &why), HM_ENOTFOUND); /* still starting */
     assert_int_equal(paths_publish(&paths, &id, &conf, &why), 0);
-    assert_int_equal(find(conf.data_dir, &node), 1);
+    assert_int_equal(find_node(conf.data_dir, &node), 1);
     assert_string_equal(node.mesh, "unit-test-mesh");
     assert_string_equal(node.name, "nas1");
     assert_string_equal(node.id, text_hex(id.b, NODE_ID_BYTES, id_text));
@@ -167,7 +240,7 @@ static void running_nodes_are_found(void **state)
     assert_int_equal(node.pid, getpid());
     assert_int_equal(paths_node_at(conf.data_dir, &node, &why), 0);
     paths_fini(&paths);
-    assert_int_equal(find(conf.data_dir, &node), 0);
+    assert_int_equal(find_node(conf.data_dir, &node), 0);
     assert_int_equal(paths_node_at(conf.data_dir, &node, &why), HM_ENOTFOUND);
 }
 
@@ -187,10 +260,10 @@ static void two_nodes_may_begin_alike(void **state)
     assert_int_equal(paths_init(&second, &conf, &why), 0);
     assert_int_equal(paths_lock(&second, &why), 0);
     assert_int_equal(paths_publish(&second, &alike, &conf, &why), 0);
-    assert_int_equal(find(paths.data_dir, &node), 1);
-    assert_int_equal(find(second.data_dir, &node), 1);
+    assert_int_equal(find_node(paths.data_dir, &node), 1);
+    assert_int_equal(find_node(second.data_dir, &node), 1);
     paths_fini(&second);
-    assert_int_equal(find(paths.data_dir, &node), 1);
+    assert_int_equal(find_node(paths.data_dir, &node), 1);
     paths_fini(&paths);
 }
 
@@ -208,7 +281,7 @@ static void stale_links_are_swept(void **state)
     close(paths.lock_fd); /* as if killed */
     paths.lock_fd = -1;
     assert_int_equal(lstat(stale, &st), 0);
-    assert_int_equal(find(conf.data_dir, &node), 0);
+    assert_int_equal(find_node(conf.data_dir, &node), 0);
     static struct paths second;
     char second_dir[SCRATCH_BYTES];
     text_copy(conf.data_dir, sizeof conf.data_dir, scratch_path(dir, "e", second_dir));
@@ -245,6 +318,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(names_follow_the_directory, setup, teardown),
+        cmocka_unit_test_setup_teardown(service_managers_say_where, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_the_named_group_is_let_in, setup, teardown),
         cmocka_unit_test_setup_teardown(too_long_is_said, setup, teardown),
         cmocka_unit_test_setup_teardown(second_one_learns_the_pid, setup, teardown),
         cmocka_unit_test_setup_teardown(lock_ends_with_its_process, setup, teardown),
