@@ -16,7 +16,7 @@ build_packages()
         msgpack=libmsgpack-c-dev
     fi
     echo gcc libc6-dev make autoconf automake pkgconf libzmq3-dev libczmq-dev libsodium-dev \
-        liblmdb-dev $msgpack libjansson-dev
+        liblmdb-dev $msgpack libfyaml-dev libjansson-dev
 }
 
 # Sets missing_packages to those of the arguments that are not installed.

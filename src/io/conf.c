@@ -1,391 +1,122 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* meshd's configuration: see conf.h. Each option is a row of the table below; its variable is
- * MESHD_ and the flag's name in capitals. */
+/* meshd's configuration: its three sources and their order. See conf.h; the options themselves are
+ * in conf_options.c. */
 #define _GNU_SOURCE
 #include "io/conf.h"
 
 #include "base/err.h"
 #include "base/text.h"
+#include "io/conf_priv.h"
+#include "io/conf_yaml.h"
+#include "io/file.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define ENV_PREFIX "MESHD_"
-#define FLAG_BYTES_MAX 32
-#define LIST_ITEM_BYTES_MAX 600
+#define SYSTEM_FILE "/etc/meshd/meshd.yaml"
+#define LABEL_ROOM_BYTES                                                                           \
+    2560 /* for those given; the rest of a labels record is for detected ones */
 
-/* One value on its way into the configuration, and where it was said. */
-struct given {
-    const char *source; /* "--bind" or "MESHD_BIND" */
-    const char *value;
-    struct why *why;
-};
+/* ---- file ------------------------------------------------------------------------------------ */
 
-typedef int set_fn(struct conf *conf, const struct given *given);
-
-struct option {
-    const char *name; /* without "--" */
-    const char *arg;  /* NULL: takes none */
-    bool is_list;     /* may be repeated; in the environment separated by commas */
-    set_fn *set;
-    const char *help;
-};
-
-/* ---- values ---------------------------------------------------------------------------------- */
-
-static int wrong(const struct given *given, const char *expected)
+static const char *env_get(char *const *list, const char *name)
 {
-    return why_set(given->why, HM_EINVAL, "%s=%.100s: %s", given->source, given->value, expected);
-}
-
-/* A DNS label; what would be one is proposed. */
-static int set_label_name(const struct given *given, char *to, size_t max)
-{
-    char folded[HM_NAME_BYTES_MAX + 1];
-    size_t len = strlen(given->value);
-    if (!text_is_dns_label(given->value, len)) {
-        text_fold_name(given->value, folded, sizeof folded);
-        return why_set(given->why, HM_EINVAL,
-                       "%s=%.100s: a name has 1 to 63 of a-z, 0-9 and '-' and neither begins nor "
-                       "ends with '-'; %s=%s would do",
-                       given->source, given->value, given->source, folded);
-    }
-    text_copy(to, max, given->value);
-    return HM_OK;
-}
-
-static int set_text(const struct given *given, char *to, size_t max)
-{
-    size_t len = strlen(given->value);
-    if (len == 0) {
-        return wrong(given, "a value is missing");
-    }
-    if (!text_is_clean_utf8((const uint8_t *) given->value, len)) {
-        return why_set(given->why, HM_EINVAL,
-                       "%s: the value has control characters or is not UTF-8", given->source);
-    }
-    if (!text_copy(to, max, given->value)) {
-        return why_set(given->why, HM_EINVAL, "%s: the value is longer than %zu bytes",
-                       given->source, max - 1);
-    }
-    return HM_OK;
-}
-
-static int set_discover(struct conf *conf, const struct given *given)
-{
-    return set_label_name(given, conf->mesh, sizeof conf->mesh);
-}
-
-static int set_name(struct conf *conf, const struct given *given)
-{
-    return set_label_name(given, conf->name, sizeof conf->name);
-}
-
-static int set_data_dir(struct conf *conf, const struct given *given)
-{
-    return set_text(given, conf->data_dir, sizeof conf->data_dir);
-}
-
-static int set_key_file(struct conf *conf, const struct given *given)
-{
-    return set_text(given, conf->key_file, sizeof conf->key_file);
-}
-
-static int set_token(struct conf *conf, const struct given *given)
-{
-    /* Its value is a secret and appears in no message. */
-    if (given->value[0] == '\0' || !text_copy(conf->token, sizeof conf->token, given->value)) {
-        return why_set(given->why, HM_EINVAL,
-                       "%s: that is no token; give `-` to read it from standard input",
-                       given->source);
-    }
-    conf->token_from_argv = given->source[0] == '-' && strcmp(given->value, "-") != 0;
-    return HM_OK;
-}
-
-static int set_token_file(struct conf *conf, const struct given *given)
-{
-    return set_text(given, conf->token_file, sizeof conf->token_file);
-}
-
-static int set_join(struct conf *conf, const struct given *given)
-{
-    char host[CONF_JOIN_BYTES_MAX + 1];
-    uint16_t port = 0;
-    if (conf_split_host(given->value, CONF_PORT_DEFAULT, host, sizeof host, &port) != 0) {
-        return wrong(given,
-                     "expected HOST, HOST:PORT or [IPV6]:PORT, e.g. nas1.lan or 10.0.0.5:8471");
-    }
-    if (conf->join_count == CONF_JOIN_MAX) {
-        return why_set(given->why, HM_EINVAL, "%s=%.100s: at most %d addresses to join are taken",
-                       given->source, given->value, CONF_JOIN_MAX);
-    }
-    text_copy(conf->join[conf->join_count++], sizeof conf->join[0], given->value);
-    return HM_OK;
-}
-
-static int set_bind(struct conf *conf, const struct given *given)
-{
-    static const char expected[] = "expected ADDRESS, ADDRESS:PORT or :PORT with a numeric address "
-                                   "of this machine, e.g. 192.168.1.10 or [fd00::1]:8471";
-    struct addr addr = {0};
-    uint64_t port = 0;
-    if (given->value[0] == ':') {
-        if (text_to_u64(given->value + 1, 65535, &port) != 0 || port == 0) {
-            return wrong(given, expected);
-        }
-        addr.port = (uint16_t) port;
-    } else if (addr_parse(given->value, 0, &addr) != 0) {
-        return wrong(given, expected);
-    }
-    struct addr any = addr_v4(0, 0, 0, 0, 0);
-    if (addr_same_ip(&addr, &any)) {
-        addr.family = 0;
-    }
-    conf->bind = addr;
-    conf->has_bind = true;
-    return HM_OK;
-}
-
-static int set_socket(struct conf *conf, const struct given *given)
-{
-    return set_text(given, conf->socket, sizeof conf->socket);
-}
-
-static int set_group(struct conf *conf, const struct given *given)
-{
-    return set_text(given, conf->group, sizeof conf->group);
-}
-
-static int set_role(struct conf *conf, const struct given *given)
-{
-    return set_text(given, conf->role, sizeof conf->role);
-}
-
-static int set_capabilities(struct conf *conf, const struct given *given)
-{
-    for (const char *at = given->value;; at++) {
-        size_t len = strcspn(at, ",");
-        bool clean = len > 0;
-        for (size_t i = 0; i < len; i++) {
-            clean = clean && (isalnum((unsigned char) at[i]) || strchr("-_.", at[i]) != NULL);
-        }
-        if (!clean) {
-            return wrong(given, "expected words of letters, digits, '-', '_' and '.' with commas "
-                                "between, e.g. gpu,zigbee");
-        }
-        at += len;
-        if (*at == '\0') {
-            break;
-        }
-    }
-    return set_text(given, conf->capabilities, sizeof conf->capabilities);
-}
-
-static bool is_label_key(const char *key, size_t len)
-{
-    if (len == 0 || len > HM_LABEL_KEY_BYTES_MAX || !isalnum((unsigned char) key[0])) {
-        return false;
-    }
-    for (size_t i = 0; i < len; i++) {
-        if (!isalnum((unsigned char) key[i]) && strchr("-_./", key[i]) == NULL) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static int set_label(struct conf *conf, const struct given *given)
-{
-    const char *equals = strchr(given->value, '=');
-    size_t key_len = equals == NULL ? 0 : (size_t) (equals - given->value);
-    if (!is_label_key(given->value, key_len)) {
-        return wrong(given,
-                     "expected KEY=VALUE, the key of at most 63 letters, digits, '-', '_', '.' "
-                     "and '/', e.g. rack=cellar");
-    }
-    struct conf_label label = {.key = ""};
-    memcpy(label.key, given->value, key_len);
-    struct given value = {given->source, equals + 1, given->why};
-    if (equals[1] != '\0') {
-        int rc = set_text(&value, label.value, sizeof label.value);
-        if (rc != 0) {
-            return rc;
-        }
-    }
-    for (size_t i = 0; i < conf->label_count; i++) {
-        if (strcmp(conf->labels[i].key, label.key) == 0) {
-            conf->labels[i] = label; /* the last one said counts */
-            return HM_OK;
-        }
-    }
-    if (conf->label_count == HM_LABELS_MAX) {
-        return why_set(given->why, HM_EINVAL, "%s=%.100s: at most %d labels are taken",
-                       given->source, given->value, HM_LABELS_MAX);
-    }
-    conf->labels[conf->label_count++] = label;
-    return HM_OK;
-}
-
-/* The index of value in words (NULL at the end), or an error that names the nearest. */
-static int choose_word(const struct given *given, const char *const *words, size_t *ret_idx)
-{
-    char all[128] = "";
-    for (size_t i = 0; words[i] != NULL; i++) {
-        if (strcmp(words[i], given->value) == 0) {
-            *ret_idx = i;
-            return HM_OK;
-        }
-        size_t len = strlen(all);
-        snprintf(all + len, sizeof all - len, "%s%s", i == 0 ? "" : ", ", words[i]);
-    }
-    const char *nearest = text_nearest(given->value, words);
-    return why_set(given->why, HM_EINVAL, "%s=%.100s: expected one of %s%s%s%s", given->source,
-                   given->value, all, nearest != NULL ? "; did you mean " : "",
-                   nearest != NULL ? nearest : "", nearest != NULL ? "?" : "");
-}
-
-static int set_log_format(struct conf *conf, const struct given *given)
-{
-    static const char *const words[] = {"text", "json", NULL};
-    size_t idx = 0;
-    int rc = choose_word(given, words, &idx);
-    conf->log_format = idx == 1 ? LOG_JSON : LOG_TEXT;
-    return rc;
-}
-
-static int set_log_level(struct conf *conf, const struct given *given)
-{
-    static const char *const words[] = {"debug", "info", "warn", "error", NULL};
-    static const enum note_level levels[] = {NOTE_DEBUG, NOTE_INFO, NOTE_WARN, NOTE_ERROR};
-    size_t idx = 0;
-    int rc = choose_word(given, words, &idx);
-    conf->log_level = levels[idx];
-    return rc;
-}
-
-static int set_help(struct conf *conf, const struct given *given)
-{
-    (void) given;
-    conf->want_help = true;
-    return HM_OK;
-}
-
-static int set_version(struct conf *conf, const struct given *given)
-{
-    (void) given;
-    conf->want_version = true;
-    return HM_OK;
-}
-
-/* ---- the table ------------------------------------------------------------------------------- */
-
-static const struct option options[] = {
-    {"discover", "MESH", false, set_discover, "the mesh to find, join and serve (required)"},
-    {"name", "N", false, set_name, "this node's name (default: the host name)"},
-    {"data-dir", "D", false, set_data_dir,
-     "where everything of this node lives (default: /var/lib/meshd/MESH/NAME as root,\n"
-     "else $XDG_STATE_HOME/meshd/MESH/NAME)"},
-    {"key-file", "F", false, set_key_file,
-     "the mesh's key ring, made there if absent (default: `key` one level above D, shared by\n"
-     "all nodes whose directories are there)"},
-    {"token", "-", false, set_token,
-     "take the mesh's key from a token on standard input (`meshctl token` prints one)"},
-    {"token-file", "F", false, set_token_file,
-     "take the mesh's key from a token in this file; an empty file says nothing"},
-    {"join", "H[:P]", true, set_join, "also look for the mesh at this host; may be repeated"},
-    {"bind", "ADDR[:PORT]", false, set_bind,
-     "listen on this address only (default: all, port 8471 or the next free one)"},
-    {"socket", "S", false, set_socket, "where meshctl connects (default: D/meshd.sock)"},
-    {"group", "G", false, set_group,
-     "members of this group of users may run meshctl here (default: this user and root)"},
-    {"role", "R", false, set_role, "what this machine is for; the same as --label role=R"},
-    {"capabilities", "A,B", false, set_capabilities, "what it can do, as the label capabilities"},
-    {"label", "K=V", true, set_label, "a label of this node; may be repeated"},
-    {"log-format", "text|json", false, set_log_format, "how lines on stderr look (default: text)"},
-    {"log-level", "L", false, set_log_level, "debug, info, warn or error (default: info)"},
-    {"help", NULL, false, set_help, "print this and exit"},
-    {"version", NULL, false, set_version, "print the version and exit"},
-};
-#define OPTION_COUNT (sizeof options / sizeof options[0])
-
-static const struct option *find_option(const char *name, size_t len)
-{
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (strlen(options[i].name) == len && memcmp(options[i].name, name, len) == 0) {
-            return &options[i];
+    size_t len = strlen(name);
+    for (; *list != NULL; list++) {
+        if (strncmp(*list, name, len) == 0 && (*list)[len] == '=' && (*list)[len + 1] != '\0') {
+            return *list + len + 1;
         }
     }
     return NULL;
 }
 
-static const char *nearest_option(const char *name)
+/* The file that was named, or NULL. Flags and variables are read in full only later, and over what
+ * the file says. */
+static const char *named_file(int argc, char *const *argv, char *const *environ_list)
 {
-    const char *words[OPTION_COUNT + 1];
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
-        words[i] = options[i].name;
+    static const char flag[] = "--config";
+    const char *named = env_get(environ_list, "MESHD_CONFIG");
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], flag, sizeof flag - 1) != 0) {
+            continue;
+        }
+        if (argv[i][sizeof flag - 1] == '=') {
+            named = argv[i] + sizeof flag;
+        } else if (argv[i][sizeof flag - 1] == '\0' && i + 1 < argc) {
+            named = argv[i + 1];
+        }
     }
-    words[OPTION_COUNT] = NULL;
-    return text_nearest(name, words);
+    return named;
 }
 
-/* "data-dir" is "MESHD_DATA_DIR". */
-static void env_name(const char *name, char *text, size_t max)
+static int read_file(struct conf *conf, const char *path, bool is_named, bool without_token,
+                     struct why *why)
 {
-    size_t len = (size_t) snprintf(text, max, ENV_PREFIX "%s", name);
-    HM_ASSERT(len < max);
-    for (char *at = text + strlen(ENV_PREFIX); *at != '\0'; at++) {
-        *at = *at == '-' ? '_' : (char) toupper((unsigned char) *at);
+    size_t size = 0;
+    struct why reading = {""};
+    char *text = malloc(CONF_FILE_BYTES_MAX + 1);
+    if (text == NULL) {
+        return why_set(why, HM_EINVAL, "%s: out of memory", path);
     }
+    int rc = file_read(path, text, CONF_FILE_BYTES_MAX + 1, &size, &reading);
+    if (rc == HM_OK) {
+        text_copy(conf->file, sizeof conf->file, path);
+        rc = conf_yaml_read(path, text, size, without_token, conf, why);
+    } else if (rc != HM_ENOTFOUND || is_named) {
+        rc = why_set(why, HM_EINVAL, "the configuration file: %s", reading.text);
+    } else {
+        rc = HM_OK;
+    }
+    free(text);
+    return rc == HM_OK ? HM_OK : HM_EINVAL;
 }
 
-/* Takes back what the environment said of a list, so that flags replace it as they do all else. */
-static void clear_list(struct conf *conf, const struct option *option)
+/* The file named, else that of the system (as root), else the user's own: the first that is
+ * there. */
+static int parse_file(struct conf *conf, const char *named, char *const *environ_list,
+                      bool without_token, struct why *why)
 {
-    if (option->set == set_join) {
-        conf->join_count = 0;
-    } else if (option->set == set_label) {
-        conf->label_count = 0;
+    char path[sizeof conf->file];
+    const char *config = env_get(environ_list, "XDG_CONFIG_HOME");
+    const char *home = env_get(environ_list, "HOME");
+    if (named != NULL) {
+        return strcmp(named, "none") == 0 ? HM_OK
+                                          : read_file(conf, named, true, without_token, why);
     }
+    if (geteuid() == 0) {
+        int rc = read_file(conf, SYSTEM_FILE, false, without_token, why);
+        if (rc != HM_OK || conf->file[0] != '\0') {
+            return rc;
+        }
+    }
+    if (config != NULL && config[0] == '/') {
+        snprintf(path, sizeof path, "%s/meshd/meshd.yaml", config);
+    } else if (home != NULL) {
+        snprintf(path, sizeof path, "%s/.config/meshd/meshd.yaml", home);
+    } else {
+        return HM_OK;
+    }
+    return read_file(conf, path, false, without_token, why);
 }
 
 /* ---- environment ----------------------------------------------------------------------------- */
-
-static int set_list(struct conf *conf, const struct option *option, const struct given *given)
-{
-    char item[LIST_ITEM_BYTES_MAX];
-    for (const char *at = given->value; *at != '\0';) {
-        size_t len = strcspn(at, ",");
-        if (len >= sizeof item) {
-            return wrong(given, "an item of the list is too long");
-        }
-        memcpy(item, at, len);
-        item[len] = '\0';
-        struct given one = {given->source, item, given->why};
-        int rc = len > 0 ? option->set(conf, &one) : HM_OK;
-        if (rc != HM_OK) {
-            return rc;
-        }
-        at += len + (at[len] == ',' ? 1 : 0);
-    }
-    return HM_OK;
-}
 
 /* A MESHD_ variable that is no option: an error if it is nearly one, else perhaps somebody
  * else's (a container runtime makes variables of service names) and worth a warning only. */
 static int unknown_variable(struct conf *conf, const char *variable, size_t len, struct why *why)
 {
-    char name[FLAG_BYTES_MAX] = "";
-    char right[FLAG_BYTES_MAX + sizeof ENV_PREFIX];
-    size_t prefix = strlen(ENV_PREFIX);
+    char name[CONF_NAME_BYTES_MAX] = "";
+    char right[CONF_NAME_BYTES_MAX + sizeof CONF_ENV_PREFIX];
+    size_t prefix = strlen(CONF_ENV_PREFIX);
     for (size_t i = prefix; i < len && i - prefix < sizeof name - 1; i++) {
         char c = variable[i];
         name[i - prefix] = c == '_' ? '-' : (char) tolower((unsigned char) c);
     }
-    const char *nearest = nearest_option(name);
+    const char *nearest = conf_option_nearest(name, OPTION_FLAG_ONLY);
     if (nearest != NULL) {
-        env_name(nearest, right, sizeof right);
+        conf_env_name(nearest, right, sizeof right);
         return why_set(why, HM_EINVAL, "%.*s: no such variable; did you mean %s?", (int) len,
                        variable, right);
     }
@@ -395,27 +126,41 @@ static int unknown_variable(struct conf *conf, const char *variable, size_t len,
     return HM_OK;
 }
 
-static int parse_environment(struct conf *conf, char *const *list, struct why *why)
+/* The option of the variable whose name has len bytes; its name goes to variable. */
+static const struct option *find_variable(const char *entry, size_t len, char *variable, size_t max)
+{
+    for (size_t i = 0; i < conf_option_count(); i++) {
+        const struct option *option = conf_option(i);
+        if ((option->traits & OPTION_FLAG_ONLY) == 0) {
+            conf_env_name(option->name, variable, max);
+            if (strlen(variable) == len && memcmp(variable, entry, len) == 0) {
+                return option;
+            }
+        }
+    }
+    return NULL;
+}
+
+static int parse_environment(struct conf *conf, char *const *list, bool without_token,
+                             struct why *why)
 {
     for (; *list != NULL; list++) {
         const char *equals = strchr(*list, '=');
-        if (strncmp(*list, ENV_PREFIX, strlen(ENV_PREFIX)) != 0 || equals == NULL) {
+        if (strncmp(*list, CONF_ENV_PREFIX, strlen(CONF_ENV_PREFIX)) != 0 || equals == NULL) {
             continue;
         }
         size_t len = (size_t) (equals - *list);
-        const struct option *option = NULL;
-        char variable[FLAG_BYTES_MAX + sizeof ENV_PREFIX] = "";
-        for (size_t i = 0; i < OPTION_COUNT && option == NULL; i++) {
-            env_name(options[i].name, variable, sizeof variable);
-            bool same = strlen(variable) == len && memcmp(variable, *list, len) == 0;
-            option = same && options[i].arg != NULL ? &options[i] : NULL;
-        }
+        char variable[CONF_NAME_BYTES_MAX + sizeof CONF_ENV_PREFIX] = "";
+        const struct option *option = find_variable(*list, len, variable, sizeof variable);
+        struct given given = {CONF_FROM_VARIABLE, option, "", variable, "=", equals + 1, why};
         int rc = HM_OK;
         if (option == NULL) {
             rc = unknown_variable(conf, *list, len, why);
-        } else if (equals[1] != '\0') { /* an empty variable says nothing */
-            struct given given = {variable, equals + 1, why};
-            rc = option->is_list ? set_list(conf, option, &given) : option->set(conf, &given);
+        } else if (equals[1] != '\0' && /* an empty variable says nothing */
+                   !(without_token && (option->traits & OPTION_SECRET) != 0)) {
+            bool is_list = option->kind == OPTION_LIST || option->kind == OPTION_MAP;
+            rc = is_list ? conf_set_list(conf, option, true, 0, &given)
+                         : conf_set(conf, option, true, 0, &given);
         }
         if (rc != HM_OK) {
             return rc;
@@ -428,58 +173,73 @@ static int parse_environment(struct conf *conf, char *const *list, struct why *w
 
 static int unknown_flag(const char *arg, size_t name_len, struct why *why)
 {
-    char name[FLAG_BYTES_MAX + 1];
+    char name[CONF_NAME_BYTES_MAX + 1];
     snprintf(name, sizeof name, "%.*s",
-             (int) (name_len < FLAG_BYTES_MAX ? name_len : FLAG_BYTES_MAX), arg + 2);
-    const char *nearest = nearest_option(name);
+             (int) (name_len < CONF_NAME_BYTES_MAX ? name_len : CONF_NAME_BYTES_MAX), arg + 2);
+    const char *nearest = conf_option_nearest(name, 0);
     if (nearest == NULL) {
         return why_set(why, HM_EINVAL, "%.100s: no such option; meshd --help lists them", arg);
     }
     return why_set(why, HM_EINVAL, "%.100s: no such option; did you mean --%s?", arg, nearest);
 }
 
-static int parse_flags(struct conf *conf, int argc, char *const *argv, struct why *why)
+/* The value of the flag at argv[*i], which may be the next argument. */
+static int flag_value(const struct option *option, int argc, char *const *argv, int *i,
+                      const char **ret_value, struct why *why)
 {
-    bool is_seen[OPTION_COUNT] = {false};
+    const char *equals = strchr(argv[*i], '=');
+    *ret_value = equals != NULL ? equals + 1 : NULL;
+    if (option->kind == OPTION_ACTION && equals != NULL) {
+        return why_set(why, HM_EINVAL, "--%s takes no value", option->name);
+    }
+    if (option->kind == OPTION_SWITCH && equals == NULL) {
+        *ret_value = "true";
+    } else if (option->kind != OPTION_ACTION && equals == NULL) {
+        *ret_value = *i + 1 < argc ? argv[++*i] : NULL;
+        if (*ret_value == NULL || strncmp(*ret_value, "--", 2) == 0) {
+            return why_set(why, HM_EINVAL, "--%s: the value is missing: --%s=%s", option->name,
+                           option->name, option->arg);
+        }
+    }
+    return HM_OK;
+}
+
+static int parse_flags(struct conf *conf, int argc, char *const *argv, bool without_token,
+                       struct why *why)
+{
+    bool is_seen[CONF_OPTIONS_MAX] = {false};
     for (int i = 1; i < argc; i++) {
         const char *arg = argv[i];
-        if (strcmp(arg, "-h") == 0) {
-            arg = "--help";
-        }
         if (strncmp(arg, "--", 2) != 0 || arg[2] == '\0') {
             return why_set(why, HM_EINVAL,
                            "%.100s: only options are expected, e.g. meshd --discover=homelab", arg);
         }
         size_t name_len = strcspn(arg + 2, "=");
-        const struct option *option = find_option(arg + 2, name_len);
+        const struct option *option = conf_option_find(arg + 2, name_len);
         if (option == NULL) {
             return unknown_flag(arg, name_len, why);
         }
-        char source[FLAG_BYTES_MAX + 3];
-        snprintf(source, sizeof source, "--%s", option->name);
-        const char *value = arg[2 + name_len] == '=' ? arg + 3 + name_len : NULL;
-        if (option->arg == NULL && value != NULL) {
-            return why_set(why, HM_EINVAL, "%s takes no value", source);
-        }
-        if (option->arg != NULL && value == NULL) {
-            value = i + 1 < argc ? argv[++i] : NULL;
-            if (value == NULL || strncmp(value, "--", 2) == 0) {
-                return why_set(why, HM_EINVAL, "%s: the value is missing: %s=%s", source, source,
-                               option->arg);
-            }
-        }
-        if (!is_seen[option - options]) {
-            is_seen[option - options] = true;
-            clear_list(conf, option);
-        }
-        struct given given = {source, value, why};
-        int rc = option->set(conf, &given);
+        char name[CONF_NAME_BYTES_MAX + 3];
+        snprintf(name, sizeof name, "--%s", option->name);
+        struct given given = {CONF_FROM_FLAG, option, "", name, "=", NULL, why};
+        int rc = flag_value(option, argc, argv, &i, &given.value, why);
         if (rc != HM_OK) {
             return rc;
         }
+        if (without_token && (option->traits & OPTION_SECRET) != 0) {
+            continue;
+        }
+        bool *seen = &is_seen[conf_option_index(option)];
+        rc = conf_set(conf, option, !*seen, 0, &given);
+        if (rc != HM_OK) {
+            return rc;
+        }
+        *seen = true;
     }
     return HM_OK;
 }
+
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 static void default_name(struct conf *conf)
 {
@@ -490,10 +250,35 @@ static void default_name(struct conf *conf)
     text_fold_name(host, conf->name, sizeof conf->name);
 }
 
-int conf_parse(int argc, char *const *argv, char *const *environ_list, struct conf *ret_conf,
-               struct why *why)
+/* What no single value can show to be wrong. */
+static int check_whole(const struct conf *conf, struct why *why)
 {
-    struct conf *conf = ret_conf;
+    size_t bytes = strlen(conf->role) + strlen(conf->capabilities);
+    if (conf->mesh[0] == '\0' && conf->file[0] != '\0') {
+        return why_set(why, HM_EINVAL,
+                       "which mesh? %s does not say: write `discover: homelab` there, or start "
+                       "meshd --discover=homelab",
+                       conf->file);
+    }
+    if (conf->mesh[0] == '\0') {
+        return why_set(why, HM_EINVAL,
+                       "--discover is missing: which mesh? e.g. meshd --discover=homelab");
+    }
+    for (size_t i = 0; i < conf->label_count; i++) {
+        bytes += strlen(conf->labels[i].key) + strlen(conf->labels[i].value) + 6;
+    }
+    if (bytes > LABEL_ROOM_BYTES) {
+        return why_set(why, HM_EINVAL,
+                       "label: all labels, the role and the capabilities have %zu bytes together; "
+                       "at most %d are carried",
+                       bytes, LABEL_ROOM_BYTES);
+    }
+    return HM_OK;
+}
+
+static int parse(int argc, char *const *argv, char *const *environ_list, bool without_token,
+                 struct conf *conf, struct why *why)
+{
     memset(conf, 0, sizeof *conf);
     conf->log_level = NOTE_INFO;
     /* Flags first for --help and --version alone: a broken environment must not hide them. */
@@ -504,13 +289,16 @@ int conf_parse(int argc, char *const *argv, char *const *environ_list, struct co
     if (conf->want_help || conf->want_version) {
         return HM_OK;
     }
-    int rc = parse_environment(conf, environ_list, why);
+    int rc =
+        parse_file(conf, named_file(argc, argv, environ_list), environ_list, without_token, why);
     if (rc == HM_OK) {
-        rc = parse_flags(conf, argc, argv, why);
+        rc = parse_environment(conf, environ_list, without_token, why);
     }
-    if (rc == HM_OK && conf->mesh[0] == '\0') {
-        rc = why_set(why, HM_EINVAL,
-                     "--discover is missing: which mesh? e.g. meshd --discover=homelab");
+    if (rc == HM_OK) {
+        rc = parse_flags(conf, argc, argv, without_token, why);
+    }
+    if (rc == HM_OK) {
+        rc = check_whole(conf, why);
     }
     if (rc == HM_OK && conf->name[0] == '\0') {
         default_name(conf);
@@ -518,17 +306,32 @@ int conf_parse(int argc, char *const *argv, char *const *environ_list, struct co
     return rc;
 }
 
+int conf_parse(int argc, char *const *argv, char *const *environ_list, struct conf *ret_conf,
+               struct why *why)
+{
+    return parse(argc, argv, environ_list, false, ret_conf, why);
+}
+
+int conf_parse_again(int argc, char *const *argv, char *const *environ_list, struct conf *ret_conf,
+                     struct why *why)
+{
+    return parse(argc, argv, environ_list, true, ret_conf, why);
+}
+
 void conf_help(FILE *to)
 {
     fputs("Usage: meshd --discover=MESH [OPTION]...\n"
           "Find the other nodes of a mesh, join them, and serve. Runs in the foreground.\n\n",
           to);
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
+    for (size_t i = 0; i < conf_option_count(); i++) {
+        const struct option *option = conf_option(i);
+        bool is_optional = option->kind == OPTION_SWITCH;
         char flag[64];
-        snprintf(flag, sizeof flag, "--%s%s%s", options[i].name, options[i].arg != NULL ? "=" : "",
-                 options[i].arg != NULL ? options[i].arg : "");
+        snprintf(flag, sizeof flag, "--%s%s%s%s%s", option->name, is_optional ? "[" : "",
+                 option->arg != NULL ? "=" : "", option->arg != NULL ? option->arg : "",
+                 is_optional ? "]" : "");
         fprintf(to, "  %-24s ", flag);
-        for (const char *at = options[i].help; *at != '\0'; at++) {
+        for (const char *at = option->help; *at != '\0'; at++) {
             fputc(*at, to);
             if (*at == '\n') {
                 fprintf(to, "%27s", "");
@@ -536,11 +339,13 @@ void conf_help(FILE *to)
         }
         fputc('\n', to);
     }
-    fputs("\nEach option is also an environment variable: MESHD_DISCOVER, MESHD_DATA_DIR, ...\n"
-          "(lists with commas); flags win. A secret does not belong on the command line: use\n"
-          "--token=- or MESHD_TOKEN.\n\n"
-          "Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage.\n",
-          to);
+    fputs(
+        "\nEach option is also a key of the configuration file (discover: homelab) and a variable\n"
+        "(MESHD_DISCOVER, MESHD_DATA_DIR, ...; lists with commas). Variables win over the file,\n"
+        "flags over both. A secret does not belong on the command line: use --token=-,\n"
+        "--token-file or MESHD_TOKEN.\n\n"
+        "Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or configuration.\n",
+        to);
 }
 
 int conf_split_host(const char *text, uint16_t default_port, char *ret_host, size_t host_max,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* meshd's configuration: the environment (MESHD_*), then flags, which win. One table holds
- * every option; help, errors and both sources come from it. Nothing here touches the disk but
- * --token=-, which the caller reads. */
+/* meshd's configuration: a YAML file, then the environment (MESHD_*), then flags, which win. One
+ * table holds every option; help, errors and all three sources come from it. A list that a
+ * stronger source names replaces the weaker one's. Where each value came from is remembered. */
 #ifndef HM_IO_CONF_H
 #define HM_IO_CONF_H
 
@@ -19,6 +19,10 @@
 
 #define CONF_JOIN_MAX 64        /* more than a person writes */
 #define CONF_JOIN_BYTES_MAX 271 /* a DNS name, colon, port */
+#define CONF_INTERFACES_MAX 16
+#define CONF_INTERFACE_BYTES 16 /* IFNAMSIZ */
+#define CONF_OPTIONS_MAX 40
+#define CONF_FILE_BYTES_MAX 65536 /* what a person writes has a few hundred bytes */
 #define CONF_CAPABILITIES_BYTES_MAX HM_LABEL_VALUE_BYTES_MAX
 #define CONF_PORT_DEFAULT 8471 /* P: sealed UDP and the ZRE mailbox's TCP */
 
@@ -27,35 +31,55 @@ struct conf_label {
     char value[HM_LABEL_VALUE_BYTES_MAX + 1];
 };
 
+enum conf_source { CONF_FROM_DEFAULT, CONF_FROM_FILE, CONF_FROM_VARIABLE, CONF_FROM_FLAG };
+
+struct conf_origin {
+    enum conf_source source;
+    unsigned line; /* CONF_FROM_FILE: of the key */
+};
+
 /* Empty texts: not given. */
 struct conf {
+    char config[4096]; /* --config */
+    char file[4096];   /* the file that was read, "": none */
+    struct conf_origin origins[CONF_OPTIONS_MAX];
     char mesh[HM_MESH_NAME_BYTES_MAX + 1];
     char name[HM_NAME_BYTES_MAX + 1]; /* always set: the folded host name if not given */
     char data_dir[4096];
     char key_file[4096];
-    char token[1024];      /* "-": on stdin */
+    char token[1024];     /* "-": on stdin */
     char token_file[4096]; /* "": none; read by the caller */
-    bool token_from_argv;  /* other users of this machine can see it: worth a warning */
+    bool token_from_argv; /* other users of this machine can see it: worth a warning */
     size_t join_count;
     char join[CONF_JOIN_MAX][CONF_JOIN_BYTES_MAX + 1]; /* HOST or HOST:PORT, shape checked */
     bool has_bind;
     struct addr bind; /* family 0: every address; port 0: CONF_PORT_DEFAULT or the next free one */
+    size_t interface_count;
+    char interfaces[CONF_INTERFACES_MAX][CONF_INTERFACE_BYTES]; /* names; none: every real one */
     char socket[4096];
     char group[64]; /* of users who may run meshctl on this node; "": none */
+    bool auto_role; /* without a role: choose one */
     char role[HM_LABEL_VALUE_BYTES_MAX + 1];
     char capabilities[CONF_CAPABILITIES_BYTES_MAX + 1]; /* comma-separated, checked */
     size_t label_count;
     struct conf_label labels[HM_LABELS_MAX];
     enum log_format log_format;
     enum note_level log_level;
-    bool want_help, want_version;
+    bool want_help, want_version, want_print, want_check;
+    bool print_json;
     char warning[256]; /* "": none */
 };
 
-/* HM_EINVAL with one line that names flag or variable, value and what would be right (exit code
- * 2). With --help or --version nothing else is required. environ_list ends with NULL. */
+/* Reads the configuration file, the environment and the flags. HM_EINVAL with one line that names
+ * the file's line, the variable or the flag, the value, and what would be right (exit code 2). The
+ * file: --config=F, else MESHD_CONFIG, else /etc/meshd/meshd.yaml as root if it is there, else
+ * $XDG_CONFIG_HOME/meshd/meshd.yaml if that is there; "none": none. With --help or --version
+ * nothing is read and nothing else is required. environ_list ends with NULL. */
 int conf_parse(int argc, char *const *argv, char *const *environ_list, struct conf *ret_conf,
                struct why *why);
+/* The same while running: tokens are passed over, since they were taken and wiped at the start. */
+int conf_parse_again(int argc, char *const *argv, char *const *environ_list, struct conf *ret_conf,
+                     struct why *why);
 void conf_help(FILE *to);
 
 /* Splits "HOST", "HOST:PORT" or "[V6]:PORT"; without a port, default_port. HM_EMALFORMED. */

@@ -49,7 +49,7 @@ int file_read(const char *path, char *text, size_t max, size_t *ret_size, struct
     HM_ASSERT(max > 0);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) {
-        int missing = errno == ENOENT;
+        int missing = errno == ENOENT || errno == ENOTDIR;
         int rc = failed(why, "read", path);
         return missing ? HM_ENOTFOUND : rc;
     }

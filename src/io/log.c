@@ -124,7 +124,7 @@ static void put_escaped(struct line *line, const char *text, enum escape how)
     }
 }
 
-static const char *level_name(enum note_level level)
+const char *log_level_name(enum note_level level)
 {
     switch (level) {
     case NOTE_DEBUG:
@@ -194,12 +194,12 @@ static void start_line(const struct log *log, const char *node, enum note_level 
     switch (log->dress) {
     case DRESS_PLAIN:
         format_time(false, time, sizeof time);
-        snprintf(head, sizeof head, "%s %-5s %s: ", time, level_name(level), node);
+        snprintf(head, sizeof head, "%s %-5s %s: ", time, log_level_name(level), node);
         break;
     case DRESS_TERMINAL:
         format_time(true, time, sizeof time);
         snprintf(head, sizeof head, "\033[2m%s\033[0m %s%-5s\033[0m \033[1m%s\033[0m ", time,
-                 level_colour(level), level_name(level), node);
+                 level_colour(level), log_level_name(level), node);
         break;
     case DRESS_JOURNAL:
         snprintf(head, sizeof head, "<%u>%s: ", level_syslog(level), node);
@@ -208,7 +208,7 @@ static void start_line(const struct log *log, const char *node, enum note_level 
         format_time(false, time, sizeof time);
         snprintf(head, sizeof head,
                  "{\"time\":\"%s\",\"level\":\"%s\",\"self\":\"%s\",\"message\":\"", time,
-                 level_name(level), node);
+                 log_level_name(level), node);
         break;
     }
     puts_line(line, head);

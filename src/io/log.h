@@ -47,6 +47,9 @@ void log_destroy(log_t **p);
 /* Starts the writer thread (all signals blocked in it). HM_EIO: no thread; lines stay direct. */
 int log_start(log_t *log);
 
+/* "debug", "info", "warn", "error". */
+const char *log_level_name(enum note_level level);
+
 bool log_wants(const log_t *log, enum note_level level);
 void log_set_node(log_t *log, const char *name);
 

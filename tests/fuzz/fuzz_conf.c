@@ -49,9 +49,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct conf conf;
     struct why why;
     char *args[TEXTS_MAX + 2] = {(char *) "meshd"};
-    char *vars[TEXTS_MAX + 2] = {NULL};
+    char *vars[TEXTS_MAX + 2] = {(char *) "MESHD_CONFIG=none"}; /* files: fuzz_conf_yaml */
     int arg_count = 1;
-    size_t var_count = 0;
+    size_t var_count = 1;
     char *texts = malloc(size + 1);
     FUZZ_ASSERT(texts != NULL);
     if (size > 0) {
@@ -60,6 +60,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     texts[size] = '\0';
     for (size_t at = 0; at < size && arg_count + (int) var_count < TEXTS_MAX;
          at += strlen(texts + at) + 1) {
+        if (strncmp(texts + at, "--config", 8) == 0) {
+            continue;
+        }
         if (strncmp(texts + at, "MESHD_", 6) == 0) {
             vars[var_count++] = texts + at;
         } else {

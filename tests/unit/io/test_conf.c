@@ -15,12 +15,16 @@ static struct why why;
 static int parse_with(char *const *environment, char *const *args)
 {
     char *argv[16] = {(char *) "meshd"};
+    char *variables[16] = {(char *) "MESHD_CONFIG=none"}; /* whatever is in /etc here */
     int argc = 1;
+    for (size_t i = 1; *environment != NULL; i++) {
+        variables[i] = *environment++;
+    }
     while (args != NULL && *args != NULL) {
         argv[argc++] = *args++;
     }
     why.text[0] = '\0';
-    return conf_parse(argc, argv, environment, &conf, &why);
+    return conf_parse(argc, argv, variables, &conf, &why);
 }
 
 #define ARGS(...) ((char *[]){__VA_ARGS__, NULL})
