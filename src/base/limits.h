@@ -21,6 +21,7 @@
 #define HM_ZMTP_CONTENT_BYTES_MAX 65536 /* each further frame: content of a WHISPER or SHOUT, skipped */
 #define HM_ZMTP_COMMAND_BYTES_MAX 1024  /* a READY with an identity and metadata; PING has 23 */
 #define HM_ZMTP_OUT_BYTES_MAX 16384 /* on their way to one ZRE peer: a HELLO and plenty of PINGs */
+#define HM_ZRE_ABOUT_BYTES_MAX 2048 /* groups and headers kept of one ZRE peer, only to be shown */
 
 /* Counts. */
 #define HM_INCARNATION_LEAP_MAX (1ULL << 32) /* a claim further ahead is nonsense: none may use numbers up */
@@ -39,5 +40,8 @@
 #define HM_ZRE_PEERS_MAX 64         /* foreign Zyre peers we speak to; more are ignored */
 #define HM_ZRE_CONNECTIONS_MAX 128  /* accepted at the mailbox: one per peer, as many strangers */
 #define HM_ZMTP_FRAMES_MAX 64       /* of one message at the mailbox; only the first is kept */
+#define HM_BEACONS_HEARD_MAX 256    /* beacons of others, kept for `meshctl doctor` */
+#define HM_BEACONS_PER_ADDRESS_MAX 16 /* of these, from one address: one host cannot fill the table */
+#define HM_KNOCKS_MAX 64            /* members knocked at for `meshctl doctor`: all pairs of a small mesh */
 
 #endif

@@ -226,26 +226,50 @@ static int send_request(client_t *c, const struct api_request *request)
     return HM_OK;
 }
 
+int client_send(client_t *client, const struct api_request *request, uint64_t *ret_id)
+{
+    int code = send_request(client, request);
+    if (code == HM_OK) {
+        *ret_id = client->last_id;
+    }
+    return code;
+}
+
+/* The next message, kept in c->reply and not looked into. */
+static int receive_any(client_t *c, uint64_t deadline_ms, uint64_t *ret_id)
+{
+    int code = HM_ENOTFOUND;
+    while (code == HM_ENOTFOUND) {
+        code = wait_socket(c, deadline_ms);
+        code = code == HM_OK ? receive(c, ret_id) : code;
+    }
+    return code;
+}
+
+static int read_reply(client_t *c, struct api_reply *ret_reply)
+{
+    return api_reply_read(span_of(zmq_msg_data(&c->reply), zmq_msg_size(&c->reply)), ret_reply);
+}
+
+int client_receive(client_t *client, uint64_t timeout_ms, uint64_t *ret_id,
+                   struct api_reply *ret_reply)
+{
+    int code = receive_any(client, now_ms() + timeout_ms, ret_id);
+    return code == HM_OK ? read_reply(client, ret_reply) : code;
+}
+
 int client_call(client_t *client, const struct api_request *request, uint64_t timeout_ms,
                 struct api_reply *ret_reply)
 {
     uint64_t deadline_ms = now_ms() + timeout_ms;
-    int code = send_request(client, request);
-    while (code == HM_OK) {
-        uint64_t id = 0;
-        code = wait_socket(client, deadline_ms);
-        if (code != HM_OK) {
-            break;
-        }
-        code = receive(client, &id);
-        if (code == HM_OK && id == client->last_id) {
-            return api_reply_read(
-                span_of(zmq_msg_data(&client->reply), zmq_msg_size(&client->reply)), ret_reply);
-        }
-        /* Nothing, or a late reply to a call that was given up. */
-        code = code == HM_ENOTFOUND ? HM_OK : code;
+    uint64_t wanted = 0;
+    uint64_t id = 0;
+    int code = client_send(client, request, &wanted);
+    while (code == HM_OK && id != wanted) {
+        /* What else comes is a late reply to a call that was given up. */
+        code = receive_any(client, deadline_ms, &id);
     }
-    return code;
+    return code == HM_OK ? read_reply(client, ret_reply) : code;
 }
 
 int client_wait_end(client_t *client, uint64_t timeout_ms)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* A connection to the local socket of a meshd (docs/protocol/local.md): one request at a time, each
- * with a deadline. One thread.
+/* A connection to the local socket of a meshd (docs/protocol/local.md): one request, or several at
+ * once, each with a deadline. One thread.
  *
  * Nothing here waits for a daemon that is not there: the socket is tried with a plain connect
  * first, and a connection that ends is noticed at once. A client whose connection ended is of no
@@ -28,6 +28,15 @@ void client_watch_output(client_t *client, int fd);
  * request is too large; HM_EIO. */
 int client_call(client_t *client, const struct api_request *request, uint64_t timeout_ms,
                 struct api_reply *ret_reply);
+
+/* Several requests at once: sends one and does not wait; *ret_id comes back with its reply. Errors
+ * as client_call. */
+int client_send(client_t *client, const struct api_request *request, uint64_t *ret_id);
+/* Waits for the next reply to any request, in whatever order they come; a late one to a request
+ * that was given up is among them. Errors as client_call; HM_EMALFORMED and HM_EVERSION are of the
+ * request *ret_id. */
+int client_receive(client_t *client, uint64_t timeout_ms, uint64_t *ret_id,
+                   struct api_reply *ret_reply);
 
 /* Waits until the daemon ends the connection. HM_OK, HM_ETIMEDOUT, HM_EIO. */
 int client_wait_end(client_t *client, uint64_t timeout_ms);

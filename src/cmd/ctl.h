@@ -5,6 +5,7 @@
 
 #include "ops/ops_args.h"
 #include "ops/ops_spec.h"
+#include "wire/api_msg.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -25,6 +26,15 @@ enum ctl_exit {
 enum ctl_format { FORMAT_TEXT, FORMAT_JSON, FORMAT_PROMETHEUS };
 enum ctl_color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
+/* An option of meshctl itself. */
+struct ctl_option {
+    const char *name;
+    const char *value; /* NULL: a switch */
+    const char *help;  /* NULL: shown with the commands that have it */
+};
+/* NULL behind the last. */
+const struct ctl_option *ctl_option_at(size_t idx);
+
 struct ctl_opts {
     const char *data_dir; /* NULL: not given; as all texts, points into argv or the environment */
     const char *socket;
@@ -33,8 +43,11 @@ struct ctl_opts {
     enum ctl_color color;
     uint64_t timeout_ms;
     bool follow;
+    bool all;
     bool want_help;
     bool want_version;
+    bool want_completion_help;
+    const char *completion; /* "bash", "zsh": print it and nothing else; or NULL */
     const struct op_spec *spec; /* the command; NULL with want_help or want_version */
     struct op_values values;
     const char *group; /* want_help for all commands that begin with this word, or NULL */
@@ -46,6 +59,9 @@ struct ctl_opts {
 int ctl_opts_parse(int argc, char *const *argv, struct ctl_opts *ret_opts);
 /* Help: all commands, those of opts->group, or one command (opts->spec). */
 void ctl_help(const struct ctl_opts *opts, FILE *to);
+
+/* The completion of opts->completion (ctl_complete.c). */
+void ctl_print_completion(const struct ctl_opts *opts);
 
 /* One line on stderr, "meshctl: …"; control characters of foreign texts become '?'. */
 void ctl_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -64,15 +80,30 @@ void ctl_disconnect(struct ctl *ctl);
 /* Waits, at most a few seconds, until the daemon has ended and its data directory is free.
  * False: it has not. */
 bool ctl_wait_end(struct ctl *ctl);
-/* Asks, all pages. On EXIT_DONE the caller owns *ret_reply: the object that was answered, lists
- * joined. */
+/* Asks the command's operation, all pages. On EXIT_DONE the caller owns *ret_reply: the object that
+ * was answered, lists joined. */
 int ctl_ask(struct ctl *ctl, const struct op_values *values, json_t **ret_reply);
+/* The same of any operation, of --node or the local node, until a deadline (ctl_now_ms). */
+int ctl_ask_op(struct ctl *ctl, const struct op_spec *spec, const struct op_values *values,
+               uint64_t deadline_ms, json_t **ret_reply);
 /* One request with its own timeout; the reply's object. HM_OK or HM_E*; why has the daemon's
  * text. */
-int ctl_ask_once(struct ctl *ctl, const struct op_values *values, uint64_t timeout_ms,
-                 json_t **ret_reply, char why[256]);
+int ctl_ask_once(struct ctl *ctl, const struct op_spec *spec, const struct op_values *values,
+                 uint64_t timeout_ms, json_t **ret_reply, char why[256]);
+/* Fills a request to a node (NULL or "": the local one) whose arguments are kept in args (made
+ * here; buf_fini). HM_OK, HM_EINVAL (node too long), HM_ENOMEM. */
+int ctl_request(const struct op_spec *spec, const struct op_values *values, const char *node,
+                uint64_t timeout_ms, struct buf *args, struct api_request *ret_request);
+/* Where the next page begins, as arguments. False: this was the last. `last` is the field of that
+ * name in the first page of a stream. */
+bool ctl_next_page(const struct op_spec *spec, const json_t *page, int64_t last,
+                   struct op_values *values);
+/* A monotonic clock. */
+uint64_t ctl_now_ms(void);
 /* Says what went wrong and returns the exit code for it. */
 int ctl_failed(const struct ctl *ctl, int code, const char *why);
+/* Only the exit code. */
+int ctl_exit_of(int code);
 
 /* Any msgpack value as JSON (bytes become hex text); NULL: malformed or out of memory. */
 json_t *ctl_json_of(const void *data, size_t size);
@@ -86,10 +117,15 @@ bool ctl_bool(const json_t *object, const char *field);
 
 /* Commands: each prints a reply for a person. */
 struct out;
+void ctl_print_text(struct out *out, enum op op, const json_t *reply);
+/* What --format=json shows of a reply: borrowed from it. */
+json_t *ctl_json_shown(const struct op_spec *spec, json_t *reply);
 void ctl_print_status(struct out *out, const json_t *reply);
 void ctl_print_nodes(struct out *out, const json_t *reply);
 void ctl_print_node(struct out *out, const json_t *reply);
 void ctl_print_rtt(struct out *out, const json_t *reply);
+void ctl_print_peers(struct out *out, const json_t *reply);
+void ctl_print_limits(struct out *out, const json_t *reply);
 void ctl_print_leave(struct out *out, const json_t *reply);
 void ctl_print_token(struct out *out, const json_t *reply);
 void ctl_print_metrics(struct out *out, const json_t *reply);

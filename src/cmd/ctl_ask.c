@@ -40,7 +40,7 @@ void ctl_error(const char *format, ...)
     fprintf(stderr, "meshctl: %s\n", text);
 }
 
-static uint64_t now_ms(void)
+uint64_t ctl_now_ms(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -201,7 +201,7 @@ void ctl_disconnect(struct ctl *ctl)
 
 bool ctl_wait_end(struct ctl *ctl)
 {
-    uint64_t deadline_ms = now_ms() + END_WAIT_MS;
+    uint64_t deadline_ms = ctl_now_ms() + END_WAIT_MS;
     const struct timespec pause = {.tv_nsec = END_POLL_MS * 1000000};
     struct paths_node node;
     if (client_wait_end(ctl->client, END_WAIT_MS) != HM_OK) {
@@ -209,7 +209,7 @@ bool ctl_wait_end(struct ctl *ctl)
     }
     /* The socket closes shortly before the process ends. */
     while (ctl->data_dir[0] != '\0' && paths_node_at(ctl->data_dir, &node, NULL) == HM_OK) {
-        if (now_ms() >= deadline_ms) {
+        if (ctl_now_ms() >= deadline_ms) {
             return false;
         }
         nanosleep(&pause, NULL);
@@ -219,61 +219,74 @@ bool ctl_wait_end(struct ctl *ctl)
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
-int ctl_failed(const struct ctl *ctl, int code, const char *why)
+int ctl_exit_of(int code)
 {
-    const char *text = why[0] != '\0' ? why : hm_strerror(code);
     switch (code) {
     case HM_EUNREACHABLE:
-        ctl_error("%s", why[0] != '\0' ? why : "meshd ended the connection");
         return EXIT_NO_DAEMON;
     case HM_ETIMEDOUT:
-        if (why[0] != '\0') {
-            ctl_error("%s", why);
-        } else {
-            ctl_error("meshd at %s did not answer within %" PRIu64 " ms", ctl->socket,
-                      ctl->opts->timeout_ms);
-        }
         return EXIT_TIMEOUT;
     case HM_ENOTFOUND:
-        ctl_error("%s", text);
         return EXIT_NO_SUCH;
     case HM_EINVAL:
     case HM_EAMBIGUOUS:
-        ctl_error("%s", text);
         return EXIT_USAGE;
-    case HM_EMALFORMED:
-        ctl_error("%s", why[0] != '\0' ? why
-                                       : "what meshd answered makes no sense: is it another "
-                                         "version?");
-        return EXIT_REFUSED;
     default:
-        ctl_error("%s", text);
         return EXIT_REFUSED;
     }
 }
 
-int ctl_ask_once(struct ctl *ctl, const struct op_values *values, uint64_t timeout_ms,
-                 json_t **ret_reply, char why[256])
+int ctl_failed(const struct ctl *ctl, int code, const char *why)
+{
+    if (why[0] != '\0') {
+        ctl_error("%s", why);
+    } else if (code == HM_EUNREACHABLE) {
+        ctl_error("meshd ended the connection");
+    } else if (code == HM_ETIMEDOUT) {
+        ctl_error("meshd at %s did not answer within %" PRIu64 " ms", ctl->socket,
+                  ctl->opts->timeout_ms);
+    } else if (code == HM_EMALFORMED) {
+        ctl_error("what meshd answered makes no sense: is it another version?");
+    } else {
+        ctl_error("%s", hm_strerror(code));
+    }
+    return ctl_exit_of(code);
+}
+
+int ctl_request(const struct op_spec *spec, const struct op_values *values, const char *node,
+                uint64_t timeout_ms, struct buf *args, struct api_request *ret_request)
 {
     struct api_request request = {.deadline_ms = timeout_ms};
+    text_copy(request.op, sizeof request.op, spec->name);
+    buf_init(args, HM_REQUEST_BYTES_MAX);
+    if (node != NULL && !text_copy(request.node, sizeof request.node, node)) {
+        return HM_EINVAL;
+    }
+    ops_args_write(spec, values, args);
+    request.args = buf_span(args);
+    *ret_request = request;
+    return buf_failed(args) ? HM_ENOMEM : HM_OK;
+}
+
+int ctl_ask_once(struct ctl *ctl, const struct op_spec *spec, const struct op_values *values,
+                 uint64_t timeout_ms, json_t **ret_reply, char why[256])
+{
+    struct api_request request;
     struct api_reply reply;
     struct buf args;
     why[0] = '\0';
-    text_copy(request.op, sizeof request.op, ctl->opts->spec->name);
-    if (ctl->opts->node != NULL && !text_copy(request.node, sizeof request.node, ctl->opts->node)) {
+    int code = ctl_request(spec, values, ctl->opts->node, timeout_ms, &args, &request);
+    if (code == HM_EINVAL) {
         text_copy(why, 256, "--node is longer than a name or an id can be");
-        return HM_EINVAL;
     }
-    buf_init(&args, HM_REQUEST_BYTES_MAX);
-    ops_args_write(ctl->opts->spec, values, &args);
-    request.args = buf_span(&args);
-    int code = buf_failed(&args)
-                   ? HM_ENOMEM
-                   : client_call(ctl->client, &request, timeout_ms + GRACE_MS, &reply);
+    code = code == HM_OK ? client_call(ctl->client, &request, timeout_ms + GRACE_MS, &reply) : code;
     buf_fini(&args);
-    if (code != HM_OK || reply.code != HM_OK) {
-        text_copy(why, 256, code == HM_OK ? reply.text : "");
-        return code != HM_OK ? code : reply.code;
+    if (code != HM_OK) {
+        return code;
+    }
+    if (reply.code != HM_OK) {
+        text_copy(why, 256, reply.text);
+        return reply.code;
     }
     json_t *json = ctl_json_of(reply.value.data, reply.value.size);
     if (!json_is_object(json)) {
@@ -284,9 +297,8 @@ int ctl_ask_once(struct ctl *ctl, const struct op_values *values, uint64_t timeo
     return HM_OK;
 }
 
-/* Where the next page begins, as arguments. False: this was the last. */
-static bool next_page(const struct op_spec *spec, const json_t *page, int64_t last,
-                      struct op_values *values)
+bool ctl_next_page(const struct op_spec *spec, const json_t *page, int64_t last,
+                   struct op_values *values)
 {
     const json_t *next = json_object_get(page, "next");
     char why[OPS_WHY_BYTES];
@@ -305,24 +317,23 @@ static bool next_page(const struct op_spec *spec, const json_t *page, int64_t la
            ops_args_set(spec, idx, json_string_value(next), values, why) == HM_OK;
 }
 
-int ctl_ask(struct ctl *ctl, const struct op_values *values, json_t **ret_reply)
+int ctl_ask_op(struct ctl *ctl, const struct op_spec *spec, const struct op_values *values,
+               uint64_t deadline_ms, json_t **ret_reply)
 {
-    const struct op_spec *spec = ctl->opts->spec;
     struct op_values at = *values;
-    uint64_t deadline_ms = now_ms() + ctl->opts->timeout_ms;
     json_t *all = NULL;
     bool is_on = true;
     for (int i = 0; i < PAGES_MAX && is_on; i++) {
-        char why[256];
+        char why[256] = "";
         json_t *page = NULL;
-        uint64_t now = now_ms();
-        int code = now < deadline_ms ? ctl_ask_once(ctl, &at, deadline_ms - now, &page, why)
+        uint64_t now = ctl_now_ms();
+        int code = now < deadline_ms ? ctl_ask_once(ctl, spec, &at, deadline_ms - now, &page, why)
                                      : HM_ETIMEDOUT;
         if (code != HM_OK) {
             json_decref(all);
-            return ctl_failed(ctl, code, now < deadline_ms ? why : "");
+            return ctl_failed(ctl, code, why);
         }
-        is_on = next_page(spec, page, ctl_int(all != NULL ? all : page, "last"), &at);
+        is_on = ctl_next_page(spec, page, ctl_int(all != NULL ? all : page, "last"), &at);
         if (all == NULL) {
             all = page;
             continue;
@@ -337,4 +348,10 @@ int ctl_ask(struct ctl *ctl, const struct op_values *values, json_t **ret_reply)
     }
     *ret_reply = all;
     return EXIT_DONE;
+}
+
+int ctl_ask(struct ctl *ctl, const struct op_values *values, json_t **ret_reply)
+{
+    return ctl_ask_op(ctl, ctl->opts->spec, values, ctl_now_ms() + ctl->opts->timeout_ms,
+                      ret_reply);
 }

@@ -172,8 +172,8 @@ int ctl_follow(struct ctl *ctl, struct out *out)
         /* The first answer shows what there is, within the timeout; later ones may wait. */
         f.values.v[ops_args_index(spec, "wait")] =
             (struct op_value){.is_given = true, .number = has_answered};
-        int code = ctl_ask_once(ctl, &f.values, has_answered ? WAIT_MS : ctl->opts->timeout_ms,
-                                &reply, why);
+        int code = ctl_ask_once(ctl, spec, &f.values,
+                                has_answered ? WAIT_MS : ctl->opts->timeout_ms, &reply, why);
         if (code == HM_OK) {
             if (f.was_lost) {
                 ctl_error("it answers again");

@@ -26,28 +26,31 @@ enum option {
     OPT_NODE,
     OPT_TIMEOUT,
     OPT_COLOR,
+    OPT_ALL,
     OPT_FOLLOW,
     OPT_HELP,
     OPT_VERSION
 };
 
-static const struct {
-    const char *name;
-    const char *value; /* NULL: a switch */
-    const char *help;  /* NULL: shown with the commands that have it */
-} options[] = {
+static const struct ctl_option options[] = {
     [OPT_DATA_DIR] = {"data-dir", "D", "ask the node whose data directory this is"},
     [OPT_SOCKET] = {"socket", "S", "ask the node that listens on this socket"},
     [OPT_FORMAT] = {"format", "F", "text (default), json; prometheus for metrics"},
     [OPT_NODE] = {"node", "NAME", "ask that node, through the local one"},
     [OPT_TIMEOUT] = {"timeout", "T", "give up after so long: 500ms, 5s (default), 2m"},
     [OPT_COLOR] = {"color", "WHEN", "auto (default), always, never"},
+    [OPT_ALL] = {"all", NULL, "ask every node at once; exit status 4 if some do not answer"},
     [OPT_FOLLOW] = {"follow", NULL, NULL},
     [OPT_HELP] = {"help", NULL, "help, also for one command"},
     [OPT_VERSION] = {"version", NULL, "version of meshctl"},
 };
 
 #define OPTION_COUNT (sizeof options / sizeof options[0])
+
+const struct ctl_option *ctl_option_at(size_t idx)
+{
+    return idx < OPTION_COUNT ? &options[idx] : NULL;
+}
 
 /* What was found on the command line, before it is known which command it is. */
 struct words {
@@ -190,6 +193,9 @@ static int set_option(struct ctl_opts *o, enum option option, const char *value)
         code = choose("color", value, colors, &choice);
         o->color = (enum ctl_color) choice;
         break;
+    case OPT_ALL:
+        o->all = true;
+        break;
     case OPT_FOLLOW:
         o->follow = true;
         break;
@@ -325,6 +331,7 @@ static void collect_words(const char *after, char (*room)[64], const char **name
         }
     }
     if (after == NULL) {
+        names[count++] = "completion";
         names[count++] = "help";
     }
     names[count] = NULL;
@@ -333,7 +340,7 @@ static void collect_words(const char *after, char (*room)[64], const char **name
 static int unknown_command(const struct words *w, size_t from)
 {
     char room[OP_COUNT][64];
-    const char *names[OP_COUNT + 2];
+    const char *names[OP_COUNT + 3];
     char text[128];
     const char *first = w->word[from];
     collect_words(first, room, names);
@@ -411,6 +418,25 @@ static int check_options(const struct ctl_opts *o)
     return EXIT_DONE;
 }
 
+static int check_all(const struct ctl_opts *o)
+{
+    char words[64];
+    ops_help_words(o->spec, words);
+    if (o->all && o->spec->scope != SCOPE_ALL) {
+        return usage("\"meshctl %s\" has no option --all: it is asked of one node", words);
+    }
+    if (o->all && o->node != NULL) {
+        return usage("--all and --node both say which node to ask: give one");
+    }
+    if (o->all && o->follow) {
+        return usage("--follow goes on for ever and --all has an end: give one");
+    }
+    if (o->all && o->format == FORMAT_PROMETHEUS) {
+        return usage("--all has no format prometheus, whose metrics are of one node: text or json");
+    }
+    return EXIT_DONE;
+}
+
 static int check_required(const struct ctl_opts *o)
 {
     char words[64];
@@ -422,6 +448,33 @@ static int check_required(const struct ctl_opts *o)
         }
     }
     return EXIT_DONE;
+}
+
+/* "rtt A B": A has measured it, so A is asked. */
+static void ask_the_first(struct ctl_opts *o)
+{
+    if (o->spec->op == OP_RTT && o->node == NULL && !o->all &&
+        ops_args_get(o->spec, &o->values, "to")->is_given) {
+        o->node = ops_args_get(o->spec, &o->values, "node")->text;
+    }
+}
+
+/* "completion SHELL", which asks no node. */
+static int set_completion(struct ctl_opts *o, const struct words *w)
+{
+    static const char *const shells[] = {"bash", "zsh", NULL};
+    char text[128];
+    for (size_t i = 0; w->count == 2 && shells[i] != NULL; i++) {
+        if (strcmp(w->word[1], shells[i]) == 0) {
+            o->completion = shells[i];
+            return EXIT_DONE;
+        }
+    }
+    if (w->count == 2) {
+        return usage("there is no completion for \"%s\"%s; there is one for bash and one for zsh",
+                     w->word[1], meant(w->word[1], shells, "", text));
+    }
+    return usage("\"meshctl completion\" needs the name of the shell, bash or zsh");
 }
 
 static int set_command(struct ctl_opts *o, const struct words *w, size_t from)
@@ -441,7 +494,11 @@ static int set_command(struct ctl_opts *o, const struct words *w, size_t from)
     int code = set_words(o, w, from + used);
     code = code == EXIT_DONE ? set_given(o, w) : code;
     code = code == EXIT_DONE ? check_options(o) : code;
+    code = code == EXIT_DONE ? check_all(o) : code;
     code = code == EXIT_DONE ? check_required(o) : code;
+    if (code == EXIT_DONE) {
+        ask_the_first(o);
+    }
     return code;
 }
 
@@ -449,7 +506,7 @@ static int set_command(struct ctl_opts *o, const struct words *w, size_t from)
 static bool set_group(struct ctl_opts *o, const struct words *w, size_t from)
 {
     char room[OP_COUNT][64];
-    const char *names[OP_COUNT + 2];
+    const char *names[OP_COUNT + 3];
     if (w->count != from + 1) {
         return false;
     }
@@ -501,78 +558,10 @@ int ctl_opts_parse(int argc, char *const *argv, struct ctl_opts *ret_opts)
         ctl_help(o, stderr);
         return EXIT_USAGE;
     }
+    if (strcmp(w.word[from], "completion") == 0) {
+        o->want_completion_help = o->want_help;
+        return o->want_help ? EXIT_DONE : set_completion(o, &w);
+    }
     code = set_command(o, &w, from);
     return code == EXIT_DONE ? set_target(o) : code;
-}
-
-/* ---- help ------------------------------------------------------------------------------------ */
-
-static void print_buf(struct buf *b, FILE *to)
-{
-    fwrite(b->data, 1, b->size, to);
-    buf_fini(b);
-}
-
-static void list_commands(const char *group, FILE *to)
-{
-    for (size_t i = 0; i < OP_COUNT; i++) {
-        const struct op_spec *spec = ops_spec((enum op) i);
-        size_t size = group != NULL ? strlen(group) : 0;
-        if (group != NULL && (strncmp(spec->name, group, size) != 0 || spec->name[size] != '.')) {
-            continue;
-        }
-        struct buf usage_text;
-        buf_init(&usage_text, 512);
-        ops_help_usage(spec, &usage_text);
-        buf_append(&usage_text, "", 1);
-        const char *text = buf_failed(&usage_text) ? "?" : (const char *) usage_text.data;
-        if (strlen(text) <= 30) {
-            fprintf(to, "  %-30s  %s\n", text, spec->summary);
-        } else {
-            fprintf(to, "  %s\n  %-30s  %s\n", text, "", spec->summary);
-        }
-        buf_fini(&usage_text);
-    }
-}
-
-static void list_options(FILE *to)
-{
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
-        char name[64];
-        if (options[i].help == NULL) {
-            continue;
-        }
-        snprintf(name, sizeof name, "--%s%s%s", options[i].name,
-                 options[i].value != NULL ? "=" : "",
-                 options[i].value != NULL ? options[i].value : "");
-        fprintf(to, "  %-30s  %s\n", name, options[i].help);
-    }
-}
-
-void ctl_help(const struct ctl_opts *opts, FILE *to)
-{
-    if (opts->spec != NULL) {
-        struct buf b;
-        buf_init(&b, 65536);
-        ops_help_command(opts->spec, &b);
-        print_buf(&b, to);
-        return;
-    }
-    if (opts->group == NULL) {
-        fputs("meshctl [OPTION]... COMMAND [ARGUMENT]...\n\n"
-              "Asks the meshd on this machine about its mesh.\n\n",
-              to);
-    }
-    fputs("Commands:\n", to);
-    list_commands(opts->group, to);
-    if (opts->group == NULL) {
-        fprintf(to, "  %-30s  %s\n", "help [COMMAND]",
-                "this text, or a command's own with an example");
-        fputs("\nOptions, before or after the command:\n", to);
-        list_options(to);
-        fputs("\nWithout --data-dir and --socket it asks the only running node of this user.\n"
-              "Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon reachable,\n"
-              "4 timed out, 5 no such node.\n",
-              to);
-    }
 }

@@ -285,7 +285,10 @@ void ctl_print_rtt(struct out *out, const json_t *reply)
     };
     char text[OUT_TEXT_BYTES];
     const char *status = ctl_text(reply, "status");
-    put_key(out, "node");
+    if (ctl_text(reply, "from")[0] != '\0') {
+        put_line(out, "from", STYLE_BOLD, ctl_text(reply, "from"));
+    }
+    put_key(out, "to");
     out_put(out, STYLE_BOLD, ctl_text(reply, "node"), 0);
     fputs("  ", stdout);
     out_put(out, out_status_style(status), status, 0);

@@ -4,13 +4,14 @@
 #define _GNU_SOURCE
 #include "cmd/ctl.h"
 
+#include "cmd/ctl_all.h"
 #include "cmd/ctl_out.h"
 #include "config.h"
 
 #include <errno.h>
 #include <string.h>
 
-static void print_text(struct out *out, enum op op, const json_t *reply)
+void ctl_print_text(struct out *out, enum op op, const json_t *reply)
 {
     switch (op) {
     case OP_STATUS:
@@ -29,6 +30,12 @@ static void print_text(struct out *out, enum op op, const json_t *reply)
     case OP_RTT:
         ctl_print_rtt(out, reply);
         break;
+    case OP_PEERS:
+        ctl_print_peers(out, reply);
+        break;
+    case OP_LIMITS:
+        ctl_print_limits(out, reply);
+        break;
     case OP_LEAVE:
         ctl_print_leave(out, reply);
         break;
@@ -46,22 +53,22 @@ static void print_text(struct out *out, enum op op, const json_t *reply)
     }
 }
 
-static void print_json(const struct op_spec *spec, json_t *reply)
+json_t *ctl_json_shown(const struct op_spec *spec, json_t *reply)
 {
     if (spec->op == OP_VERSION) {
         json_object_set_new(reply, "meshctl", json_string(PACKAGE_VERSION));
     }
-    ctl_json_print(spec->items != NULL ? json_object_get(reply, spec->items) : reply, false);
+    return spec->items != NULL ? json_object_get(reply, spec->items) : reply;
 }
 
 static void print_reply(struct out *out, const struct ctl_opts *opts, json_t *reply)
 {
     switch (opts->format) {
     case FORMAT_TEXT:
-        print_text(out, opts->spec->op, reply);
+        ctl_print_text(out, opts->spec->op, reply);
         break;
     case FORMAT_JSON:
-        print_json(opts->spec, reply);
+        ctl_json_print(ctl_json_shown(opts->spec, reply), false);
         break;
     case FORMAT_PROMETHEUS:
         ctl_print_prometheus(reply);
@@ -97,7 +104,9 @@ static int run(const struct ctl_opts *opts)
         }
         return exit_code;
     }
-    exit_code = opts->follow ? ctl_follow(&ctl, &out) : ask_and_print(&ctl, &out);
+    exit_code = opts->follow ? ctl_follow(&ctl, &out)
+                : opts->all  ? ctl_run_all(&ctl, &out)
+                             : ask_and_print(&ctl, &out);
     ctl_disconnect(&ctl);
     return exit_code;
 }
@@ -113,6 +122,8 @@ int main(int argc, char **argv)
         ctl_help(&opts, stdout);
     } else if (opts.want_version) {
         printf("meshctl %s\n", PACKAGE_VERSION);
+    } else if (opts.completion != NULL) {
+        ctl_print_completion(&opts);
     } else {
         exit_code = run(&opts);
     }

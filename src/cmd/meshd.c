@@ -249,6 +249,12 @@ static int issue_token(void *ctx, struct buf *out)
     return HM_OK;
 }
 
+static bool show_peer(void *ctx, size_t idx, struct fact_peer *ret_peer)
+{
+    const struct meshd *m = ctx;
+    return driver_peer(m->driver, idx, ret_peer);
+}
+
 /* ---- process --------------------------------------------------------------------------------- */
 
 static void raise_descriptor_limit(void)
@@ -370,7 +376,8 @@ static int prepare(struct meshd *m, struct why *moved, struct why *why)
 
 static int start(struct meshd *m, struct why *why)
 {
-    const struct ops_env env = {.token = issue_token, .ctx = m};
+    struct ops_env env = {.token = issue_token, .peer = show_peer, .ctx = m};
+    env.limits = driver_limits(&env.limit_count);
     int rc = store_open(m->paths.data_dir, &m->store, why);
     if (rc == HM_OK) {
         rc = open_ring(m, why);

@@ -10,6 +10,7 @@
 #include "io/log.h"
 #include "io/store.h"
 #include "io/why.h"
+#include "ops/ops_facts.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -50,6 +51,11 @@ void driver_shutdown(driver_t *d);
 
 /* Where others find this node, best first, with the sealed port; returns how many (at most max). */
 size_t driver_addresses(const driver_t *d, struct addr *ret_addrs, size_t max);
+
+/* For handlers of operations (struct ops_env): Zyre programs, false behind the last; and the bounds
+ * of the parts that the driver owns. */
+bool driver_peer(const driver_t *d, size_t idx, struct fact_peer *ret_peer);
+const struct fact_limit *driver_limits(size_t *ret_count);
 
 /* A descriptor of the caller's on the loop, e.g. a signalfd. `read` as in io/reactor.h. */
 int driver_watch_fd(driver_t *d, int fd, bool (*read)(void *ctx), void *ctx);

@@ -373,6 +373,25 @@ static int runtime_dir(char *to, struct why *why)
         all.dirs[0], all.dirs[all.count - 1]);
 }
 
+/* Why the lock cannot be read, by errno. */
+static int node_unread(const char *data_dir, const char *lock, struct why *why)
+{
+    switch (errno) {
+    case ENOENT:
+    case ENOTDIR:
+        return why_set(why, HM_ENOTFOUND, "no meshd has ever run on %s: cannot read %s: %s",
+                       data_dir, lock, strerror(errno));
+    case EACCES:
+    case EPERM:
+        return why_set(why, HM_EDENIED,
+                       "cannot look into %s (%s): it belongs to another user; run meshctl as the "
+                       "user of that meshd",
+                       data_dir, strerror(errno));
+    default:
+        return why_set(why, HM_EIO, "cannot read %s: %s", lock, strerror(errno));
+    }
+}
+
 static int node_read(const char *data_dir, struct paths_node *ret_node, struct why *why)
 {
     char lock[PATHS_BYTES];
@@ -385,9 +404,7 @@ static int node_read(const char *data_dir, struct paths_node *ret_node, struct w
     }
     int fd = open(lock, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) {
-        return why_set(why, errno == ENOENT || errno == ENOTDIR ? HM_ENOTFOUND : HM_EIO,
-                       "no meshd has ever run on %s: cannot read %s: %s", data_dir, lock,
-                       strerror(errno));
+        return node_unread(data_dir, lock, why);
     }
     bool held = is_held(fd);
     ssize_t size = pread(fd, text, sizeof text - 1, 0);

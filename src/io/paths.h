@@ -80,7 +80,8 @@ struct paths_closed {
     char group[64];
 };
 bool paths_find_closed(struct paths_closed *ret);
-/* The node that runs on this data directory. HM_ENOTFOUND: none does. HM_EIO: cannot be read. */
+/* The node that runs on this data directory. HM_ENOTFOUND: none does. HM_EDENIED: another user's;
+ * HM_EIO: cannot be read. */
 int paths_node_at(const char *data_dir, struct paths_node *ret_node, struct why *why);
 
 #endif

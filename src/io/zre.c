@@ -11,6 +11,7 @@
 #include "io/mailbox.h"
 #include "io/sockaddr.h"
 #include "io/zmtp_conn.h"
+#include "io/zre_about.h"
 #include "wire/zre_msg.h"
 
 #include <stdio.h>
@@ -33,6 +34,8 @@ struct peer {
     uint16_t sent_sequence;
     uint64_t heard_ns; /* last sign of it; at first: when we greeted it */
     uint64_t pinged_ns;
+    uint64_t hello_ns;
+    struct zre_about about;
 };
 
 struct zre {
@@ -95,6 +98,7 @@ int zre_new(const struct zre_conf *conf, zre_t **ret_zre)
 static void forget(zre_t *z, struct peer *p)
 {
     zmtp_conn_destroy(&p->dealer);
+    zre_about_fini(&p->about);
     memset(p, 0, sizeof *p);
     z->peer_count--;
 }
@@ -120,6 +124,29 @@ void zre_destroy(zre_t **p)
 size_t zre_peer_count(const zre_t *zre)
 {
     return zre->peer_count;
+}
+
+bool zre_peer_at(const zre_t *zre, size_t idx, struct fact_peer *ret_peer)
+{
+    uint64_t now_ns = reactor_now_ns(zre->reactor);
+    for (size_t i = 0; i < HM_ZRE_PEERS_MAX; i++) {
+        const struct peer *p = &zre->peers[i];
+        if (p->dealer == NULL || !p->said_hello || idx-- > 0) {
+            continue;
+        }
+        *ret_peer = (struct fact_peer){
+            .id = p->id,
+            .addr = p->to,
+            .name = span_of(p->about.name, p->about.name_bytes),
+            .groups = zre_about_groups(&p->about),
+            .headers = zre_about_headers(&p->about),
+            .is_cut = p->about.is_cut,
+            .since_ago_ns = now_ns > p->hello_ns ? now_ns - p->hello_ns : 0,
+            .heard_ago_ns = now_ns > p->heard_ns ? now_ns - p->heard_ns : 0,
+        };
+        return true;
+    }
+    return false;
 }
 
 /* ---- sending --------------------------------------------------------------------------------- */
@@ -334,6 +361,8 @@ static int take_hello(zre_t *z, const struct node_id *id, const struct zre_msg *
     if (p != NULL) {
         p->id = *id;
         p->said_hello = true;
+        p->hello_ns = now_ns;
+        zre_about_hello(&p->about, msg);
         p->next_sequence = (uint16_t) (msg->sequence + 1);
         p->heard_ns = now_ns;
     }
@@ -365,6 +394,10 @@ static void take_other(zre_t *z, const struct node_id *id, const struct zre_msg 
     p->heard_ns = now_ns;
     if (msg->id == ZRE_PING) {
         send_plain(z, p, ZRE_PING_OK);
+    } else if (msg->id == ZRE_JOIN) {
+        zre_about_join(&p->about, msg->group);
+    } else if (msg->id == ZRE_LEAVE) {
+        zre_about_leave(&p->about, msg->group);
     }
 }
 

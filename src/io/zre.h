@@ -18,7 +18,9 @@
 #include "base/metrics.h"
 #include "base/node_id.h"
 #include "io/reactor.h"
+#include "ops/ops_facts.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,5 +54,7 @@ void zre_tick(zre_t *zre, uint64_t now_ns);
 uint64_t zre_deadline_ns(const zre_t *zre);
 
 size_t zre_peer_count(const zre_t *zre);
+/* Those that said HELLO, in no order; false behind the last. Borrowed until the loop goes on. */
+bool zre_peer_at(const zre_t *zre, size_t idx, struct fact_peer *ret_peer);
 
 #endif

@@ -26,6 +26,8 @@ OPS_LIST(OPS_PROTOTYPE)
 void ops_fail(struct ops_call *call, int code, const char *format, ...);
 /* The argument "node" as a member: HM_OK, or the call has failed with a text that helps. */
 int ops_find_node(struct ops_call *call, struct member_view *ret_view);
+/* The same of another argument. */
+int ops_find_node_arg(struct ops_call *call, const char *arg, struct member_view *ret_view);
 /* The member of that id: HM_OK or HM_ENOTFOUND. */
 int ops_find_id(const core_t *core, const struct node_id *id, struct member_view *ret_view);
 
@@ -42,6 +44,8 @@ void ops_put_ms(struct buf *b, const char *key, uint64_t ns); /* 0 is nil */
 /* Name of the node of that id, the id itself if it has none here, nil for the zero id. */
 void ops_put_node_name(struct buf *b, const char *key, const core_t *core,
                        const struct node_id *id);
+/* A text that a stranger chose, as a value: what is no clean UTF-8 becomes '?'. */
+void ops_put_foreign(struct buf *b, struct span text);
 void ops_put_id_or_nil(struct buf *b, const char *key, const struct node_id *id);
 
 /* A list that may be longer than a reply: objects are added until one does not fit. */

@@ -6,11 +6,18 @@
 
 #include "base/buf.h"
 #include "core/core.h"
+#include "ops/ops_facts.h"
 
 /* What handlers need from the driver, since the core must not know it. */
 struct ops_env {
     /* Writes the token (one line of text, no line end). HM_OK or HM_E*. NULL: there is none. */
     int (*token)(void *ctx, struct buf *out);
+    /* The Zyre programs known, one by one; false behind the last. Borrowed until the loop goes on.
+     * NULL: none. */
+    bool (*peer)(void *ctx, size_t idx, struct fact_peer *ret_peer);
+    /* Bounds beyond those of base/limits.h; borrowed. */
+    const struct fact_limit *limits;
+    size_t limit_count;
     void *ctx;
 };
 

@@ -292,22 +292,45 @@ static void put_samples(struct buf *b, const uint64_t *ns, size_t count)
     }
 }
 
+/* The two ends: without "to" the asked node and "node", with it "node" and "to". */
+static int find_ends(struct ops_call *call, struct member_view *from, struct member_view *to)
+{
+    struct core_status status;
+    core_status(call->core, &status);
+    bool is_given = ops_args_get(call->spec, call->args, "to")->is_given;
+    int code = ops_find_node_arg(call, is_given ? "to" : "node", to);
+    if (code == HM_OK && is_given) {
+        code = ops_find_node_arg(call, "node", from);
+    } else if (code == HM_OK) {
+        code = ops_find_id(call->core, &status.id, from);
+    }
+    return code;
+}
+
 void ops_rtt(struct ops_call *call)
 {
-    struct member_view view;
+    struct member_view from;
+    struct member_view to;
     uint64_t ns[SAMPLES_MAX];
     struct buf *b = call->reply;
-    if (ops_find_node(call, &view) != HM_OK) {
+    if (find_ends(call, &from, &to) != HM_OK) {
         return;
     }
-    size_t count = core_rtt_samples(call->core, &view.id, ns, SAMPLES_MAX);
-    mp_map(b, 10);
-    ops_put_str(b, "node", view.name);
-    ops_put_id(b, "id", &view.id);
-    ops_put_addr(b, "address", &view.addr);
-    ops_put_str(b, "status", member_status_name(view.status));
-    ops_put_ms(b, "rtt_ms", view.rtt_ns);
-    ops_put_ms(b, "estimate_ms", estimate_to(call->core, &view.id));
+    /* A round trip is one both ways: what we measured to either end will do if we are the other. */
+    const struct member_view *far = from.is_self ? &to : &from;
+    bool is_ours = from.is_self || to.is_self;
+    size_t count = is_ours ? core_rtt_samples(call->core, &far->id, ns, SAMPLES_MAX) : 0;
+    mp_map(b, 12);
+    ops_put_str(b, "from", from.name);
+    ops_put_id(b, "from_id", &from.id);
+    ops_put_str(b, "node", to.name);
+    ops_put_id(b, "id", &to.id);
+    ops_put_addr(b, "address", &to.addr);
+    ops_put_str(b, "status", member_status_name(to.status));
+    ops_put_ms(b, "rtt_ms", is_ours ? far->rtt_ns : 0);
+    ops_put_ms(b, "estimate_ms", node_id_eq(&from.id, &to.id)
+                                     ? 0
+                                     : core_rtt_estimate(call->core, &from.id, &to.id));
     put_samples(b, ns, count);
 }
 

@@ -68,6 +68,26 @@ void ops_put_hex(struct buf *b, const char *key, uint64_t value)
     ops_put_str(b, key, text);
 }
 
+static void clean(struct span text, char *to, size_t max)
+{
+    size_t size = text.size < max - 1 ? text.size : max - 1;
+    for (size_t i = 0; i < size; i++) {
+        to[i] = text.data[i] >= 0x20 && text.data[i] < 0x7f ? (char) text.data[i] : '?';
+    }
+    to[size] = '\0';
+}
+
+void ops_put_foreign(struct buf *b, struct span text)
+{
+    char printable[256];
+    if (text_is_clean_utf8(text.data, text.size)) {
+        mp_strn(b, text.data, text.size);
+    } else {
+        clean(text, printable, sizeof printable);
+        mp_str(b, printable);
+    }
+}
+
 void ops_put_addr(struct buf *b, const char *key, const struct addr *addr)
 {
     char text[ADDR_TEXT_BYTES];
@@ -186,9 +206,9 @@ static void fail_not_found(struct ops_call *call, const char *who)
     }
 }
 
-int ops_find_node(struct ops_call *call, struct member_view *ret_view)
+int ops_find_node_arg(struct ops_call *call, const char *arg, struct member_view *ret_view)
 {
-    const char *who = ops_args_get(call->spec, call->args, "node")->text;
+    const char *who = ops_args_get(call->spec, call->args, arg)->text;
     int code = core_member_find(call->core, who, ret_view);
     if (code == HM_EAMBIGUOUS) {
         fail_ambiguous(call, who);
@@ -196,6 +216,11 @@ int ops_find_node(struct ops_call *call, struct member_view *ret_view)
         fail_not_found(call, who);
     }
     return code;
+}
+
+int ops_find_node(struct ops_call *call, struct member_view *ret_view)
+{
+    return ops_find_node_arg(call, "node", ret_view);
 }
 
 void ops_page_init(struct ops_page *page, const struct buf *reply, size_t around_bytes)

@@ -39,7 +39,9 @@ static const struct op_arg nodes_events_args[] = {
 };
 static const struct op_arg events_args[] = {SINCE_ARG, WAIT_ARG};
 static const struct op_arg rtt_args[] = {
-    NODE_ARG(true, "the node at the other end: its name, its id, or the beginning of its id"),
+    NODE_ARG(true, "the node at the other end; with TO the one at this end"),
+    {.name = "to", .type = ARG_NODE, .position = 2, .min = 1, .max = HM_NAME_BYTES_MAX,
+     .value = "TO", .help = "the node at the other end; then NAME is asked"},
 };
 
 static const struct op_field status_fields[] = {
@@ -127,6 +129,8 @@ static const struct op_field events_around[] = {
 };
 
 static const struct op_field rtt_fields[] = {
+    {"from", NULL, FIELD_TEXT, false, "name of the node at this end"},
+    {"from_id", NULL, FIELD_ID, false, "its id"},
     {"node", NULL, FIELD_TEXT, false, "name of the other node"},
     {"id", NULL, FIELD_ID, false, "its id"},
     {"address", NULL, FIELD_ADDRESS, true, "where it was last reached"},
@@ -136,7 +140,27 @@ static const struct op_field rtt_fields[] = {
     {"min_ms", NULL, FIELD_MS, true, "least of the samples"},
     {"avg_ms", NULL, FIELD_MS, true, "mean of the samples"},
     {"max_ms", NULL, FIELD_MS, true, "largest of the samples"},
-    {"samples_ms", NULL, FIELD_LIST, false, "the last measured round trips, newest first"},
+    {"samples_ms", NULL, FIELD_LIST, false,
+     "the last measured round trips, newest first; none if the node asked is neither end"},
+};
+
+static const struct op_field peers_fields[] = {
+    {"id", "UUID", FIELD_ID, false, "its UUID"},
+    {"name", "NAME", FIELD_TEXT, true, "what it calls itself"},
+    {"address", "ADDRESS", FIELD_ADDRESS, false, "its mailbox"},
+    {"mesh", NULL, FIELD_TEXT, true, "the mesh, if it is a meshd that cannot be reached otherwise"},
+    {"groups", "GROUPS", FIELD_LIST, false, "groups it is in, as texts"},
+    {"headers", "HEADERS", FIELD_MAP, false, "what it says of itself"},
+    {"is_cut", NULL, FIELD_BOOL, false, "it has more groups and headers than are kept"},
+    {"since", "SINCE", FIELD_TIME, false, "when it said hello"},
+    {"last_heard_ms", "HEARD", FIELD_UINT, false, "how long ago it was last heard"},
+};
+
+static const struct op_field limits_fields[] = {
+    {"name", "LIMIT", FIELD_TEXT, false, "what is bounded"},
+    {"value", "VALUE", FIELD_UINT, false, "the bound"},
+    {"unit", "UNIT", FIELD_TEXT, false, "bytes, members, links, …"},
+    {"help", "MEANING", FIELD_TEXT, false, "what the bound is for"},
 };
 
 static const struct op_field leave_fields[] = {
@@ -178,14 +202,14 @@ static const int errors_token[] = {HM_EDENIED, HM_EIO, 0};
 static const struct op_spec table[] = {
     [OP_STATUS] = {
         .op = OP_STATUS, .name = "status", .kind = OP_CALL, .role = ROLE_VIEWER,
-        .scope = SCOPE_NODE, FIELDS(status_fields), .errors = errors_none,
+        .scope = SCOPE_ALL, FIELDS(status_fields), .errors = errors_none,
         .summary = "how this node and its mesh are",
         .help = "Shows the mesh, this node, how many members are alive, suspect, failed and "
                 "left, and everything that needs a person, with the command that mends it.",
         .example = "meshctl status"},
     [OP_NODES_LIST] = {
         .op = OP_NODES_LIST, .name = "nodes.list", .kind = OP_CALL, .role = ROLE_VIEWER,
-        .scope = SCOPE_NODE, ARGS(nodes_list_args), .items = "nodes", FIELDS(nodes_list_fields),
+        .scope = SCOPE_ALL, ARGS(nodes_list_args), .items = "nodes", FIELDS(nodes_list_fields),
         AROUND(nodes_list_around), .errors = errors_none,
         .summary = "who is in the mesh, how well, how far away",
         .help = "Lists every node of the mesh, sorted by name. A node is alive, suspect (it "
@@ -194,7 +218,7 @@ static const struct op_spec table[] = {
         .example = "meshctl nodes list"},
     [OP_NODES_SHOW] = {
         .op = OP_NODES_SHOW, .name = "nodes.show", .kind = OP_CALL, .role = ROLE_VIEWER,
-        .scope = SCOPE_NODE, ARGS(nodes_show_args), FIELDS(nodes_show_fields),
+        .scope = SCOPE_ALL, ARGS(nodes_show_args), FIELDS(nodes_show_fields),
         .errors = errors_node,
         .summary = "everything known about one node",
         .help = "Shows one node in full: its id, address, labels, and who saw it come to its "
@@ -202,7 +226,7 @@ static const struct op_spec table[] = {
         .example = "meshctl nodes show nas1"},
     [OP_NODES_EVENTS] = {
         .op = OP_NODES_EVENTS, .name = "nodes.events", .kind = OP_STREAM, .role = ROLE_VIEWER,
-        .scope = SCOPE_NODE, ARGS(nodes_events_args), .items = "events", FIELDS(event_fields),
+        .scope = SCOPE_ALL, ARGS(nodes_events_args), .items = "events", FIELDS(event_fields),
         AROUND(events_around), .errors = errors_node,
         .summary = "what happened to one node",
         .help = "Lists what happened to one node, oldest first: when it came, was suspected, "
@@ -210,19 +234,34 @@ static const struct op_spec table[] = {
         .example = "meshctl nodes events nas1"},
     [OP_EVENTS] = {
         .op = OP_EVENTS, .name = "events", .kind = OP_STREAM, .role = ROLE_VIEWER,
-        .scope = SCOPE_NODE, ARGS(events_args), .items = "events", FIELDS(event_fields),
+        .scope = SCOPE_ALL, ARGS(events_args), .items = "events", FIELDS(event_fields),
         AROUND(events_around), .errors = errors_none,
         .summary = "what happened in the mesh",
         .help = "Lists the last events that this node keeps, oldest first. Each node numbers "
                 "its events itself; the number rises, also across restarts.",
         .example = "meshctl events --follow"},
     [OP_RTT] = {
-        .op = OP_RTT, .name = "rtt", .kind = OP_CALL, .role = ROLE_VIEWER, .scope = SCOPE_NODE,
+        .op = OP_RTT, .name = "rtt", .kind = OP_CALL, .role = ROLE_VIEWER, .scope = SCOPE_ALL,
         ARGS(rtt_args), FIELDS(rtt_fields), .errors = errors_node,
-        .summary = "round trip to a node",
+        .summary = "round trip to a node, or between two",
         .help = "Shows the last measured round trips to a node, and the one that network "
-                "coordinates predict. Nothing is sent: every probe measures.",
-        .example = "meshctl rtt nas1"},
+                "coordinates predict. With two names: between these two, as the first one has "
+                "measured it. Nothing is sent: every probe measures.",
+        .example = "meshctl rtt nas1 pi2"},
+    [OP_PEERS] = {
+        .op = OP_PEERS, .name = "peers", .kind = OP_CALL, .role = ROLE_VIEWER,
+        .scope = SCOPE_ALL, .items = "peers", FIELDS(peers_fields), .errors = errors_none,
+        .summary = "Zyre programs that this node talks to",
+        .help = "Lists the Zyre programs on the network that this node has met: who they say they "
+                "are, where, in which groups. Nothing of it is proven. They are no members.",
+        .example = "meshctl peers"},
+    [OP_LIMITS] = {
+        .op = OP_LIMITS, .name = "limits", .kind = OP_CALL, .role = ROLE_VIEWER,
+        .scope = SCOPE_ALL, .items = "limits", FIELDS(limits_fields), .errors = errors_none,
+        .summary = "every limit that is built in",
+        .help = "Lists every bound of this meshd: of tables, queues and messages. The metrics show "
+                "how full those are that can fill up.",
+        .example = "meshctl limits"},
     [OP_LEAVE] = {
         .op = OP_LEAVE, .name = "leave", .kind = OP_CALL, .role = ROLE_ADMIN, .scope = SCOPE_NODE,
         FIELDS(leave_fields), .errors = errors_none,
@@ -241,14 +280,14 @@ static const struct op_spec table[] = {
         .example = "meshctl token | ssh pi2 meshd --discover=homelab --token=-"},
     [OP_METRICS] = {
         .op = OP_METRICS, .name = "metrics", .kind = OP_CALL, .role = ROLE_VIEWER,
-        .scope = SCOPE_NODE, .items = "metrics", FIELDS(metrics_fields), .errors = errors_none,
+        .scope = SCOPE_ALL, .items = "metrics", FIELDS(metrics_fields), .errors = errors_none,
         .summary = "counters and gauges of this node",
         .help = "Shows what this node counts, and how full its bounded tables are. With "
                 "--format=prometheus in Prometheus's text format.",
         .example = "meshctl metrics --format=prometheus"},
     [OP_VERSION] = {
         .op = OP_VERSION, .name = "version", .kind = OP_CALL, .role = ROLE_VIEWER,
-        .scope = SCOPE_NODE, FIELDS(version_fields), .errors = errors_none,
+        .scope = SCOPE_ALL, FIELDS(version_fields), .errors = errors_none,
         .summary = "versions of meshctl and meshd",
         .help = "Shows the version of meshctl, and the version and protocol of the meshd it "
                 "talks to.",
@@ -320,7 +359,7 @@ const char *op_scope_name(enum op_scope scope)
     case SCOPE_NODE:
         return "any node";
     case SCOPE_ALL:
-        return "all nodes";
+        return "any node, or all at once";
     }
     return "?";
 }

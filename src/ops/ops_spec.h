@@ -19,6 +19,8 @@
     X(OP_NODES_EVENTS, nodes_events)                                                               \
     X(OP_EVENTS, events)                                                                           \
     X(OP_RTT, rtt)                                                                                 \
+    X(OP_PEERS, peers)                                                                             \
+    X(OP_LIMITS, limits)                                                                           \
     X(OP_LEAVE, leave)                                                                             \
     X(OP_TOKEN, token)                                                                             \
     X(OP_METRICS, metrics)                                                                         \

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 from harness import options
-from lab import MESHCTL, expect, wait_for
+from lab import MESHCTL, PATIENCE, expect, wait_for
 from mesh import Events, Node, need_binaries, start_mesh, wait_event, wait_formed, wall
 
 DONE, REFUSED, USAGE, NO_DAEMON, PARTIAL, NO_SUCH = range(6)
@@ -73,7 +73,8 @@ def test_commands(lab):
     nodes = start_mesh(lab, 3)
     wait_for(lambda: nodes[0].nodes()["n2"]["rtt_ms"] is not None, 10, "a round trip is known")
     for arguments in (["status"], ["nodes", "list"], ["nodes", "show", "n2"], ["nodes", "events"],
-                      ["events"], ["rtt", "n2"], ["metrics"], ["version"], ["token"]):
+                      ["events"], ["rtt", "n2"], ["rtt", "n2", "n3"], ["peers"], ["limits"], ["metrics"],
+                      ["version"], ["token"]):
         plain = code(nodes[0].ctl(*arguments), DONE, arguments)
         expect(plain.stdout.strip() and not plain.stderr, f"{arguments}: {plain.stderr!r}")
         expect("\x1b" not in plain.stdout, f"{arguments}: no colours into a pipe")
@@ -93,7 +94,8 @@ def test_help(lab):
     need_binaries()
     lab.loopback_host()
     plain = code(ctl(lab, "help"), DONE, "help").stdout
-    for word in ("status", "nodes", "events", "rtt", "leave", "token", "metrics", "version"):
+    for word in ("status", "nodes", "events", "rtt", "leave", "token", "metrics", "version",
+                 "peers", "limits", "completion"):
         expect(word in plain, f"{word} is in the help")
         done = code(ctl(lab, "help", word), DONE, f"help {word}")
         expect(word in done.stdout, done.stdout)
@@ -161,6 +163,110 @@ def test_ask_a_dead_node(lab):
     expect(done.returncode == NO_DAEMON, f"exit {done.returncode}: {done.stderr}")
     expect("n3 is failed" in done.stderr, done.stderr)
     expect(time.monotonic() - begun < 2, "it gave up late")
+
+
+QUERIES = (["status"], ["nodes", "list"], ["nodes", "show", "n2"], ["nodes", "events"], ["events"],
+           ["rtt", "n2"], ["peers"], ["limits"], ["metrics"], ["version"])
+
+
+def test_all(lab):
+    """--all on every query: under each node's id what that node alone prints."""
+    nodes = start_mesh(lab, 3)
+    ids = {name: entry["id"] for name, entry in nodes[0].nodes().items()}
+    for arguments in QUERIES:
+        done = code(nodes[0].ctl("--all", "--format=json", *arguments), DONE, arguments)
+        both = json.loads(done.stdout)
+        expect(set(both) == {"nodes", "errors"} and not both["errors"], f"{arguments}: {both}")
+        expect(set(both["nodes"]) == set(ids.values()), f"{arguments}: of whom? {both['nodes']}")
+        alone = nodes[0].json("--node=n3", *arguments)
+        asked = both["nodes"][ids["n3"]]
+        expect(type(asked) is type(alone), f"{arguments}: {asked} is unlike {alone}")
+        if isinstance(alone, dict):
+            expect(set(asked) == set(alone), f"{arguments}: fields {set(asked) ^ set(alone)}")
+        plain = code(nodes[0].ctl("--all", *arguments), DONE, f"{arguments} as text").stdout
+        heads = [line for line in plain.splitlines() if line.startswith("== ")]
+        expect(heads == ["== n1", "== n2", "== n3"], f"{arguments}: grouped by name: {plain}")
+    names = {ident: {entry["name"] for entry in listed if entry["self"]} for ident, listed in
+             json.loads(nodes[0].ctl("--all", "nodes", "list", "--format=json").stdout)["nodes"].items()}
+    expect(names == {ident: {name} for name, ident in ids.items()}, f"who answered: {names}")
+
+
+def test_all_and_a_stopped_node(lab):
+    """--all: who does not answer until the one deadline is named; exit 4, the others' answers."""
+    nodes = start_mesh(lab, 3)
+    ids = {name: entry["id"] for name, entry in nodes[0].nodes().items()}
+    nodes[2].pause()
+    begun = time.monotonic()
+    done = nodes[0].ctl("--all", "version", "--format=json", "--timeout=2s")
+    took = time.monotonic() - begun
+    code(done, PARTIAL, "one is stopped")
+    both = json.loads(done.stdout)
+    expect(set(both["nodes"]) == {ids["n1"], ids["n2"]}, f"who answered: {both}")
+    expect(set(both["errors"]) == {ids["n3"]} and "n3" in both["errors"][ids["n3"]], f"{both}")
+    expect("1 of 3" in done.stderr and "n3" in done.stderr, f"stderr {done.stderr!r}")
+    expect(took < 2 + 3 * PATIENCE, f"one deadline for all: {took:.1f} s")
+    since = time.time()
+    nodes[2].resume()
+    nodes[2].kill()
+    wait_for(lambda: nodes[0].view()["n3"] == "failed", 10, "n3 is failed")
+    done = code(nodes[0].ctl("--all", "version"), PARTIAL, "one has failed")
+    expect("n3 is failed" in done.stdout, f"the failed one is named: {done.stdout}")
+    expect(time.time() - since < 60, "it gave up late")
+    code(nodes[0].ctl("--all", "nodes", "show", "nosuch"), NO_SUCH, "a name that nobody has")
+
+
+def test_rtt_between(lab):
+    """rtt A B: A is asked about B, through the local node."""
+    nodes = start_mesh(lab, 3)
+    wait_for(lambda: nodes[1].json("rtt", "n3")["samples_ms"], 10, "n2 has measured n3")
+    rtt = nodes[0].json("rtt", "n2", "n3")
+    expect((rtt["from"], rtt["node"]) == ("n2", "n3"), f"between whom: {rtt}")
+    expect(rtt["samples_ms"] and rtt["rtt_ms"] is not None, f"measured by n2: {rtt}")
+    plain = code(nodes[0].ctl("rtt", "n2", "n3"), DONE, "rtt n2 n3").stdout
+    expect("n2" in plain and "n3" in plain, plain)
+    by_coordinates = nodes[0].json("--node=n1", "rtt", "n2", "n3")
+    expect(by_coordinates["samples_ms"] == [], f"n1 has measured nothing there: {by_coordinates}")
+    code(nodes[0].ctl("rtt", "nosuch", "n3"), NO_SUCH, "an end that nobody has")
+    code(nodes[0].ctl("rtt", "n2", "nosuch"), NO_SUCH, "the other one")
+
+
+COMPLETE = r"""
+source <("$1" completion bash) || exit 1
+shift
+COMP_WORDS=("$@")
+COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+_meshctl
+printf '%s\n' "${COMPREPLY[@]}"
+"""
+
+
+def test_completion(lab):
+    """meshctl completion: shells accept it; commands, options, values and names are completed."""
+    nodes = start_mesh(lab, 2)
+    where = ["--data-dir", "=", nodes[0].data_dir]
+
+    def complete(*words):
+        done = nodes[0].host.run(["bash", "-c", COMPLETE, "bash", MESHCTL, MESHCTL, *words])
+        expect(done.returncode == 0 and not done.stderr, f"{words}: {done.stderr!r}")
+        return set(done.stdout.split())
+    expect({"status", "nodes", "events", "rtt", "help", "completion"} <= complete(""), "commands")
+    expect(complete("st") == {"status"}, f"st: {complete('st')}")
+    expect(complete("nodes", "") == {"list", "show", "events"}, f"nodes: {complete('nodes', '')}")
+    expect(complete("help", "nodes", "l") == {"list"}, "help of a command")
+    expect(complete("--format", "=", "j") == {"json"}, "values of an option")
+    expect("--since=" in complete("events", "--"), "options of the command")
+    expect("--all" not in complete("leave", "--"), "not those that it has not")
+    expect("--all" in complete("status", "--a"), "those that it has")
+    for words in (["nodes", "show", ""], ["rtt", ""], ["rtt", "n1", ""], ["--node", "="],
+                  ["--node", "=", "n"]):
+        expect(complete(*where, *words) == {"n1", "n2"}, f"{words}: {complete(*where, *words)}")
+    expect(complete(*where, "nodes", "show", "n1", "") == set(), "nothing behind the last word")
+    for shell in ("bash", "zsh"):
+        script = code(nodes[0].ctl("completion", shell), DONE, shell).stdout
+        found = nodes[0].host.run(["sh", "-c", f"command -v {shell}"]).returncode == 0
+        if found:
+            done = nodes[0].host.run([shell, "-n", "/dev/stdin"], stdin=script)
+            expect(done.returncode == 0 and not done.stderr, f"{shell} -n: {done.stderr!r}")
 
 
 @options(alone=True)

@@ -27,10 +27,30 @@ static int give_token(void *ctx, struct buf *out)
     return token_code;
 }
 
+/* One Zyre program with a group and headers, of which one is no clean text. */
+static bool give_peer(void *ctx, size_t idx, struct fact_peer *ret_peer)
+{
+    static const uint8_t groups[] = "\0\0\0\4CHAT";
+    static const uint8_t headers[] = "\1k\0\0\0\1v\3bad\0\0\0\2\x1b[";
+    (void) ctx;
+    *ret_peer = (struct fact_peer){
+        .id = {{0x77}},
+        .addr = addr_v4(10, 0, 0, 7, 49152),
+        .name = span_of("chatter", 7),
+        .groups = {span_of(groups, sizeof groups - 1), 1},
+        .headers = {span_of(headers, sizeof headers - 1), 2},
+        .since_ago_ns = 90000000000u,
+        .heard_ago_ns = 1500000000u,
+    };
+    return idx == 0;
+}
+
 static int set_up(void **state)
 {
     static char token[] = "hm1-secret";
-    const struct ops_env env = {.token = give_token, .ctx = token};
+    static const struct fact_limit limit = {"SOME_PART_MAX", 5, "things", "of some part"};
+    const struct ops_env env = {
+        .token = give_token, .peer = give_peer, .limits = &limit, .limit_count = 1, .ctx = token};
     (void) state;
     ops_init(&ops, &env);
     buf_init(&reply, HM_REPLY_BYTES_MAX);
@@ -247,6 +267,87 @@ static void test_reference_is_fresh(void **state)
     assert_false(buf_failed(&b));
     compare_golden("docs/reference/operations.md", (const char *) b.data, b.size);
     buf_fini(&b);
+}
+
+/* ---- limits, peers, rtt ---------------------------------------------------------------------- */
+
+/* Every bound of base/limits.h is listed: a new one is forgotten nowhere. */
+static void test_limits_are_complete(void **state)
+{
+    char path[4096];
+    char line[512];
+    const char *srcdir = getenv("srcdir");
+    size_t found = 0;
+    json_t *json = ask(fake_core_small(), "limits", true, true, NO_ARGS);
+    (void) state;
+    assert_non_null(json);
+    snprintf(path, sizeof path, "%s/src/base/limits.h", srcdir != NULL ? srcdir : ".");
+    FILE *from = fopen(path, "r");
+    assert_non_null(from);
+    while (fgets(line, sizeof line, from) != NULL) {
+        char name[64];
+        size_t size = strcspn(line + 8, " ");
+        if (strncmp(line, "#define HM_", 11) != 0 || strncmp(line, "#define HM_BASE_", 16) == 0) {
+            continue;
+        }
+        assert_true(size > 3 && size - 3 < sizeof name);
+        for (size_t i = 3; i <= size; i++) {
+            char c = line[8 + i];
+            name[i - 3] = i == size ? '\0' : c >= 'A' && c <= 'Z' ? (char) (c - 'A' + 'a') : c;
+        }
+        size_t i;
+        json_t *limit;
+        bool is_listed = false;
+        json_array_foreach(json_object_get(json, "limits"), i, limit)
+        {
+            is_listed = is_listed || strcmp(ctl_text(limit, "name"), name) == 0;
+        }
+        if (!is_listed) {
+            print_error("%s is not in the table of src/ops/ops_limits.c\n", name);
+            fail();
+        }
+        found++;
+    }
+    fclose(from);
+    assert_in_range(found, 30, 200);
+    assert_int_equal(json_array_size(json_object_get(json, "limits")), found + 1);
+    json_decref(json);
+}
+
+static void test_peers_are_cleaned(void **state)
+{
+    json_t *json = ask(fake_core_small(), "peers", true, true, NO_ARGS);
+    const json_t *peer = json_array_get(json_object_get(json, "peers"), 0);
+    const json_t *headers = json_object_get(peer, "headers");
+    (void) state;
+    assert_string_equal(ctl_text(peer, "name"), "chatter");
+    assert_string_equal(json_string_value(json_array_get(json_object_get(peer, "groups"), 0)),
+                        "CHAT");
+    assert_string_equal(ctl_text(headers, "k"), "v");
+    assert_string_equal(ctl_text(headers, "bad"), "?[");
+    assert_true(json_is_null(json_object_get(peer, "mesh")));
+    json_decref(json);
+}
+
+/* With two names: measured if the node asked is one of them, else by coordinates only. */
+static void test_rtt_between_two(void **state)
+{
+    json_t *json = ask(fake_core_small(), "rtt", true, true, ARGS("node", "nas1", "to", "attic"));
+    (void) state;
+    assert_string_equal(ctl_text(json, "from"), "nas1");
+    assert_string_equal(ctl_text(json, "node"), "attic");
+    assert_int_equal(json_array_size(json_object_get(json, "samples_ms")), 2);
+    json_decref(json);
+    json = ask(fake_core_small(), "rtt", true, true, ARGS("node", "attic", "to", "nas1"));
+    assert_int_equal(json_array_size(json_object_get(json, "samples_ms")), 2);
+    json_decref(json);
+    json = ask(fake_core_small(), "rtt", true, true, ARGS("node", "attic", "to", "pi2"));
+    assert_int_equal(json_array_size(json_object_get(json, "samples_ms")), 0);
+    assert_true(json_is_null(json_object_get(json, "rtt_ms")));
+    assert_true(json_is_real(json_object_get(json, "estimate_ms")));
+    json_decref(json);
+    assert_null(ask(fake_core_small(), "rtt", true, true, ARGS("node", "nas1", "to", "nobody")));
+    assert_int_equal(result.code, HM_ENOTFOUND);
 }
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
@@ -605,6 +706,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_replies_are_as_in_the_table, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_replies_golden, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reference_is_fresh, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_limits_are_complete, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_peers_are_cleaned, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_rtt_between_two, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_nodes_by_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_thousands_are_paged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cursor_of_somebody_gone, set_up, tear_down),

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Handler of the operation limits: all of base/limits.h, in its order, then what the driver adds. */
+#include "base/err.h"
+#include "base/limits.h"
+#include "ops/ops_call.h"
+#include "wire/mpack.h"
+
+#include <string.h>
+
+#define COUNT_OF(a) (sizeof(a) / sizeof(a)[0])
+#define AROUND_BYTES 64
+#define PREFIX "HM_"
+
+#define LIMIT(constant, unit, help) {#constant, (constant), (unit), (help)}
+
+/* Tables read best with one entry a line. */
+/* clang-format off */
+static const struct fact_limit limits[] = {
+    LIMIT(HM_DATAGRAM_BYTES_MAX, "bytes", "a datagram; never fragmented, also in tunnels"),
+    LIMIT(HM_FRAME_BYTES_MAX, "bytes", "a frame on a link"),
+    LIMIT(HM_MPACK_DEPTH_MAX, "levels", "nesting of a message"),
+    LIMIT(HM_RECORD_BYTES_MAX, "bytes", "a node's signed alive record"),
+    LIMIT(HM_LABELS_BYTES_MAX, "bytes", "all labels of a node"),
+    LIMIT(HM_LABEL_KEY_BYTES_MAX, "bytes", "name of a label"),
+    LIMIT(HM_LABEL_VALUE_BYTES_MAX, "bytes", "value of a label"),
+    LIMIT(HM_LABELS_MAX, "labels", "of one node"),
+    LIMIT(HM_NAME_BYTES_MAX, "bytes", "name of a node"),
+    LIMIT(HM_MESH_NAME_BYTES_MAX, "bytes", "name of a mesh"),
+    LIMIT(HM_VERSION_BYTES_MAX, "bytes", "version of the software"),
+    LIMIT(HM_REQUEST_BYTES_MAX, "bytes", "an operation's request"),
+    LIMIT(HM_REPLY_BYTES_MAX, "bytes", "an operation's reply; longer lists come in pages"),
+    LIMIT(HM_ZMTP_KEPT_BYTES_MAX, "bytes", "a ZRE message at the mailbox"),
+    LIMIT(HM_ZMTP_CONTENT_BYTES_MAX, "bytes", "each further frame of it, which is skipped"),
+    LIMIT(HM_ZMTP_COMMAND_BYTES_MAX, "bytes", "a ZMTP command at the mailbox"),
+    LIMIT(HM_ZMTP_OUT_BYTES_MAX, "bytes", "on their way to one ZRE peer"),
+    LIMIT(HM_ZRE_ABOUT_BYTES_MAX, "bytes", "groups and headers kept of one ZRE peer"),
+    LIMIT(HM_INCARNATION_LEAP_MAX, "incarnations", "that a claim may be ahead of the known one"),
+    LIMIT(HM_MEMBERS_MAX, "members", "of a mesh"),
+    LIMIT(HM_CANDIDATES_MAX, "addresses", "tried for first contact at once"),
+    LIMIT(HM_RECORD_ADDRS_MAX, "addresses", "that a node tells of itself"),
+    LIMIT(HM_LINKS_MAX, "links", "open to other nodes"),
+    LIMIT(HM_RING_SALTS, "rings", "with two neighbours each"),
+    LIMIT(HM_DIRECT_RECEIVERS_MAX, "members", "up to which verdicts go to all directly"),
+    LIMIT(HM_EVENTS_MAX, "events", "kept for \"meshctl events\""),
+    LIMIT(HM_CALLS_MAX, "operations", "that wait for another node or for an event"),
+    LIMIT(HM_CALLS_PER_MEMBER_MAX, "operations", "of these, asked of one other node"),
+    LIMIT(HM_GOSSIP_QUEUE_MAX, "updates", "waiting to be gossiped; the one sent most goes"),
+    LIMIT(HM_OBSERVERS_MAX, "members", "remembered that saw one suspect; two make a verdict"),
+    LIMIT(HM_REPLAY_WINDOW, "datagrams", "that may come out of order"),
+    LIMIT(HM_ZRE_PEERS_MAX, "peers", "Zyre programs talked to; more are ignored"),
+    LIMIT(HM_ZRE_CONNECTIONS_MAX, "connections", "at the ZRE mailbox"),
+    LIMIT(HM_ZMTP_FRAMES_MAX, "frames", "of one message at the mailbox"),
+    LIMIT(HM_BEACONS_HEARD_MAX, "beacons", "heard from others lately, for \"meshctl doctor\""),
+    LIMIT(HM_BEACONS_PER_ADDRESS_MAX, "beacons", "of these, from one address"),
+    LIMIT(HM_KNOCKS_MAX, "members", "that a node knocks at for \"meshctl doctor\""),
+};
+/* clang-format on */
+
+/* "HM_LINKS_MAX" is shown as links_max. */
+static void put_name(struct buf *b, const char *constant)
+{
+    char name[64];
+    size_t skip = strncmp(constant, PREFIX, strlen(PREFIX)) == 0 ? strlen(PREFIX) : 0;
+    size_t size = strlen(constant + skip);
+    HM_ASSERT(size < sizeof name);
+    for (size_t i = 0; i <= size; i++) {
+        char c = constant[skip + i];
+        name[i] = c >= 'A' && c <= 'Z' ? (char) (c - 'A' + 'a') : c;
+    }
+    ops_put_str(b, "name", name);
+}
+
+static void put_limits(struct ops_page *page, const struct fact_limit *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct buf *b = ops_page_begin(page);
+        mp_map(b, 4);
+        put_name(b, items[i].name);
+        ops_put_uint(b, "value", items[i].value);
+        ops_put_str(b, "unit", items[i].unit);
+        ops_put_str(b, "help", items[i].help);
+        ops_page_end(page);
+    }
+}
+
+void ops_limits(struct ops_call *call)
+{
+    struct ops_page page;
+    ops_page_init(&page, call->reply, AROUND_BYTES);
+    put_limits(&page, limits, COUNT_OF(limits));
+    put_limits(&page, call->env->limits, call->env->limit_count);
+    if (page.is_full) {
+        ops_fail(call, HM_EFULL, "the limits do not fit into one reply");
+    }
+    mp_map(call->reply, 2);
+    ops_page_write(&page, call->reply, "limits");
+    mp_str(call->reply, "next");
+    mp_nil(call->reply);
+    ops_page_fini(&page);
+}
