@@ -278,11 +278,12 @@ static zmtp_conn_t *dial(const zre_t *z, const struct addr *to)
     return zmtp_conn_dial(z->reactor, to, span_of(identity, sizeof identity), z->metrics, &none);
 }
 
+/* Only who is known to be there may take a mute one's place: beacons can be forged, by thousands. */
 static struct peer *greet(zre_t *z, const struct addr *to, const struct node_id *id,
-                          uint64_t now_ns)
+                          uint64_t now_ns, bool is_there)
 {
     struct peer *p = find_free(z);
-    struct peer *mute = p == NULL ? find_mute(z) : NULL;
+    struct peer *mute = p == NULL && is_there ? find_mute(z) : NULL;
     if (mute != NULL) {
         metric_add(z->metrics, M_DROP_FULL, 1);
         forget(z, mute);
@@ -309,7 +310,7 @@ void zre_greet(zre_t *zre, const struct addr *to, const struct node_id *id, uint
     bool is_known = (!node_id_is_zero(id) && find_id(zre, id) != NULL) ||
                     find_addr(zre, to) != NULL || node_id_eq(id, &zre->id);
     if (!is_known && to->port != 0 && to->family != 0) {
-        greet(zre, to, id, now_ns);
+        greet(zre, to, id, now_ns, false);
     }
 }
 
@@ -356,7 +357,7 @@ static int take_hello(zre_t *z, const struct node_id *id, const struct zre_msg *
         p = NULL;
     }
     if (p == NULL) {
-        p = greet(z, &at, id, now_ns);
+        p = greet(z, &at, id, now_ns, true);
     }
     if (p != NULL) {
         p->id = *id;
@@ -427,8 +428,13 @@ static void take_mail(void *ctx, const struct node_id *id, const struct addr *fr
     zre_t *z = ctx;
     struct addr at;
     int rc = take_msg(z, id, from, bytes, &at);
-    metric_add(z->metrics, M_ZRE_MALFORMED, rc == HM_EMALFORMED);
-    if (rc == HM_OK) {
+    if (rc == HM_EMALFORMED) {
+        struct peer *p = node_id_is_zero(id) ? NULL : find_id(z, id);
+        metric_add(z->metrics, M_ZRE_MALFORMED, 1);
+        if (p != NULL) {
+            forget(z, p); /* its next number would be a gap anyway */
+        }
+    } else if (rc == HM_OK) {
         z->candidate(z->ctx, &at, id);
     }
 }

@@ -557,6 +557,83 @@ static void test_counters_wrap(void **state)
     }
 }
 
+/* Each field of each message, with a lie in it: RFC 36's layout, of which `at` is overwritten. */
+static const struct {
+    uint8_t id;
+    const char *field;
+    size_t at;
+    const char *lie;
+    size_t bytes;
+} lies[] = {
+    {ZRE_HELLO, "signature", 0, "\xaa\xa2", 2},
+    {ZRE_HELLO, "id", 2, "\0", 1},
+    {ZRE_HELLO, "version", 3, "\1", 1},
+    {ZRE_HELLO, "length of endpoint", 6, "\xff", 1},
+    {ZRE_HELLO, "endpoint", 7, "udp", 3},
+    {ZRE_HELLO, "port of the endpoint", 13, "0.0.0.0:0", 9},
+    {ZRE_HELLO, "count of groups", 22, "\xff\xff\xff\xff", 4},
+    {ZRE_HELLO, "length of a group", 26, "\0\0\1\0", 4},
+    {ZRE_HELLO, "length of name", 33, "\xff", 1},
+    {ZRE_HELLO, "count of headers", 36, "\0\0\0\2", 4},
+    {ZRE_HELLO, "length of a key", 40, "\xff", 1},
+    {ZRE_HELLO, "length of a value", 42, "\x7f\xff\xff\xff", 4},
+    {ZRE_WHISPER, "signature", 1, "\xa0", 1},
+    {ZRE_WHISPER, "version", 3, "\xff", 1},
+    {ZRE_SHOUT, "length of group", 6, "\4", 1},
+    {ZRE_JOIN, "id", 2, "\0", 1},
+    {ZRE_JOIN, "length of group", 6, "\3", 1},
+    {ZRE_LEAVE, "length of group", 6, "\xff", 1},
+    {ZRE_PING, "signature", 0, "\0", 1},
+    {ZRE_PING_OK, "version", 3, "\0", 1},
+};
+
+/* The message with the lie; HELLO: "tcp://1.2.3.4:5", group "g1", 1, "me", header K: v. */
+static size_t lie_message(size_t idx, uint8_t bytes[64])
+{
+    static const char hello[] = "\xaa\xa1\1\2\0\2\017tcp://1.2.3.4:5\0\0\0\1\0\0\0\2g1\1\2me"
+                                "\0\0\0\1\1K\0\0\0\1v";
+    size_t size = sizeof hello - 1;
+    memcpy(bytes, hello, size);
+    if (lies[idx].id != ZRE_HELLO) {
+        size = lies[idx].id == ZRE_SHOUT                                   ? 9
+               : lies[idx].id == ZRE_JOIN || lies[idx].id == ZRE_LEAVE ? 10
+                                                                           : 6;
+        bytes[2] = lies[idx].id;
+        memcpy(bytes + 6, "\2g1\1", 4);
+    }
+    memcpy(bytes + lies[idx].at, lies[idx].lie, lies[idx].bytes);
+    return size;
+}
+
+/* A peer that lies in any field of any message is counted and no peer any more; it may begin anew. */
+static void test_every_field_a_lie(void **state)
+{
+    (void) state;
+    void *ctx = zmq_ctx_new();
+    struct node n;
+    struct hand h;
+    node_open(&n, 1, "lab");
+    hand_open(&h, ctx, &n, 9, 0);
+    for (size_t i = 0; i < ARRAY_COUNT(lies); i++) {
+        uint8_t bytes[64];
+        size_t size = lie_message(i, bytes);
+        uint64_t malformed = n.metrics.value[M_ZRE_MALFORMED];
+        h.sequence = 0;
+        hand_send(&h, ZRE_HELLO);
+        hand_expect(&h, ZRE_HELLO, 1);
+        assert_int_equal(zre_peer_count(n.zre), 1);
+        zmq_send(h.dealer, bytes, size, 0);
+        TURN_UNTIL(n.metrics.value[M_ZRE_MALFORMED] > malformed);
+        if (n.metrics.value[M_ZRE_MALFORMED] != malformed + 1 || zre_peer_count(n.zre) != 0) {
+            fail_msg("message %u, %s", lies[i].id, lies[i].field);
+        }
+    }
+    assert_int_equal(n.candidates, 0);
+    hand_close(&h);
+    zre_destroy(&n.zre);
+    zmq_ctx_term(ctx);
+}
+
 /* ---- strangers ------------------------------------------------------------------------------- */
 
 static int stranger_open(const struct node *n)
@@ -766,6 +843,7 @@ int main(void)
         cmocka_unit_test(test_table_is_bounded),
         cmocka_unit_test(test_full_of_strangers),
         cmocka_unit_test(test_counters_wrap),
+        cmocka_unit_test(test_every_field_a_lie),
         cmocka_unit_test(test_wrong_zmtp),
         cmocka_unit_test(test_slow_handshake),
         cmocka_unit_test(test_deaf_stranger),
