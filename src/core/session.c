@@ -24,6 +24,7 @@
 #define JOINS_BURST 256
 #define CANDIDATES_PER_SECOND 50
 #define CANDIDATES_BURST 128
+#define CANDIDATES_PER_IP_MAX 16 /* hints: who forges beacons leaves room for those of others */
 #define CANDIDATE_TRIES 5
 #define COOKIE_PERIOD_NS (10 * SECOND_NS)
 #define CHALLENGE_AGAIN_NS (50 * MS_NS)
@@ -161,6 +162,7 @@ static void on_answer(core_t *c, const struct event *ev, const struct swim_msg *
         return;
     }
     memset(cand, 0, sizeof *cand);
+    reach_proven(c);
     struct member *m = merge_record(c, msg->record, &c->self->id, true);
     if (m == NULL || m == c->self) {
         return;
@@ -269,6 +271,7 @@ static void on_pair_class(core_t *c, const struct event *ev, const struct swim_m
         return;
     }
     if (is_live) {
+        reach_proven(c);
         prove_address(m, &ev->as.datagram.from);
     }
     merge_heard(c, m);
@@ -355,6 +358,17 @@ static struct candidate *candidate_at(core_t *c, const struct addr *addr)
     return NULL;
 }
 
+static bool is_share_used_up(const core_t *c, const struct addr *addr)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < HM_CANDIDATES_MAX; i++) {
+        const struct candidate *cand = &c->candidates[i];
+        count += !addr_is_none(&cand->addr) && is_hint(cand->source) &&
+                 addr_same_ip(&cand->addr, addr);
+    }
+    return count >= CANDIDATES_PER_IP_MAX;
+}
+
 static bool is_own_address(const core_t *c, const struct addr *addr)
 {
     for (size_t i = 0; i < c->addr_count; i++) {
@@ -393,8 +407,9 @@ void session_candidate(core_t *c, const struct addr *addr, const struct node_id 
         is_alive_there(c, addr, id)) {
         return;
     }
-    if (is_hint(source) && !tokens_take(&c->candidate_tokens, c->now_ns, CANDIDATES_PER_SECOND,
-                                        CANDIDATES_BURST)) {
+    if (is_hint(source) && (is_share_used_up(c, addr) ||
+                            !tokens_take(&c->candidate_tokens, c->now_ns, CANDIDATES_PER_SECOND,
+                                         CANDIDATES_BURST))) {
         core_count(c, M_DROP_RATE);
         return;
     }

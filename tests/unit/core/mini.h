@@ -34,6 +34,7 @@ struct mini_fx {
     enum effect_type type;
     size_t peer;         /* of datagram, frame, dial, hangup, connect; MINI_PEERS: none */
     enum swim_type swim; /* of datagrams */
+    struct addr to;      /* of datagrams */
     uint64_t nonce;
     size_t target; /* of PING_REQ */
     uint64_t token;
@@ -165,6 +166,7 @@ static inline void mini_log(struct mini *m, const struct effect *fx)
         l->peer = fx->as.datagram.cls == DATAGRAM_PAIR ? mini_peer_of(m, &fx->as.datagram.peer)
                                                        : MINI_PEERS;
         l->swim = msg.type;
+        l->to = fx->as.datagram.to;
         l->nonce = msg.nonce;
         l->target = mini_peer_of(m, &msg.target);
         break;

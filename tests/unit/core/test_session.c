@@ -262,6 +262,35 @@ static void floods_of_hints_are_bounded(void **state)
     mini_free(&m);
 }
 
+/* One machine that forges beacons leaves room for the beacons of others, and its rate is its own. */
+static void a_flood_from_one_address_leaves_room(void **state)
+{
+    (void) state;
+    struct mini *m = mini_new(NULL);
+    for (size_t i = 0; i < 20000; i++) {
+        struct event ev = {.type = EV_CANDIDATE, .as.candidate.source = CANDIDATE_BEACON};
+        ev.as.candidate.addr = addr_v4(10, 9, 9, 9, (uint16_t) (1 + i % 60000));
+        memset(ev.as.candidate.id.b, 1, 4);
+        memcpy(ev.as.candidate.id.b + 4, &i, sizeof i);
+        mini_step(m, &ev);
+        mini_run(m, MINI_MS / 10);
+    }
+    m->log_count = 0;
+    for (uint8_t number = 3; number < 13; number++) {
+        struct event ev = {.type = EV_CANDIDATE,
+                           .as.candidate = {.addr = mini_addr(number), .source = CANDIDATE_BEACON}};
+        memset(ev.as.candidate.id.b, number, sizeof ev.as.candidate.id.b);
+        mini_step(m, &ev);
+        mini_run(m, 200 * MINI_MS); /* the lower id waits for a moment */
+        bool is_tried = false;
+        for (size_t i = 0; i < m->log_count; i++) {
+            is_tried |= m->log[i].swim == SWIM_JOIN && addr_eq(&m->log[i].to, &ev.as.candidate.addr);
+        }
+        assert_true(is_tried);
+    }
+    mini_free(&m);
+}
+
 /* The other side of first contact: our JOIN is answered. */
 static void an_answer_to_our_join_makes_a_member(void **state)
 {
@@ -308,6 +337,7 @@ int main(void)
         cmocka_unit_test(nothing_is_said_before_the_store_is_durable),
         cmocka_unit_test(candidates_are_tried_and_given_up),
         cmocka_unit_test(floods_of_hints_are_bounded),
+        cmocka_unit_test(a_flood_from_one_address_leaves_room),
         cmocka_unit_test(an_answer_to_our_join_makes_a_member),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
