@@ -33,6 +33,7 @@
     X(M_PROBES_URGENT, "mesh_probes_urgent_total", "Probes started by evidence")                   \
     X(M_SUSPICIONS, "mesh_suspicions_total", "Suspicions raised here")                             \
     X(M_REFUTATIONS, "mesh_refutations_total", "Suspicions of this node that it refuted")          \
+    X(M_ISOLATIONS, "mesh_isolations_total", "Times nobody answered this node any more")          \
     X(M_VERDICTS, "mesh_verdicts_total", "Members declared failed here")                           \
     X(M_CLAIMS_DOUBTED, "mesh_claims_doubted_total", "Verdicts of too few observers, re-checked")  \
     X(M_UNREACHABLE, "mesh_unreachable_total", "Port-unreachable reports")                         \

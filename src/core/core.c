@@ -151,7 +151,7 @@ static void gossip_tick(core_t *c)
         }
         if (!again) {
             struct swim_msg msg = {.type = SWIM_GOSSIP};
-            send_swim(c, to[i], &to[i]->addr, &msg);
+            send_swim(c, to[i], reach_over_link(to[i]) ? NULL : &to[i]->addr, &msg);
         }
     }
     if (c->gossip.count > 0) {
@@ -258,6 +258,7 @@ static void fire(core_t *c, struct timer *t)
 static void stalled(core_t *c, uint64_t ns)
 {
     core_health_change(c, ns >= c->params.probe_interval_ns ? 2 : 1);
+    reach_pause(c, ns);
     swim_extend(c, ns);
     core_note(c, NOTE_WARN, NOTE_STALLED, NULL, NULL, REASON_NONE, ns / MS_NS);
 }
@@ -280,6 +281,8 @@ static void tick(core_t *c)
 static void begin(core_t *c)
 {
     c->ready = true;
+    c->answered_ns = c->now_ns;
+    c->answer_epoch = 1;
     core_note(c, NOTE_INFO, NOTE_STARTED, c->self, NULL, REASON_NONE, c->self->rec.incarnation);
     core_changed(c);
     core_arm(c, TIMER_BEACON, c->now_ns);

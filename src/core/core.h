@@ -79,6 +79,10 @@ uint64_t core_deadline_ns(const core_t *core);
 enum member_status { STATUS_ALIVE, STATUS_SUSPECT, STATUS_FAILED, STATUS_LEFT };
 const char *member_status_name(enum member_status status);
 
+/* How a member's probes are answered. */
+enum member_path { PATH_NONE, PATH_DIRECT, PATH_RELAYED, PATH_LINK };
+const char *member_path_name(enum member_path path); /* "" while not known */
+
 struct member_view {
     struct node_id id;
     const char *name;    /* borrowed until the next step, as all pointers here */
@@ -94,6 +98,7 @@ struct member_view {
     struct node_id observer;
     bool is_self;
     bool is_linked;
+    enum member_path path;
 };
 
 size_t core_member_count(const core_t *core); /* the roster, self included */
@@ -101,7 +106,8 @@ void core_member_at(const core_t *core, size_t idx, struct member_view *ret_view
 /* By name, id or unique id prefix (at least 4 digits). HM_ENOTFOUND, HM_EAMBIGUOUS. */
 int core_member_find(const core_t *core, const char *who, struct member_view *ret_view);
 
-enum member_event_type { EVENT_ALIVE, EVENT_SUSPECT, EVENT_FAILED, EVENT_LEFT, EVENT_UPDATED };
+enum member_event_type { EVENT_ALIVE, EVENT_SUSPECT, EVENT_FAILED, EVENT_LEFT, EVENT_UPDATED,
+                         EVENT_NOTICE /* nothing changed, but somebody should know: see reason */ };
 const char *member_event_name(enum member_event_type type); /* "node.alive", … */
 
 struct member_event {
@@ -136,6 +142,8 @@ struct core_status {
     size_t alive, suspect, failed, left; /* self counts as alive */
     bool leaving;
     bool store_failed;    /* the last batch was not committed */
+    bool isolated;        /* nobody answers this node: it blames itself */
+    uint64_t answered_ago_ns; /* since anybody answered it; UINT64_MAX: never */
     uint64_t foreign_ago_ns; /* since a mesh of our name with another key was heard; UINT64_MAX: never */
     struct addr foreign_addr;
     size_t gossip_queued, candidates, calls_waiting;

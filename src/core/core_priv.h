@@ -7,6 +7,7 @@
  *     overlay.c   who links to whom                   labels.c    labels records
  *     persist.c   what is stored and loaded           call.c      operations, here and elsewhere
  *     send.c      messages out                        query.c     reading for handlers
+ *     reach.c     how members are reached, isolation
  */
 #ifndef HM_CORE_PRIV_H
 #define HM_CORE_PRIV_H
@@ -126,6 +127,10 @@ struct core {
     struct buf label_map; /* our labels as a msgpack map */
 
     unsigned health; /* Lifeguard's local health multiplier, 0 is healthy */
+    bool isolated;             /* nobody answers: our doubts are ours alone (reach.c) */
+    uint64_t answered_ns;      /* last answer to anything we asked, or our start */
+    uint64_t answer_epoch;     /* rises with each */
+    uint64_t judge_from_ns;    /* after a sleep: no verdict before this */
     struct coord coord;
     struct order probe_order;  /* members that are up, not self */
     struct order failed_order; /* failed and left ones */
@@ -223,6 +228,8 @@ void merge_status(core_t *c, struct member *m, enum member_status status, enum r
 void merge_renew_self(core_t *c, uint64_t at_least, enum record_state state);
 /* Signs our record as it is; used at the start. HM_ENOMEM. */
 int merge_sign_self(core_t *c, uint64_t incarnation, enum record_state state);
+/* An event that changes nothing: somebody should know. With its line in the log. */
+void merge_notice(core_t *c, struct member *m, enum reason reason, const struct node_id *observer);
 void merge_event(core_t *c, struct member *m, enum member_event_type type, enum reason reason,
                  const struct node_id *observer);
 /* A member at its place in the roster, hashed in and in its probe order. NULL: full or no memory. */
@@ -241,6 +248,22 @@ void session_candidate(core_t *c, const struct addr *addr, const struct node_id 
 void session_candidates_tick(core_t *c);
 void session_forget_candidates_of(core_t *c, const struct member *m);
 
+/* reach.c */
+/* Its probe was answered in this way. */
+void reach_answered(core_t *c, struct member *m, enum member_path how);
+/* Its probe failed. */
+void reach_silent(core_t *c, struct member *m);
+/* Somebody answered what we asked just now: we send and hear. */
+void reach_proven(core_t *c);
+/* Sets `isolated` if nobody answers. */
+void reach_judge(core_t *c);
+/* We were deaf for so long. */
+void reach_pause(core_t *c, uint64_t deaf_ns);
+/* Not before this may a suspect be judged; in the past: now. */
+uint64_t reach_may_judge_ns(const core_t *c, const struct member *m);
+/* What is sent to it goes over the link: nothing else gets there. */
+bool reach_over_link(const struct member *m);
+
 /* swim.c */
 void swim_message(core_t *c, struct member *m, const struct swim_msg *msg, const struct addr *from);
 void swim_relays_tick(core_t *c);
@@ -251,6 +274,7 @@ void swim_probe(core_t *c, struct member *m, bool is_regular);
 void swim_probe_again(core_t *c, struct member *m); /* resend: it did not know our session */
 /* The probe in flight goes on under another nonce: answers to the old one prove nothing any more. */
 void swim_renew_nonce(core_t *c, struct member *m);
+void swim_link_up(core_t *c, struct member *m); /* a probe may go on over it */
 void swim_extend(core_t *c, uint64_t by_ns); /* we were deaf: nobody is judged by it */
 struct watch *watch_of(core_t *c, struct member *m); /* made if needed; NULL: no memory */
 void watch_release(core_t *c, struct member *m);     /* if nothing is under way any more */

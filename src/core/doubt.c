@@ -63,7 +63,9 @@ static uint64_t verdict_at(const core_t *c, const struct member *m)
     const struct watch *w = m->watch;
     uint64_t since = w->last_ack_ns > w->suspect_since_ns ? w->last_ack_ns : w->suspect_since_ns;
     uint64_t timeout = timeout_of(c, m);
-    return since + (w->is_observer ? timeout : 2 * timeout);
+    uint64_t at = since + (w->is_observer ? timeout : 2 * timeout);
+    uint64_t from = reach_may_judge_ns(c, m);
+    return at > from ? at : from;
 }
 
 static void arm_verdict(core_t *c, struct member *m)
@@ -100,7 +102,7 @@ static bool is_appointed(const core_t *c, const struct member *m)
 static void spread_suspicion(core_t *c, struct member *m, bool to_all)
 {
     struct claim claim;
-    if (claim_about(m, &claim)) {
+    if (!c->isolated && claim_about(m, &claim)) {
         if (to_all) {
             tell_all(c, update_of_claim(c, &claim));
         }
@@ -191,6 +193,7 @@ void doubt_verdict_tick(core_t *c, struct member *m)
     if (m->status != STATUS_SUSPECT || m->is_remembered) {
         return;
     }
+    reach_judge(c);
     if (c->now_ns < verdict_at(c, m)) {
         arm_verdict(c, m);
         return;

@@ -73,6 +73,11 @@ struct member {
     bool is_remembered;       /* from the last run, not heard since */
     bool is_dirty;            /* to be persisted */
 
+    enum member_path path;    /* how its probes are answered */
+    unsigned path_streak;     /* probes in a row answered directly, or not, as the last one was */
+    bool path_last_direct;
+    uint64_t silent_epoch;    /* core's answer_epoch when our probe of it failed */
+
     struct addr addr;         /* where it is reached: proven, or a candidate */
     bool addr_proven;         /* it answered a challenge or probe of ours from there */
     size_t addr_next;         /* of its record: to be tried next while addr is silent */

@@ -62,12 +62,9 @@ int merge_check_record(core_t *c, struct span bytes, const struct node_id *from,
     return HM_OK;
 }
 
-void merge_event(core_t *c, struct member *m, enum member_event_type type, enum reason reason,
-                 const struct node_id *observer)
+static void log_event(core_t *c, struct member *m, enum member_event_type type, enum reason reason,
+                      const struct node_id *observer)
 {
-    static const enum note_code codes[] = {NOTE_MEMBER_ALIVE, NOTE_MEMBER_SUSPECT,
-                                           NOTE_MEMBER_FAILED, NOTE_MEMBER_LEFT,
-                                           NOTE_MEMBER_UPDATED};
     struct member_event ev = {.wall_ms = c->wall_ms,
                               .type = type,
                               .node = m->id,
@@ -81,9 +78,49 @@ void merge_event(core_t *c, struct member *m, enum member_event_type type, enum 
     if (evlog_add(&c->events, &ev)) {
         persist_self(c);
     }
-    bool bad = type == EVENT_FAILED || type == EVENT_SUSPECT;
-    core_note(c, bad ? NOTE_WARN : NOTE_INFO, codes[type], m, observer, reason, m->rec.incarnation);
     c->events_came = true;
+}
+
+void merge_event(core_t *c, struct member *m, enum member_event_type type, enum reason reason,
+                 const struct node_id *observer)
+{
+    static const enum note_code codes[] = {NOTE_MEMBER_ALIVE, NOTE_MEMBER_SUSPECT,
+                                           NOTE_MEMBER_FAILED, NOTE_MEMBER_LEFT,
+                                           NOTE_MEMBER_UPDATED};
+    bool bad = type == EVENT_FAILED || type == EVENT_SUSPECT;
+    log_event(c, m, type, reason, observer);
+    core_note(c, bad ? NOTE_WARN : NOTE_INFO, codes[type], m, observer, reason, m->rec.incarnation);
+}
+
+static enum note_code code_of_notice(enum reason reason)
+{
+    switch (reason) {
+    case REASON_ISOLATED: return NOTE_ISOLATED;
+    case REASON_REACHES: return NOTE_REACHES;
+    case REASON_SAME_NAME: return NOTE_SAME_NAME;
+    case REASON_SAME_IDENTITY: return NOTE_COPIED;
+    case REASON_VERSION: return NOTE_VERSION;
+    case REASON_NONE:
+    case REASON_JOINED:
+    case REASON_REFUTED:
+    case REASON_RECOVERED:
+    case REASON_NO_ACK:
+    case REASON_REFUSED:
+    case REASON_LEFT:
+    case REASON_UPDATED:
+    case REASON_REMEMBERED:
+    case REASON_PATH_DIRECT:
+    case REASON_PATH_RELAYED:
+    case REASON_PATH_LINK: break;
+    }
+    return NOTE_PATH;
+}
+
+void merge_notice(core_t *c, struct member *m, enum reason reason, const struct node_id *observer)
+{
+    bool good = reason == REASON_REACHES || reason == REASON_PATH_DIRECT;
+    log_event(c, m, EVENT_NOTICE, reason, observer);
+    core_note(c, good ? NOTE_INFO : NOTE_WARN, code_of_notice(reason), m, observer, reason, 0);
 }
 
 /* Moves m between the two probe orders. */
@@ -355,9 +392,11 @@ void merge_failed(core_t *c, struct member *m, uint64_t incarnation, enum reason
     m->session_live = false; /* whoever comes back shows that it is live */
     if (judged_here) {
         core_count(c, M_VERDICTS);
+    }
+    if (judged_here && !c->isolated) {
         tell_all(c, update_of_claim(c, &claim));
     }
-    if (spread) {
+    if (spread && !(judged_here && c->isolated)) {
         gossip_claim(c, m, &claim);
     }
 }

@@ -20,6 +20,14 @@ const char *reason_name(enum reason reason)
     case REASON_LEFT: return "left";
     case REASON_UPDATED: return "updated";
     case REASON_REMEMBERED: return "remembered";
+    case REASON_PATH_DIRECT: return "path-direct";
+    case REASON_PATH_RELAYED: return "path-relayed";
+    case REASON_PATH_LINK: return "path-link";
+    case REASON_ISOLATED: return "isolated";
+    case REASON_REACHES: return "reaches";
+    case REASON_SAME_NAME: return "same-name";
+    case REASON_SAME_IDENTITY: return "same-identity";
+    case REASON_VERSION: return "version";
     }
     return "";
 }
@@ -59,6 +67,24 @@ static struct note_kind kind_of(enum note_code code)
                                 "another process uses this node's identity (a copied data "
                                 "directory?); stop one and delete its data directory"},
         [NOTE_LEAVING] = {"leaving", "leaving the mesh"},
+        [NOTE_PATH] = {"path", "%s is alive"},
+        [NOTE_ISOLATED] = {"isolated", "this node is isolated: nobody answers it. It keeps its "
+                                       "doubts about others to itself; look at its network"},
+        [NOTE_REACHES] = {"reaches", "this node is isolated no more: it is answered again"},
+        [NOTE_SAME_NAME] = {"same-name", "two nodes are named %s; tell them apart as NAME~2, or "
+                                         "run 'meshctl nodes rename' on one"},
+        [NOTE_COPIED] = {"copied", "two processes use the identity of %s (a copied data "
+                                   "directory?); start one with 'meshd --new-identity'"},
+        [NOTE_ASIDE] = {"aside", "another process uses this node's identity (a copied data "
+                                 "directory?) and was there first: this one stands aside; start "
+                                 "it with 'meshd --new-identity' to make it a node of its own"},
+        [NOTE_BACK] = {"back", "the other process with this node's identity is gone: this one is "
+                               "back in the mesh"},
+        [NOTE_VERSION] = {"version", "a node speaks no version of the protocol that this one "
+                                     "does, and is not taken: upgrade the older of the two"},
+        [NOTE_RENAMED] = {"renamed", "this node is now named %s"},
+        [NOTE_NAME_GIVEN] = {"name-given", "this node is %s again, as its start says; what "
+                                           "'meshctl nodes rename' gave it is forgotten"},
     };
     return kinds[code];
 }
@@ -81,9 +107,17 @@ static const char *reason_sentence(enum note_code code, enum reason reason)
     case REASON_NO_ACK: return ": it stayed silent";
     case REASON_REFUSED: return ": its machine is up, its meshd is not";
     case REASON_REMEMBERED: return ": remembered from the last run";
+    case REASON_PATH_DIRECT: return " and answers directly again";
+    case REASON_PATH_RELAYED: return ", but answers only through others: something blocks UDP to it";
+    case REASON_PATH_LINK: return ", but answers only over its link: something blocks UDP to it";
     case REASON_NONE:
     case REASON_LEFT:
-    case REASON_UPDATED: return "";
+    case REASON_UPDATED:
+    case REASON_ISOLATED:
+    case REASON_REACHES:
+    case REASON_SAME_NAME:
+    case REASON_SAME_IDENTITY:
+    case REASON_VERSION: return "";
     }
     return "";
 }
@@ -127,7 +161,17 @@ static const char *value_key(enum note_code code)
     case NOTE_LINK_UP:
     case NOTE_LINK_DOWN:
     case NOTE_SAME_IDENTITY:
+    case NOTE_PATH:
+    case NOTE_ISOLATED:
+    case NOTE_REACHES:
+    case NOTE_SAME_NAME:
+    case NOTE_COPIED:
+    case NOTE_ASIDE:
+    case NOTE_BACK:
+    case NOTE_RENAMED:
+    case NOTE_NAME_GIVEN:
     case NOTE_LEAVING: return NULL;
+    case NOTE_VERSION: return "versions";
     }
     return NULL;
 }

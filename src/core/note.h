@@ -31,6 +31,16 @@ enum note_code {
     NOTE_LINK_DOWN,        /* node */
     NOTE_SAME_IDENTITY,    /* addr: another process uses our identity */
     NOTE_LEAVING,
+    NOTE_PATH,             /* node, reason: how it is reached now */
+    NOTE_ISOLATED,         /* nobody answers us */
+    NOTE_REACHES,          /* somebody does again */
+    NOTE_SAME_NAME,        /* node: it has the name of another one that is up */
+    NOTE_COPIED,           /* node: two processes use its identity */
+    NOTE_ASIDE,            /* we stand aside for a copy of ourselves at addr */
+    NOTE_BACK,             /* the copy is gone, we are back */
+    NOTE_VERSION,          /* addr or node, value: its protocol versions, min * 256 + max */
+    NOTE_RENAMED,          /* this node: its new name */
+    NOTE_NAME_GIVEN,       /* a name given at the start wins over `nodes rename` */
 };
 
 /* Why a member changed. Names are public (events, JSON), values travel in claims: both are added, never
@@ -45,6 +55,15 @@ enum reason {
     REASON_LEFT = 6,         /* it said so itself */
     REASON_UPDATED = 7,      /* new record: address, labels, version */
     REASON_REMEMBERED = 8,   /* from the last run */
+    /* Of notices, which never travel: */
+    REASON_PATH_DIRECT = 9,  /* it answers directly again */
+    REASON_PATH_RELAYED = 10, /* only helpers reach it */
+    REASON_PATH_LINK = 11,   /* only its link (TCP) reaches it: UDP is blocked */
+    REASON_ISOLATED = 12,    /* this node: nobody answers it */
+    REASON_REACHES = 13,     /* this node: somebody does again */
+    REASON_SAME_NAME = 14,   /* another member that is up has its name */
+    REASON_SAME_IDENTITY = 15, /* two processes use its identity */
+    REASON_VERSION = 16,     /* no protocol version in common */
 };
 
 struct note {

@@ -124,7 +124,8 @@ static bool is_wanted(const core_t *c, const struct member *m)
 /* What is to be done about one link; returns when to look again. */
 static uint64_t tend_link(core_t *c, struct member *m)
 {
-    bool accepted = m->session != 0; /* it has spoken to us under the pair's key */
+    /* It has spoken to us under the pair's key; or it did in an earlier run, and may not be able to now. */
+    bool accepted = m->session != 0 || m->is_remembered || m->path == PATH_LINK;
     switch (m->link) {
     case LINK_NONE:
         if (m->is_neighbour && c->sync_guest == m && !is_wanted(c, m)) {
@@ -153,7 +154,7 @@ static uint64_t tend_link(core_t *c, struct member *m)
             m->unwanted_since_ns = 0;
             return TIMER_NEVER;
         }
-        if (call_uses_link(c, m)) {
+        if (call_uses_link(c, m) || m->path == PATH_LINK) {
             m->unwanted_since_ns = 0;
             return c->now_ns + UNWANTED_NS; /* nothing else wakes us when the call is over */
         }
@@ -208,7 +209,9 @@ void overlay_link_up(core_t *c, struct member *m)
     m->unwanted_since_ns = 0;
     m->dial_failures = 0;
     core_note(c, NOTE_DEBUG, NOTE_LINK_UP, m, NULL, REASON_NONE, 0);
+    reach_proven(c);
     sync_start(c, m);
+    swim_link_up(c, m);
     labels_wanted(c);
     call_link_changed(c, m);
     overlay_touch(c);

@@ -17,6 +17,7 @@ enum core_break {
     BREAK_SINGLE_OBSERVER = 1 << 5,  /* anybody's verdict is believed */
     BREAK_NO_RETRY_FAILED = 1 << 6,  /* failed members are never probed again */
     BREAK_NO_INCARNATION_STORE = 1 << 7, /* a restart begins at incarnation 1 and never catches up */
+    BREAK_NO_ISOLATION = 1 << 8,     /* a node that nobody answers spreads its doubts */
 };
 
 struct core_params {

@@ -27,6 +27,7 @@ const char *member_event_name(enum member_event_type type)
     case EVENT_FAILED: return "node.failed";
     case EVENT_LEFT: return "node.left";
     case EVENT_UPDATED: return "node.updated";
+    case EVENT_NOTICE: return "node.notice";
     }
     return "";
 }
@@ -61,6 +62,7 @@ static void view_of(const core_t *c, const struct member *m, struct member_view 
     v->observer = m->observer;
     v->is_self = m == c->self;
     v->is_linked = m->link == LINK_UP;
+    v->path = m->path;
     v->last_heard_ns = m->last_heard_ns == 0 ? UINT64_MAX : c->now_ns - m->last_heard_ns;
     if (m == c->self) {
         v->last_heard_ns = 0;
@@ -150,6 +152,8 @@ void core_status(const core_t *c, struct core_status *s)
     s->left = c->roster.by_status[STATUS_LEFT];
     s->leaving = c->leaving;
     s->store_failed = c->store_failed;
+    s->isolated = c->isolated;
+    s->answered_ago_ns = c->answer_epoch > 1 ? c->now_ns - c->answered_ns : UINT64_MAX;
     s->foreign_ago_ns = c->foreign_heard ? c->now_ns - c->foreign_ns : UINT64_MAX;
     s->foreign_addr = c->foreign_addr;
     s->gossip_queued = c->gossip.count;

@@ -56,6 +56,10 @@ void send_pair_to(core_t *c, struct member *m, const struct addr *to, const stru
 
 void send_pair(core_t *c, struct member *m, const struct swim_msg *msg)
 {
+    if (reach_over_link(m)) {
+        send_frame_swim(c, m, msg);
+        return;
+    }
     send_pair_to(c, m, &m->addr, msg);
 }
 
@@ -145,7 +149,8 @@ void send_swim(core_t *c, struct member *m, const struct addr *to, struct swim_m
     size_t count = 0;
     /* Type, nonce, hash, coordinate and array heads take less than 80 bytes. */
     size_t budget = DATAGRAM_BODY_BYTES_MAX - 80;
-    struct span about = update_about(c, m);
+    /* While isolated, what we hold against others is our own trouble. */
+    struct span about = c->isolated ? span_of(NULL, 0) : update_about(c, m);
     if (about.data != NULL) {
         updates[count++] = about;
         budget -= about.size;

@@ -162,6 +162,7 @@ static void on_answer(core_t *c, const struct event *ev, const struct swim_msg *
         return;
     }
     memset(cand, 0, sizeof *cand);
+    reach_proven(c);
     struct member *m = merge_record(c, msg->record, &c->self->id, true);
     if (m == NULL || m == c->self) {
         return;
@@ -270,6 +271,7 @@ static void on_pair_class(core_t *c, const struct event *ev, const struct swim_m
         return;
     }
     if (is_live) {
+        reach_proven(c);
         prove_address(m, &ev->as.datagram.from);
     }
     merge_heard(c, m);

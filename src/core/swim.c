@@ -169,6 +169,7 @@ static void probe_suspect(core_t *c, struct member *m)
     struct watch *w = m->watch;
     if (w->attempts % HELP_EVERY == HELP_EVERY - 1) {
         ask_helpers(c, m);
+        overlay_want_link(c, m); /* the last resort: UDP to it may be blocked, TCP not */
     }
     send_ping(c, m);
     if (m->link == LINK_UP && w->attempts % HELP_EVERY == 0) {
@@ -188,6 +189,7 @@ static void probe_failed(core_t *c, struct member *m)
         core_health_change(c, 2 * w->nacks > w->helpers_asked ? 0 : 1);
     }
     w->is_regular = false;
+    reach_silent(c, m);
     doubt_own_probe_failed(c, m);
 }
 
@@ -213,6 +215,13 @@ void swim_probe_tick(core_t *c, struct member *m)
         send_ping(c, m);
         uint64_t next = c->now_ns + RESEND_NS;
         arm_probe(c, w, next < end_ns && end_ns - next > RESEND_NS / 2 ? next : end_ns);
+    }
+}
+
+void swim_link_up(core_t *c, struct member *m)
+{
+    if (m->watch != NULL && m->watch->nonce != 0 && m->watch->asked_helpers) {
+        ping_over_link(c, m);
     }
 }
 
@@ -292,9 +301,10 @@ static void take_sample(core_t *c, struct member *m, uint64_t rtt_ns, const stru
     coord_update(&c->coord, &m->coord, (uint64_t) median * 1000, &c->prng);
 }
 
-static void probe_answered(core_t *c, struct member *m)
+static void probe_answered(core_t *c, struct member *m, enum member_path how)
 {
     struct watch *w = m->watch;
+    reach_answered(c, m, how);
     if (m->is_remembered) {
         merge_status(c, m, STATUS_ALIVE, REASON_JOINED, &c->self->id);
         return; /* it is in doubt no more: the watch is gone */
@@ -349,7 +359,7 @@ static void on_ack(core_t *c, struct member *m, const struct swim_msg *msg, bool
     if (!over_link && w->attempts == 1) {
         take_sample(c, m, c->now_ns - w->sent_ns, msg);
     }
-    probe_answered(c, m);
+    probe_answered(c, m, over_link ? PATH_LINK : PATH_DIRECT);
 }
 
 /* The answer goes to where the question came from, if the member's record names that. */
@@ -392,7 +402,7 @@ static void on_ping_req(core_t *c, struct member *m, const struct swim_msg *msg)
     r->until_ns = c->now_ns + c->params.probe_timeout_ns / 10 * 8;
     core_arm_earlier(c, TIMER_RELAYS, r->until_ns);
     struct swim_msg ping = {.type = SWIM_PING, .nonce = r->nonce};
-    send_swim(c, target, &target->addr, &ping);
+    send_swim(c, target, reach_over_link(target) ? NULL : &target->addr, &ping);
 }
 
 void swim_relays_tick(core_t *c)
@@ -427,7 +437,7 @@ static void on_helper(core_t *c, const struct swim_msg *msg)
     if (msg->type == SWIM_NACK) {
         w->nacks++;
     } else {
-        probe_answered(c, target);
+        probe_answered(c, target, PATH_RELAYED);
     }
 }
 

@@ -587,6 +587,8 @@ static bool is_by_strangers(enum note_code code)
     case NOTE_FORGED_RECORD:
     case NOTE_FOREIGN_KEY:
     case NOTE_SAME_IDENTITY:
+    case NOTE_COPIED:
+    case NOTE_VERSION:
     case NOTE_VERDICT_DOUBTED:
     case NOTE_ROSTER_FULL:
         return true;
@@ -603,6 +605,14 @@ static bool is_by_strangers(enum note_code code)
     case NOTE_LINK_UP:
     case NOTE_LINK_DOWN:
     case NOTE_LEAVING:
+    case NOTE_PATH:
+    case NOTE_ISOLATED:
+    case NOTE_REACHES:
+    case NOTE_SAME_NAME:
+    case NOTE_ASIDE:
+    case NOTE_BACK:
+    case NOTE_RENAMED:
+    case NOTE_NAME_GIVEN:
         break;
     }
     return false;

@@ -278,6 +278,7 @@ static uint8_t status_of_event(enum member_event_type type, uint8_t otherwise)
     case EVENT_LEFT:
         return STATUS_LEFT;
     case EVENT_UPDATED:
+    case EVENT_NOTICE:
         return otherwise;
     }
     return otherwise;

@@ -31,6 +31,7 @@ struct mesh_node {
     uint64_t session;
     bool up;
     bool deaf;
+    bool asleep;                      /* takes nothing, does nothing; its machine seems silent */
     bool knows[MESH_NODES_MAX];       /* whose keys it has */
     bool linked[MESH_NODES_MAX];      /* as it was told */
     uint64_t counter[MESH_NODES_MAX]; /* last one used under the pair's key */
@@ -56,6 +57,7 @@ struct mesh {
     uint64_t delay_ns[MESH_NODES_MAX][MESH_NODES_MAX]; /* instead, if not 0 */
     bool cut[MESH_NODES_MAX][MESH_NODES_MAX];
     bool no_beacons;
+    uint64_t wall_ms; /* of all clocks on walls, when the mesh was made */
     bool (*passes)(struct mesh *m, size_t from, const struct effect *fx);
     void *arg; /* for passes */
     struct mesh_node node[MESH_NODES_MAX];
@@ -95,7 +97,8 @@ static inline size_t mesh_by_addr(const struct mesh *m, const struct addr *addr)
 
 static inline bool mesh_reaches(const struct mesh *m, size_t from, size_t to)
 {
-    return to != MESH_NOBODY && !m->cut[from][to] && !m->node[from].deaf && !m->node[to].deaf;
+    return to != MESH_NOBODY && !m->cut[from][to] && !m->node[from].deaf &&
+           !m->node[to].deaf && !m->node[to].asleep;
 }
 
 static inline uint64_t mesh_delay(const struct mesh *m, size_t from, size_t to)
@@ -322,7 +325,7 @@ static inline void mesh_step(struct mesh *m, size_t i, struct event *ev)
         m->node[i].linked[peer] = ev->type == EV_LINK_UP;
     }
     ev->now_ns = m->now_ns;
-    ev->wall_ms = 1700000000000 + m->now_ns / MINI_MS;
+    ev->wall_ms = m->wall_ms + m->now_ns / MINI_MS;
     assert_int_equal(core_step(m->node[i].core, ev, &fx), HM_OK);
     for (size_t k = 0; k < fx.count; k++) {
         if (m->passes == NULL || m->passes(m, i, &fx.items[k])) {
@@ -399,6 +402,7 @@ static inline struct mesh *mesh_new(size_t count)
     m->count = count;
     m->now_ns = 10 * MINI_SECOND;
     m->latency_ns = MINI_MS / 2;
+    m->wall_ms = 1700000000000;
     for (size_t i = 0; i < count; i++) {
         struct mesh_node *n = &m->node[i];
         memset(n->identity.key, (int) (i + 1), sizeof n->identity.key);
@@ -451,8 +455,9 @@ static inline size_t mesh_first_node(const struct mesh *m)
 {
     size_t first = MESH_NOBODY;
     for (size_t i = 0; i < m->count; i++) {
-        if (m->node[i].up && (first == MESH_NOBODY || core_deadline_ns(m->node[i].core) <
-                                                          core_deadline_ns(m->node[first].core))) {
+        if (m->node[i].up && !m->node[i].asleep &&
+            (first == MESH_NOBODY || core_deadline_ns(m->node[i].core) <
+                                         core_deadline_ns(m->node[first].core))) {
             first = i;
         }
     }
@@ -469,7 +474,7 @@ static inline void mesh_deliver(struct mesh *m, size_t k)
     } else if (e.ev.type == EV_FRAME) {
         e.ev.as.frame.body.data = e.bytes;
     }
-    if (m->node[e.to].up && m->node[e.to].life == e.life) {
+    if (m->node[e.to].up && !m->node[e.to].asleep && m->node[e.to].life == e.life) {
         mesh_step(m, e.to, &e.ev);
     }
     free(e.bytes);
