@@ -38,6 +38,22 @@ bool addr_same_ip(const struct addr *a, const struct addr *b)
     return a->family == b->family && memcmp(a->ip, b->ip, sizeof a->ip) == 0;
 }
 
+bool addr_same_place(const struct addr *a, const struct addr *b)
+{
+    return addr_same_ip(a, b) && a->port == b->port;
+}
+
+bool addr_is_any(const struct addr *a)
+{
+    static const uint8_t zero[16];
+    return a->family == 0 || memcmp(a->ip, zero, sizeof zero) == 0;
+}
+
+bool addr_is_link_local(const struct addr *a)
+{
+    return a->family == 6 && a->ip[0] == 0xfe && (a->ip[1] & 0xc0) == 0x80;
+}
+
 bool addr_is_loopback(const struct addr *a)
 {
     static const uint8_t v6_loopback[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};

@@ -24,6 +24,12 @@ bool addr_eq(const struct addr *a, const struct addr *b);
 /* Same host, whatever the port. */
 bool addr_same_ip(const struct addr *a, const struct addr *b);
 bool addr_is_loopback(const struct addr *a);
+/* Same host and port, whatever the scope: what a record, which carries none, means by it. */
+bool addr_same_place(const struct addr *a, const struct addr *b);
+/* None, or all bits of the IP zero. */
+bool addr_is_any(const struct addr *a);
+/* IPv6 link-local: it says where only together with a scope. */
+bool addr_is_link_local(const struct addr *a);
 bool addr_is_none(const struct addr *a);
 
 /* Makes an IPv4 address; a.b.c.d in host order of bytes. */

@@ -391,6 +391,9 @@ static int start(struct meshd *m, struct why *why)
     collect_joins(m);
     detect_labels(&m->conf, &m->detect);
     ops_init(&m->ops, &env);
+    struct netif_wish netif = {.bind = m->conf.bind, .named_count = m->conf.interface_count};
+    _Static_assert(sizeof netif.named == sizeof m->conf.interfaces, "the same names");
+    memcpy(netif.named, m->conf.interfaces, sizeof netif.named);
     struct driver_conf conf = {.mesh = m->conf.mesh,
                                .name = m->conf.name,
                                .version = PACKAGE_VERSION,
@@ -398,7 +401,8 @@ static int start(struct meshd *m, struct why *why)
                                .store = m->store,
                                .keys = m->keys,
                                .log = m->log,
-                               .bind = m->conf.bind,
+                               .netif = netif,
+                               .beacon_port = m->conf.beacon_port,
                                .joins = m->joins,
                                .join_count = m->join_count,
                                .labels = m->detect.labels,

@@ -330,7 +330,7 @@ void doubt_unreachable(core_t *c, const struct addr *to)
     core_count(c, M_UNREACHABLE);
     for (size_t i = 0; i < c->probe_order.count; i++) {
         struct member *m = c->probe_order.items[i];
-        if (!addr_eq(&m->addr, to) || !m->addr_proven) {
+        if (!addr_same_place(&m->addr, to) || !m->addr_proven) {
             continue;
         }
         if ((c->params.broken & BREAK_ICMP_VERDICT) != 0) {

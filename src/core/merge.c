@@ -195,7 +195,7 @@ void merge_status(core_t *c, struct member *m, enum member_status status, enum r
 static void settle_address(struct member *m)
 {
     for (size_t i = 0; i < m->rec.addr_count; i++) {
-        if (addr_eq(&m->addr, &m->rec.addrs[i])) {
+        if (addr_same_place(&m->addr, &m->rec.addrs[i])) {
             return;
         }
     }

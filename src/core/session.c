@@ -50,7 +50,7 @@ static struct addr answer_address(const struct addr *from, const struct node_rec
 {
     struct addr none = {.family = 0};
     for (size_t i = 0; i < rec->addr_count; i++) {
-        if (addr_eq(from, &rec->addrs[i])) {
+        if (addr_same_place(from, &rec->addrs[i])) {
             return *from;
         }
     }
@@ -60,7 +60,7 @@ static struct addr answer_address(const struct addr *from, const struct node_rec
 static void prove_address(struct member *m, const struct addr *from)
 {
     for (size_t i = 0; from != NULL && i < m->rec.addr_count; i++) {
-        if (addr_eq(from, &m->rec.addrs[i])) {
+        if (addr_same_place(from, &m->rec.addrs[i])) {
             m->addr = *from;
             m->addr_proven = true;
         }
@@ -389,7 +389,7 @@ static bool is_alive_there(const core_t *c, const struct addr *addr, const struc
     for (size_t i = 0; i < c->probe_order.count; i++) {
         const struct member *m = c->probe_order.items[i];
         for (size_t j = 0; m->status == STATUS_ALIVE && j < m->rec.addr_count; j++) {
-            if (addr_eq(&m->rec.addrs[j], addr)) {
+            if (addr_same_place(&m->rec.addrs[j], addr)) {
                 return true;
             }
         }
@@ -479,7 +479,7 @@ void session_forget_candidates_of(core_t *c, const struct member *m)
 {
     for (size_t i = 0; i < HM_CANDIDATES_MAX; i++) {
         struct candidate *cand = &c->candidates[i];
-        if (node_id_eq(&cand->id, &m->id) || addr_eq(&cand->addr, &m->addr)) {
+        if (node_id_eq(&cand->id, &m->id) || addr_same_place(&cand->addr, &m->addr)) {
             memset(cand, 0, sizeof *cand);
         }
     }

@@ -85,20 +85,39 @@ static void ping_over_link(core_t *c, struct member *m)
     send_swim(c, m, NULL, &ping);
 }
 
-/* Where to look for a silent member: at the address in use, and every other time at the next one that
- * its record names. Asking there changes nothing; an answer from there does. */
+/* Where to look for a silent member: at the address in use, and every other time at the next other one
+ * that its record names. Asking there changes nothing; an answer from there does. */
 static struct addr address_to_try(struct member *m, unsigned attempt)
 {
-    if (attempt % 2 == 0 || m->rec.addr_count < 2) {
-        return m->addr;
+    for (size_t i = 0; attempt % 2 != 0 && i < m->rec.addr_count; i++) {
+        const struct addr *a = &m->rec.addrs[m->addr_next++ % m->rec.addr_count];
+        if (!addr_same_place(a, &m->addr)) {
+            return *a;
+        }
     }
-    return m->rec.addrs[m->addr_next++ % m->rec.addr_count];
+    return m->addr;
+}
+
+/* At the address in use and at all others that its record names. */
+static void ping_everywhere(core_t *c, struct member *m, struct swim_msg *ping)
+{
+    send_swim(c, m, &m->addr, ping);
+    for (size_t i = 0; i < m->rec.addr_count; i++) {
+        if (!addr_same_place(&m->rec.addrs[i], &m->addr)) {
+            send_swim(c, m, &m->rec.addrs[i], ping);
+        }
+    }
 }
 
 static void send_ping(core_t *c, struct member *m)
 {
     struct swim_msg ping = {.type = SWIM_PING, .nonce = m->watch->nonce};
-    struct addr to = address_to_try(m, m->watch->attempts++);
+    unsigned attempt = m->watch->attempts++;
+    if (attempt == 0 && !m->addr_proven) {
+        ping_everywhere(c, m, &ping); /* the first answer decides */
+        return;
+    }
+    struct addr to = address_to_try(m, attempt);
     send_swim(c, m, &to, &ping);
 }
 
@@ -249,8 +268,7 @@ void swim_failed_period(core_t *c)
     }
     /* No watch: nobody waits for this answer. If it comes, it comes with a refutation. */
     struct swim_msg ping = {.type = SWIM_PING, .nonce = core_nonce(c)};
-    struct addr to = address_to_try(m, m->rec.addr_count > 1 ? 1 : 0);
-    send_swim(c, m, &to, &ping);
+    ping_everywhere(c, m, &ping);
     uint64_t wait = c->params.failed_probe_ns;
     if (c->heal_left > 0) {
         c->heal_left--;
@@ -366,7 +384,7 @@ static void on_ack(core_t *c, struct member *m, const struct swim_msg *msg, bool
 static const struct addr *answer_to(const struct member *m, const struct addr *from)
 {
     for (size_t i = 0; from != NULL && i < m->rec.addr_count; i++) {
-        if (addr_eq(from, &m->rec.addrs[i])) {
+        if (addr_same_place(from, &m->rec.addrs[i])) {
             return from;
         }
     }

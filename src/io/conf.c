@@ -347,33 +347,3 @@ void conf_help(FILE *to)
         "Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or configuration.\n",
         to);
 }
-
-int conf_split_host(const char *text, uint16_t default_port, char *ret_host, size_t host_max,
-                    uint16_t *ret_port)
-{
-    struct addr addr;
-    uint64_t port = default_port;
-    if (addr_parse(text, default_port, &addr) == 0) {
-        char ip[ADDR_TEXT_BYTES];
-        *ret_port = addr.port;
-        return addr.port != 0 && text_copy(ret_host, host_max, addr_format_ip(&addr, ip))
-                   ? HM_OK
-                   : HM_EMALFORMED;
-    }
-    size_t len = strcspn(text, ":");
-    if (text[len] == ':' && (text_to_u64(text + len + 1, 65535, &port) != 0 || port == 0)) {
-        return HM_EMALFORMED;
-    }
-    bool is_host = len > 0 && len <= 253 && len < host_max && text[0] != '-' && text[0] != '.';
-    for (size_t i = 0; i < len; i++) {
-        is_host = is_host && (isalnum((unsigned char) text[i]) || strchr("-_.", text[i]) != NULL);
-    }
-    /* Digits and dots alone are a mistyped address, not a name. */
-    if (!is_host || strspn(text, "0123456789.") == len) {
-        return HM_EMALFORMED;
-    }
-    memcpy(ret_host, text, len);
-    ret_host[len] = '\0';
-    *ret_port = (uint16_t) port;
-    return HM_OK;
-}

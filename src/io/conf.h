@@ -18,7 +18,7 @@
 #include <stdio.h>
 
 #define CONF_JOIN_MAX 64        /* more than a person writes */
-#define CONF_JOIN_BYTES_MAX 271 /* a DNS name, colon, port */
+#define CONF_JOIN_BYTES_MAX 279 /* "dns+srv:", a DNS name, colon, port */
 #define CONF_INTERFACES_MAX 16
 #define CONF_INTERFACE_BYTES 16 /* IFNAMSIZ */
 #define CONF_OPTIONS_MAX 40
@@ -51,11 +51,12 @@ struct conf {
     char token_file[4096]; /* "": none; read by the caller */
     bool token_from_argv; /* other users of this machine can see it: worth a warning */
     size_t join_count;
-    char join[CONF_JOIN_MAX][CONF_JOIN_BYTES_MAX + 1]; /* HOST or HOST:PORT, shape checked */
+    char join[CONF_JOIN_MAX][CONF_JOIN_BYTES_MAX + 1]; /* as resolve_target_read takes it */
     bool has_bind;
     struct addr bind; /* family 0: every address; port 0: CONF_PORT_DEFAULT or the next free one */
     size_t interface_count;
     char interfaces[CONF_INTERFACES_MAX][CONF_INTERFACE_BYTES]; /* names; none: every real one */
+    uint16_t beacon_port; /* 0: ZRE's */
     char socket[4096];
     char group[64]; /* of users who may run meshctl on this node; "": none */
     bool auto_role; /* without a role: choose one */
@@ -81,9 +82,5 @@ int conf_parse(int argc, char *const *argv, char *const *environ_list, struct co
 int conf_parse_again(int argc, char *const *argv, char *const *environ_list, struct conf *ret_conf,
                      struct why *why);
 void conf_help(FILE *to);
-
-/* Splits "HOST", "HOST:PORT" or "[V6]:PORT"; without a port, default_port. HM_EMALFORMED. */
-int conf_split_host(const char *text, uint16_t default_port, char *ret_host, size_t host_max,
-                    uint16_t *ret_port);
 
 #endif

@@ -7,6 +7,8 @@
 
 #include "base/err.h"
 #include "base/text.h"
+#include "io/resolve.h"
+#include "io/sockaddr.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -79,11 +81,10 @@ static int set_token(struct conf *conf, const struct given *given)
 
 static int set_join(struct conf *conf, const struct given *given)
 {
-    char host[CONF_JOIN_BYTES_MAX + 1];
-    uint16_t port = 0;
-    if (conf_split_host(given->value, CONF_PORT_DEFAULT, host, sizeof host, &port) != 0) {
-        return conf_wrong(
-            given, "expected HOST, HOST:PORT or [IPV6]:PORT, e.g. nas1.lan or 10.0.0.5:8471");
+    struct resolve_target target;
+    if (resolve_target_read(given->value, CONF_PORT_DEFAULT, &target) != HM_OK) {
+        return conf_wrong(given, "expected HOST, HOST:PORT, [IPV6]:PORT or dns+srv:NAME, e.g. "
+                                 "nas1.lan, 10.0.0.5:8471 or dns+srv:_homemesh._udp.lan");
     }
     if (conf->join_count == CONF_JOIN_MAX) {
         return why_set(given->why, HM_EINVAL,
@@ -104,14 +105,24 @@ static int set_bind(struct conf *conf, const struct given *given)
     static const char expected[] = "expected ADDRESS, ADDRESS:PORT or :PORT with a numeric address "
                                    "of this machine, e.g. 192.168.1.10 or [fd00::1]:8471";
     struct addr addr = {0};
+    char zone[SOCKADDR_ZONE_BYTES] = "";
     uint64_t port = 0;
     if (given->value[0] == ':') {
         if (text_to_u64(given->value + 1, 65535, &port) != 0 || port == 0) {
             return conf_wrong(given, expected);
         }
         addr.port = (uint16_t) port;
-    } else if (addr_parse(given->value, 0, &addr) != 0) {
+    } else if (addr_parse_zone(given->value, 0, &addr, zone) != 0) {
         return conf_wrong(given, expected);
+    }
+    if (addr_is_link_local(&addr)) {
+        addr.scope = zone[0] != '\0' ? zone_index(zone) : 0;
+        if (addr.scope == 0) {
+            return conf_wrong(given, zone[0] == '\0'
+                                         ? "a link-local address needs its interface, as in "
+                                           "[fe80::1%eth0]:8471"
+                                         : "no interface has that name (ip link lists them)");
+        }
     }
     struct addr any = addr_v4(0, 0, 0, 0, 0);
     if (addr_same_ip(&addr, &any)) {
@@ -169,6 +180,16 @@ static int set_interface(struct conf *conf, const struct given *given)
                        CONF_INTERFACES_MAX);
     }
     text_copy(conf->interfaces[conf->interface_count++], CONF_INTERFACE_BYTES, given->value);
+    return HM_OK;
+}
+
+static int set_beacon_port(struct conf *conf, const struct given *given)
+{
+    uint64_t port;
+    if (text_to_u64(given->value, 65535, &port) != HM_OK || port == 0) {
+        return conf_wrong(given, "expected a port, 1 to 65535, e.g. 5670");
+    }
+    conf->beacon_port = (uint16_t) port;
     return HM_OK;
 }
 
@@ -301,6 +322,13 @@ static bool get_join(const struct conf *conf, const struct option *option, size_
     return idx < conf->join_count && get_text(conf->join[idx], 0, text, max);
 }
 
+static bool get_beacon_port(const struct conf *conf, const struct option *option, size_t idx,
+                            char *text, size_t max)
+{
+    (void) option;
+    return idx == 0 && conf->beacon_port != 0 && snprintf(text, max, "%u", conf->beacon_port) > 0;
+}
+
 static bool get_bind(const struct conf *conf, const struct option *option, size_t idx, char *text,
                      size_t max)
 {
@@ -311,6 +339,10 @@ static bool get_bind(const struct conf *conf, const struct option *option, size_
     }
     if (conf->bind.family == 0) {
         return snprintf(text, max, conf->bind.port == 0 ? "0.0.0.0" : ":%u", conf->bind.port) > 0;
+    }
+    if (conf->bind.scope != 0) {
+        return snprintf(text, max, "[%s%%%u]:%u", addr_format_ip(&conf->bind, at),
+                        (unsigned) conf->bind.scope, conf->bind.port) > 0;
     }
     return get_text(conf->bind.port == 0 ? addr_format_ip(&conf->bind, at)
                                          : addr_format(&conf->bind, at),
@@ -395,6 +427,9 @@ static const struct option options[] = {
     {"interface", "I", OPTION_LIST, 0, set_interface, get_interface, NO_FIELD,
      "use this network interface, whatever it is called, and no others but those named; may\n"
      "be repeated (default: every real one, not those of containers and tunnels)"},
+    {"beacon-port", "PORT", OPTION_TEXT, 0, set_beacon_port, get_beacon_port, NO_FIELD,
+     "the UDP port of beacons, the same on all nodes that are to find each other (default:\n"
+     "5670, which Zyre uses too)"},
     {"socket", "S", OPTION_TEXT, 0, PLAIN(socket),
      "where meshctl connects (default: D/meshd.sock)"},
     {"group", "G", OPTION_TEXT, 0, PLAIN(group),

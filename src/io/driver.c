@@ -66,31 +66,50 @@ void driver_step(driver_t *d, struct event *ev)
 static int bind_failed(int rc, const struct addr *at, const char *what, struct why *why)
 {
     char text[ADDR_TEXT_BYTES];
+    struct addr shown = *at;
+    shown.family = at->family == 0 ? 4 : at->family; /* every address: 0.0.0.0 */
     switch (rc) {
     case HM_EBUSY:
         return why_set(why, rc,
                        "cannot bind %s to %s: the port is in use by another program; give "
                        "another one with --bind, or none to take a free one",
-                       what, addr_format(at, text));
+                       what, addr_format(&shown, text));
     case HM_EINVAL:
         return why_set(why, rc,
                        "cannot bind %s to %s: no interface of this machine has that "
                        "address (ip address lists them)",
-                       what, addr_format(at, text));
+                       what, addr_format(&shown, text));
     case HM_EDENIED:
         return why_set(why, rc, "cannot bind %s to %s: not allowed; ports below 1024 need root",
-                       what, addr_format(at, text));
+                       what, addr_format(&shown, text));
     default:
-        return why_set(why, rc, "cannot bind %s to %s: %s", what, addr_format(at, text),
+        return why_set(why, rc, "cannot bind %s to %s: %s", what, addr_format(&shown, text),
                        hm_strerror(rc));
     }
+}
+
+/* Family 0: a socket of each family; a kernel without IPv6 is no error. */
+static int bind_udp(driver_t *d, const struct addr *at, uint16_t *ret_port)
+{
+    struct addr here = *at;
+    here.family = at->family == 0 ? 4 : at->family;
+    int rc = udp_bind(d->udp, &here, ret_port);
+    if (rc == HM_OK && at->family == 0) {
+        here.family = 6;
+        here.port = *ret_port;
+        if (udp_bind(d->udp, &here, ret_port) == HM_EBUSY) {
+            udp_unbind(d->udp);
+            return HM_EBUSY;
+        }
+    }
+    return rc;
 }
 
 /* UDP and the ZRE mailbox's TCP at the same port. HM_EBUSY: one of them is taken. */
 static int bind_port(driver_t *d, const struct driver_conf *conf, const struct addr *at)
 {
     uint16_t port;
-    int rc = udp_bind(d->udp, at, &port);
+    int rc = bind_udp(d, at, &port);
     if (rc != HM_OK) {
         return rc;
     }
@@ -117,7 +136,7 @@ static int bind_port(driver_t *d, const struct driver_conf *conf, const struct a
 /* The port asked for, or the default one or the next that is free. */
 static int bind_ports(driver_t *d, const struct driver_conf *conf, struct why *why)
 {
-    struct addr at = addr_is_none(&conf->bind) ? addr_v4(0, 0, 0, 0, conf->bind.port) : conf->bind;
+    struct addr at = conf->netif.bind;
     unsigned tries = at.port != 0 ? 1 : PORTS_TRIED_MAX;
     if (at.port == 0) {
         at.port = DRIVER_PORT_DEFAULT;
@@ -145,12 +164,11 @@ static int bind_ports(driver_t *d, const struct driver_conf *conf, struct why *w
 static int read_interfaces(driver_t *d, struct why *why)
 {
     struct addr first;
-    const struct addr *bind = addr_is_none(&d->bind) ? NULL : &d->bind;
-    if (netif_list_read(bind, &d->netifs) != HM_OK) {
+    if (netif_list_read(&d->wish, &d->netifs) != HM_OK) {
         return why_set(why, HM_EIO, "cannot list this machine's network interfaces: %s",
                        strerror(errno));
     }
-    netif_addresses(&d->netifs, bind, &first, 1);
+    netif_addresses(&d->netifs, &d->wish, &first, 1);
     d->advertise = first;
     return HM_OK;
 }
@@ -240,9 +258,11 @@ static int watch_all(driver_t *d)
     int rc = reactor_add_socket(r, store_socket(d->store), REACTOR_REST, driver_read_store, d) |
              reactor_add_socket(r, local_api_socket(d->api), REACTOR_REST, driver_read_api, d) |
              reactor_add_socket(r, local_api_monitor(d->api), REACTOR_REST, driver_read_api, d);
-    if (beacon_fd(d->beacon) >= 0) {
-        rc |= reactor_add_fd(r, beacon_fd(d->beacon), REACTOR_READ, REACTOR_REST,
-                             driver_read_beacon, d);
+    for (size_t i = 0; i < BEACON_FDS; i++) {
+        if (beacon_fd(d->beacon, i) >= 0) {
+            rc |= reactor_add_fd(r, beacon_fd(d->beacon, i), REACTOR_READ, REACTOR_REST,
+                                 driver_read_beacon, d);
+        }
     }
     if (resolve_fd(d->resolve) >= 0) {
         rc |= reactor_add_fd(r, resolve_fd(d->resolve), REACTOR_READ, REACTOR_REST,
@@ -299,7 +319,11 @@ static int build(driver_t *d, const struct driver_conf *conf, struct why *why)
     if (rc != HM_OK) {
         return rc;
     }
-    rc = beacon_new(keys_id(d->keys), d->advertise.port, &d->metrics, &d->beacon);
+    struct beacon_conf beacon = {.id = *keys_id(d->keys),
+                                 .port = d->advertise.port,
+                                 .beacon_port = conf->beacon_port,
+                                 .metrics = &d->metrics};
+    rc = beacon_new(&beacon, &d->beacon);
     if (rc == HM_OK) {
         rc = make_core(d, conf);
     }
@@ -323,7 +347,7 @@ int driver_new(const struct driver_conf *conf, driver_t **ret_driver, struct why
     }
     d->log = conf->log;
     d->keys = conf->keys;
-    d->bind = conf->bind;
+    d->wish = conf->netif;
     d->store = conf->store;
     d->netif_fd = -1;
     d->stop_by_ns = TIMER_NEVER;

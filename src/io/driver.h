@@ -8,6 +8,7 @@
 #include "core/core.h"
 #include "io/keys.h"
 #include "io/log.h"
+#include "io/netif.h"
 #include "io/store.h"
 #include "io/why.h"
 #include "ops/ops_facts.h"
@@ -28,7 +29,8 @@ struct driver_conf {
     store_t *store;           /* open (after store_check); taken when driver_new succeeds */
     keys_t *keys;             /* borrowed: identity and key ring */
     log_t *log;               /* borrowed */
-    struct addr bind;         /* family 0: every interface; port 0: default, gives way to others */
+    struct netif_wish netif;  /* bind's port 0: default, gives way to others */
+    uint16_t beacon_port;     /* 0: ZRE's */
     const char *const *joins; /* HOST[:PORT], also those of a token */
     size_t join_count;
     const struct label *labels;

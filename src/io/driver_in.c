@@ -163,8 +163,7 @@ bool driver_read_resolve(void *ctx)
 
 size_t driver_addresses(const driver_t *d, struct addr *ret_addrs, size_t max)
 {
-    const struct addr *bind = addr_is_none(&d->bind) ? NULL : &d->bind;
-    size_t count = netif_addresses(&d->netifs, bind, ret_addrs, max);
+    size_t count = netif_addresses(&d->netifs, &d->wish, ret_addrs, max);
     for (size_t i = 0; i < count; i++) {
         ret_addrs[i].port = d->advertise.port;
     }
@@ -174,7 +173,16 @@ size_t driver_addresses(const driver_t *d, struct addr *ret_addrs, size_t max)
 void driver_tell_addresses(driver_t *d)
 {
     struct addr addrs[HM_RECORD_ADDRS_MAX];
-    beacon_set_interfaces(d->beacon, &d->netifs, !addr_is_none(&d->bind));
+    unsigned links[NETIF_MAX];
+    size_t link_count = 0;
+    for (size_t i = 0; i < d->netifs.count; i++) {
+        if (addr_is_link_local(&d->netifs.items[i].addr)) {
+            links[link_count++] = d->netifs.items[i].index;
+        }
+    }
+    udp_set_links(d->udp, links, link_count);
+    beacon_set_interfaces(d->beacon, &d->netifs,
+                          d->wish.named_count > 0 || !addr_is_any(&d->wish.bind));
     size_t count = driver_addresses(d, addrs, HM_RECORD_ADDRS_MAX);
     d->advertise = addrs[0];
     struct event ev = {.type = EV_ADDRESSES, .as.addresses = {.addrs = addrs, .count = count}};
@@ -186,7 +194,7 @@ bool driver_read_netif(void *ctx)
     driver_t *d = ctx;
     struct netif_list now;
     if (netif_watch_take(d->netif_fd) &&
-        netif_list_read(addr_is_none(&d->bind) ? NULL : &d->bind, &now) == HM_OK &&
+        netif_list_read(&d->wish, &now) == HM_OK &&
         !netif_lists_equal(&now, &d->netifs)) {
         d->netifs = now;
         driver_tell_addresses(d);

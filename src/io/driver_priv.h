@@ -25,7 +25,7 @@
 struct driver {
     log_t *log;
     keys_t *keys;
-    struct addr bind;      /* the address asked for, or none; with port P once bound */
+    struct netif_wish wish;
     struct addr advertise; /* our best address, with P */
     uint16_t link_port;
     struct metrics metrics;

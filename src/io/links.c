@@ -723,15 +723,20 @@ void links_destroy(links_t **p, int linger_ms)
 int links_bind(links_t *l, const struct addr *at, uint16_t *ret_port)
 {
     char endpoint[ADDR_TEXT_BYTES + 32];
-    char text[ADDR_TEXT_BYTES];
-    set_int(l->router, ZMQ_IPV6, at->family == 6);
-    endpoint_of(at, endpoint, sizeof endpoint);
+    struct addr here = *at;
+    here.family = at->family == 0 ? 6 : at->family; /* libzmq's [::] takes IPv4 as well */
+    set_int(l->router, ZMQ_IPV6, here.family == 6);
+    endpoint_of(&here, endpoint, sizeof endpoint);
     if (at->port == 0) {
-        snprintf(endpoint, sizeof endpoint, at->family == 6 ? "tcp://[%s]:*" : "tcp://%s:*",
-                 addr_format_ip(at, text));
+        text_copy(strrchr(endpoint, ':'), sizeof ":*", ":*");
     }
     if (zmq_bind(l->router, endpoint) != 0) {
-        return bind_error(errno);
+        int rc = bind_error(errno);
+        if (at->family != 0 || rc == HM_EBUSY) {
+            return rc;
+        }
+        here.family = 4; /* a kernel without IPv6 */
+        return links_bind(l, &here, ret_port);
     }
     size_t size = sizeof endpoint;
     if (zmq_getsockopt(l->router, ZMQ_LAST_ENDPOINT, endpoint, &size) != 0) {

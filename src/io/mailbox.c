@@ -171,20 +171,26 @@ static bool accept_one(void *ctx)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+/* Family 0: IPv6 and IPv4 on one socket, or IPv4 alone where the kernel has no IPv6. */
 static int open_port(const struct addr *at, int *ret_fd)
 {
     struct sockaddr_storage sa;
-    struct addr any = addr_v4(0, 0, 0, 0, at->port);
-    socklen_t size = sockaddr_of_addr(at->family == 0 ? &any : at, &sa);
-    int on = 1, off = 0;
+    struct addr here = *at;
+    here.family = at->family == 0 ? 6 : at->family;
+    socklen_t size = sockaddr_of_addr(&here, &sa);
+    int on = 1, v6_only = at->family == 6;
     int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 && at->family == 0 && errno == EAFNOSUPPORT) {
+        here.family = 4;
+        return open_port(&here, ret_fd);
+    }
     if (fd < 0) {
         return HM_EIO;
     }
     /* A port that only connections of the last run still name may be taken again. */
     (void) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (sa.ss_family == AF_INET6) {
-        (void) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+        (void) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof v6_only);
     }
     if (bind(fd, (struct sockaddr *) &sa, size) != 0 || listen(fd, BACKLOG) != 0) {
         int rc = bind_error(errno);

@@ -28,7 +28,7 @@ struct mailbox_handler {
     bool (*is_peer)(void *ctx, const struct node_id *id);
 };
 
-/* at: address (any-address included) and port. Reactor and metrics are borrowed for its life.
+/* at: address (any-address included; family 0: every address of both) and port. Reactor and metrics are borrowed for its life.
  * HM_EBUSY: the port is in use; HM_EINVAL: not an address of this machine; HM_EDENIED; HM_EIO;
  * HM_ENOMEM. */
 int mailbox_new(reactor_t *r, const struct addr *at, struct metrics *metrics,

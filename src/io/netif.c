@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The machine's interfaces: see netif.h. */
+/* The machine's interfaces: see netif.h. First all are looked at, then it is decided which are used,
+ * then their addresses are listed. */
 #define _GNU_SOURCE
 #include "io/netif.h"
 
 #include "base/err.h"
 #include "base/text.h"
 #include "io/sockaddr.h"
+#include "wire/zre_msg.h"
 
-#include <errno.h>
 #include <ifaddrs.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
+#include <linux/if_packet.h>
 #include <net/if.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 /* What containers, virtual machines and tunnels call the interfaces that they make. */
 static const char *const made_names[] = {"docker",  "br-",  "veth",   "virbr", "vnet", "tun",
@@ -42,56 +39,34 @@ static struct addr addr_of(const struct sockaddr *sa)
     return a;
 }
 
-static bool addr_is_any(const struct addr *a)
-{
-    static const uint8_t zero[16];
-    return a == NULL || a->family == 0 || memcmp(a->ip, zero, sizeof zero) == 0;
-}
-
 static bool is_link_local(const struct addr *a)
 {
-    return a->family == 4 && a->ip[0] == 169 && a->ip[1] == 254;
+    return addr_is_link_local(a) || (a->family == 4 && a->ip[0] == 169 && a->ip[1] == 254);
 }
 
-/* The interface that /proc/net/route sends the rest of the world to; "" if there is none. */
-static void read_default_route(char name[NETIF_NAME_BYTES])
+/* ---- what the user wished -------------------------------------------------------------------- */
+
+static bool is_bound(const struct netif_wish *wish)
 {
-    char line[256];
-    name[0] = '\0';
-    FILE *f = fopen("/proc/net/route", "re");
-    while (f != NULL && name[0] == '\0' && fgets(line, sizeof line, f) != NULL) {
-        char *tab = strchr(line, '\t');
-        if (tab != NULL && strncmp(tab + 1, "00000000\t", 9) == 0) {
-            *tab = '\0';
-            text_copy(name, NETIF_NAME_BYTES, line);
+    return !addr_is_any(&wish->bind);
+}
+
+static bool wants_family(const struct netif_wish *wish, uint8_t family)
+{
+    return wish->bind.family == 0 || wish->bind.family == family;
+}
+
+static bool is_named(const struct netif_wish *wish, const char *name)
+{
+    for (size_t i = 0; i < wish->named_count; i++) {
+        if (strcmp(wish->named[i], name) == 0) {
+            return true;
         }
     }
-    if (f != NULL) {
-        fclose(f);
-    }
+    return false;
 }
 
-/* Which of two is told to others first: smaller is better. */
-static unsigned rank_of(const struct netif *n)
-{
-    return (n->is_loopback ? 8u : 0u) + (is_link_local(&n->addr) ? 4u : 0u) +
-           (name_is_made(n->name) ? 2u : 0u) + (n->has_default_route ? 0u : 1u);
-}
-
-static int compare(const void *left, const void *right)
-{
-    const struct netif *a = left;
-    const struct netif *b = right;
-    unsigned ra = rank_of(a);
-    unsigned rb = rank_of(b);
-    if (ra != rb) {
-        return ra < rb ? -1 : 1;
-    }
-    if (a->index != b->index) {
-        return a->index < b->index ? -1 : 1;
-    }
-    return addr_cmp(&a->addr, &b->addr);
-}
+/* ---- addresses ------------------------------------------------------------------------------- */
 
 /* Where to broadcast. An address may have been added without one (ip addr add does so, and the system
  * then shows the address itself); the subnet's last address is one all the same, if the subnet is
@@ -118,50 +93,96 @@ static struct addr broadcast_of(const struct ifaddrs *ifa)
     return broadcast;
 }
 
-/* Fills an entry; false if this address is of no use to us. IPv6 only when it was asked for: the
- * addresses that interfaces give themselves are for the user to choose (--bind). */
-static bool take_interface(const struct ifaddrs *ifa, const struct addr *bind, struct netif *ret)
+static bool is_unfit(const struct netif_facts *facts, const struct addr *a)
 {
-    struct netif n = {0};
-    n.addr = addr_of(ifa->ifa_addr);
-    if (n.addr.family == 0 || !(ifa->ifa_flags & IFF_UP) || addr_is_any(&n.addr)) {
+    for (size_t i = 0; i < facts->unfit_count; i++) {
+        if (addr_same_ip(&facts->unfit[i], a)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Fills an entry; false if this address is of no use to us. */
+static bool take_address(const struct netif_wish *wish, const struct ifaddrs *ifa,
+                         const struct netif_facts *facts, struct netif *ret)
+{
+    struct netif n = {.addr = addr_of(ifa->ifa_addr)};
+    n.is_loopback = (ifa->ifa_flags & IFF_LOOPBACK) != 0;
+    if (n.addr.family == 0 || addr_is_any(&n.addr) || !wants_family(wish, n.addr.family) ||
+        is_unfit(facts, &n.addr)) {
         return false;
     }
-    n.is_loopback = (ifa->ifa_flags & IFF_LOOPBACK) != 0;
     /* All of 127/8 is loopback's, whatever address it shows. */
-    bool is_bound_loopback = n.is_loopback && n.addr.family == 4 && !addr_is_any(bind) &&
-                             bind->family == 4 && addr_is_loopback(bind);
-    if (addr_is_any(bind) ? n.addr.family != 4
-                          : !addr_same_ip(&n.addr, bind) && !is_bound_loopback) {
+    bool is_bound_loopback = n.is_loopback && is_bound(wish) && addr_is_loopback(&wish->bind);
+    if (is_bound(wish) && !addr_same_ip(&n.addr, &wish->bind) && !is_bound_loopback) {
         return false;
+    }
+    if (n.is_loopback && n.addr.family == 6 && !is_bound(wish) && wish->bind.family == 0) {
+        return false; /* the nodes of one machine find each other on 127.0.0.1 already */
     }
     if (is_bound_loopback) {
-        n.addr = *bind;
-        n.addr.port = 0;
+        n.addr = wish->bind;
     }
+    n.addr.port = 0;
     text_copy(n.name, sizeof n.name, ifa->ifa_name);
-    n.index = if_nametoindex(ifa->ifa_name);
+    n.is_made = name_is_made(n.name);
+    n.has_carrier = (ifa->ifa_flags & IFF_RUNNING) != 0;
+    n.has_default_route = strcmp(n.name, facts->default_route) == 0;
     if (n.addr.family == 4) {
-        n.broadcast = broadcast_of(ifa);
+        n.beacon_to = broadcast_of(ifa);
+    } else if ((ifa->ifa_flags & IFF_MULTICAST) && !n.is_loopback) {
+        n.beacon_to = (struct addr){.family = 6, .ip = ZRE_BEACON_GROUP6};
     }
     *ret = n;
     return true;
 }
 
-/* With a real interface there, those made by others are left out. */
-static void drop_made(struct netif_list *list)
+/* ---- looking --------------------------------------------------------------------------------- */
+
+static struct netif_look *look_of(struct netif_list *list, const char *name)
 {
-    size_t real = 0;
-    size_t kept = 0;
-    for (size_t i = 0; i < list->count; i++) {
-        real += !list->items[i].is_loopback && !name_is_made(list->items[i].name);
-    }
-    for (size_t i = 0; i < list->count; i++) {
-        if (real == 0 || !name_is_made(list->items[i].name)) {
-            list->items[kept++] = list->items[i];
+    for (size_t i = 0; i < list->look_count; i++) {
+        if (strcmp(list->looks[i].name, name) == 0) {
+            return &list->looks[i];
         }
     }
-    list->count = kept;
+    if (list->look_count == NETIF_MAX) {
+        return NULL;
+    }
+    struct netif_look *look = &list->looks[list->look_count++];
+    text_copy(look->name, sizeof look->name, name);
+    return look;
+}
+
+/* What is to be said of an interface by itself, before it is known what others there are. */
+static enum netif_why judge(const struct netif_wish *wish, const struct ifaddrs *ifa)
+{
+    bool is_loopback = (ifa->ifa_flags & IFF_LOOPBACK) != 0;
+    if (!(ifa->ifa_flags & IFF_UP)) {
+        return NETIF_DOWN;
+    }
+    if (is_bound(wish)) {
+        return NETIF_NOT_BOUND; /* until its address is met */
+    }
+    if (wish->named_count > 0 && !is_named(wish, ifa->ifa_name) && !is_loopback) {
+        return NETIF_NOT_NAMED;
+    }
+    return NETIF_NO_ADDRESS; /* until one is met */
+}
+
+static enum netif_why why_used(const struct netif_wish *wish, const struct netif *n)
+{
+    if (is_bound(wish)) {
+        return NETIF_BOUND;
+    }
+    if (n->is_loopback) {
+        return NETIF_LOOPBACK;
+    }
+    if (wish->named_count > 0) {
+        return NETIF_NAMED;
+    }
+    return n->is_made ? NETIF_MADE : NETIF_REAL;
 }
 
 static bool has_same(const struct netif_list *list, const struct netif *n)
@@ -174,49 +195,261 @@ static bool has_same(const struct netif_list *list, const struct netif *n)
     return false;
 }
 
-int netif_list_read(const struct addr *bind, struct netif_list *ret_list)
+static void look_at_all(const struct netif_wish *wish, const struct ifaddrs *all,
+                        struct netif_list *list)
 {
-    struct ifaddrs *all = NULL;
-    struct netif_list list = {.count = 0};
-    char default_route[NETIF_NAME_BYTES];
-    if (getifaddrs(&all) != 0) {
-        return HM_EIO;
-    }
-    read_default_route(default_route);
-    for (const struct ifaddrs *ifa = all; ifa != NULL && list.count < NETIF_MAX;
-         ifa = ifa->ifa_next) {
-        struct netif *n = &list.items[list.count];
-        if (take_interface(ifa, bind, n) && !has_same(&list, n)) {
-            n->has_default_route = strcmp(n->name, default_route) == 0;
-            list.count++;
+    for (const struct ifaddrs *ifa = all; ifa != NULL; ifa = ifa->ifa_next) {
+        struct netif_look *look = look_of(list, ifa->ifa_name);
+        if (look == NULL) {
+            continue;
+        }
+        look->why = judge(wish, ifa);
+        look->has_carrier = (ifa->ifa_flags & IFF_RUNNING) != 0;
+        if (ifa->ifa_addr != NULL && ifa->ifa_addr->sa_family == AF_PACKET) {
+            struct sockaddr_ll link;
+            memcpy(&link, ifa->ifa_addr, sizeof link);
+            look->index = (unsigned) link.sll_ifindex;
         }
     }
-    freeifaddrs(all);
-    if (addr_is_any(bind)) {
-        drop_made(&list);
+    for (size_t i = 0; i < wish->named_count; i++) {
+        size_t before = list->look_count;
+        struct netif_look *look = look_of(list, wish->named[i]);
+        if (look != NULL && list->look_count > before) {
+            look->why = NETIF_ABSENT;
+        }
     }
-    qsort(list.items, list.count, sizeof list.items[0], compare);
-    *ret_list = list;
-    return HM_OK;
 }
 
-size_t netif_addresses(const struct netif_list *list, const struct addr *bind,
+static void take_addresses(const struct netif_wish *wish, const struct ifaddrs *all,
+                           const struct netif_facts *facts, struct netif_list *list)
+{
+    for (const struct ifaddrs *ifa = all; ifa != NULL && list->count < NETIF_MAX;
+         ifa = ifa->ifa_next) {
+        struct netif_look *look = look_of(list, ifa->ifa_name);
+        struct netif *n = &list->items[list->count];
+        if (look == NULL || look->why == NETIF_DOWN || look->why == NETIF_NOT_NAMED ||
+            !take_address(wish, ifa, facts, n)) {
+            continue;
+        }
+        n->index = look->index;
+        if (n->addr.scope == 0 && addr_is_link_local(&n->addr)) {
+            n->addr.scope = n->index;
+        }
+        if (!has_same(list, n)) {
+            look->why = why_used(wish, n);
+            list->count++;
+        }
+    }
+}
+
+/* ---- deciding -------------------------------------------------------------------------------- */
+
+/* With a real interface there, those made by others are left out; with none, they count. */
+static void settle_made(struct netif_list *list)
+{
+    bool has_real = false;
+    size_t kept = 0;
+    for (size_t i = 0; i < list->look_count; i++) {
+        has_real = has_real || list->looks[i].why == NETIF_REAL;
+    }
+    for (size_t i = 0; i < list->look_count; i++) {
+        if (list->looks[i].why == NETIF_MADE && !has_real) {
+            list->looks[i].why = NETIF_FOR_WANT;
+        }
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        if (netif_is_used(look_of(list, list->items[i].name)->why)) {
+            list->items[kept++] = list->items[i];
+        }
+    }
+    list->count = kept;
+}
+
+/* Which of two is told to others first: smaller is better. */
+static unsigned rank_of(const struct netif *n)
+{
+    return (n->is_loopback ? 32u : 0u) + (n->has_carrier ? 0u : 16u) +
+           (is_link_local(&n->addr) ? 8u : 0u) + (n->addr.family == 6 ? 4u : 0u) +
+           (n->is_made ? 2u : 0u) + (n->has_default_route ? 0u : 1u);
+}
+
+/* Stable, so that an interface's first address stays before its aliases. */
+static void sort_items(struct netif_list *list)
+{
+    for (size_t i = 1; i < list->count; i++) {
+        struct netif n = list->items[i];
+        size_t at = i;
+        for (; at > 0; at--) {
+            const struct netif *before = &list->items[at - 1];
+            unsigned left = rank_of(before);
+            unsigned right = rank_of(&n);
+            if (left < right || (left == right && before->index <= n.index)) {
+                break;
+            }
+            list->items[at] = *before;
+        }
+        list->items[at] = n;
+    }
+}
+
+/* An interface beacons to the IPv6 group once: from its link-local address, which all hosts on the
+ * wire can answer, or from its first where it has none. */
+static bool is_group_sender(const struct netif_list *list, size_t at)
+{
+    const struct netif *n = &list->items[at];
+    bool is_local = addr_is_link_local(&n->addr);
+    for (size_t i = 0; i < list->count; i++) {
+        const struct netif *other = &list->items[i];
+        bool other_is_local = addr_is_link_local(&other->addr);
+        if (i != at && other->index == n->index && other->beacon_to.family == 6 &&
+            (is_local == other_is_local ? i < at : other_is_local)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void settle_group(struct netif_list *list)
+{
+    bool sends[NETIF_MAX];
+    for (size_t i = 0; i < list->count; i++) {
+        sends[i] = list->items[i].beacon_to.family != 6 || is_group_sender(list, i);
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        struct netif *n = &list->items[i];
+        if (!sends[i] || n->beacon_to.family == 0) {
+            n->beacon_to = (struct addr){0};
+        } else if (n->beacon_to.family == 6) {
+            n->beacon_to.scope = n->index;
+        }
+    }
+}
+
+static void count_in_looks(struct netif_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        struct netif_look *look = look_of(list, list->items[i].name);
+        look->addr_count++;
+        look->can_beacon = look->can_beacon || list->items[i].beacon_to.family != 0;
+    }
+}
+
+static int compare_looks(const void *left, const void *right)
+{
+    const struct netif_look *a = left;
+    const struct netif_look *b = right;
+    unsigned x = a->index - 1; /* the absent ones, index 0, go last */
+    unsigned y = b->index - 1;
+    return x != y ? (x < y ? -1 : 1) : strcmp(a->name, b->name);
+}
+
+void netif_list_make(const struct netif_wish *wish, const struct ifaddrs *all,
+                     const struct netif_facts *facts, struct netif_list *ret_list)
+{
+    memset(ret_list, 0, sizeof *ret_list);
+    look_at_all(wish, all, ret_list);
+    take_addresses(wish, all, facts, ret_list);
+    settle_made(ret_list);
+    sort_items(ret_list);
+    settle_group(ret_list);
+    count_in_looks(ret_list);
+    qsort(ret_list->looks, ret_list->look_count, sizeof ret_list->looks[0], compare_looks);
+}
+
+/* ---- asking the list ------------------------------------------------------------------------- */
+
+bool netif_is_used(enum netif_why why)
+{
+    switch (why) {
+    case NETIF_REAL:
+    case NETIF_NAMED:
+    case NETIF_BOUND:
+    case NETIF_FOR_WANT:
+    case NETIF_LOOPBACK:
+        return true;
+    case NETIF_MADE:
+    case NETIF_NOT_NAMED:
+    case NETIF_NOT_BOUND:
+    case NETIF_DOWN:
+    case NETIF_NO_ADDRESS:
+    case NETIF_ABSENT:
+        return false;
+    }
+    return false;
+}
+
+const char *netif_why_text(enum netif_why why)
+{
+    switch (why) {
+    case NETIF_REAL:
+        return "a real interface";
+    case NETIF_NAMED:
+        return "named by --interface";
+    case NETIF_BOUND:
+        return "has the address given with --bind";
+    case NETIF_FOR_WANT:
+        return "made by containers, virtual machines or tunnels, but no real interface is there";
+    case NETIF_LOOPBACK:
+        return "for the nodes of this machine";
+    case NETIF_MADE:
+        return "made by containers, virtual machines or tunnels; --interface=NAME takes it";
+    case NETIF_NOT_NAMED:
+        return "not among those given with --interface";
+    case NETIF_NOT_BOUND:
+        return "does not have the address given with --bind";
+    case NETIF_DOWN:
+        return "switched off; `ip link set NAME up` switches it on";
+    case NETIF_NO_ADDRESS:
+        return "has no address (yet)";
+    case NETIF_ABSENT:
+        return "named by --interface, but no interface is called so (yet)";
+    }
+    return "";
+}
+
+/* One round of choosing: those not chosen yet, of which `fits` is true. */
+static size_t choose(const struct netif_list *list, bool *is_chosen, struct addr *addrs,
+                     size_t count, size_t max, bool second, uint8_t family)
+{
+    for (size_t i = 0; i < list->count && count < max; i++) {
+        const struct netif *n = &list->items[i];
+        bool fits = !n->is_loopback && !is_chosen[i] && (family == 0 || n->addr.family == family);
+        for (size_t k = 0; k < list->count && fits && !second; k++) {
+            fits = !is_chosen[k] || list->items[k].index != n->index ||
+                   list->items[k].addr.family != n->addr.family;
+        }
+        if (fits) {
+            is_chosen[i] = true;
+            addrs[count++] = n->addr;
+        }
+    }
+    return count;
+}
+
+size_t netif_addresses(const struct netif_list *list, const struct netif_wish *wish,
                        struct addr *ret_addrs, size_t max)
 {
-    size_t count = 0;
+    bool is_chosen[NETIF_MAX] = {false};
     HM_ASSERT(max > 0);
-    if (!addr_is_any(bind)) {
-        ret_addrs[0] = *bind;
+    if (is_bound(wish)) {
+        ret_addrs[0] = wish->bind;
         ret_addrs[0].port = 0;
         return 1;
     }
-    for (size_t i = 0; i < list->count && count < max; i++) {
-        if (!list->items[i].is_loopback) {
-            ret_addrs[count++] = list->items[i].addr;
-        }
+    bool has_v6 = false;
+    for (size_t i = 0; i < list->count; i++) {
+        has_v6 = has_v6 || (list->items[i].addr.family == 6 && !list->items[i].is_loopback);
     }
+    /* One IPv4 address of each interface, then IPv6, then the aliases. */
+    size_t room = has_v6 && max > 1 ? max - 1 : max;
+    size_t count = choose(list, is_chosen, ret_addrs, 0, room, false, 4);
+    count = choose(list, is_chosen, ret_addrs, count, max, false, 6);
+    count = choose(list, is_chosen, ret_addrs, count, max, true, 0);
     if (count == 0) {
         ret_addrs[count++] = addr_v4(127, 0, 0, 1, 0);
+        if (wish->bind.family == 6) {
+            ret_addrs[0] = (struct addr){.family = 6, .ip = {[15] = 1}};
+        }
     }
     return count;
 }
@@ -228,43 +461,8 @@ bool netif_lists_equal(const struct netif_list *a, const struct netif_list *b)
         const struct netif *x = &a->items[i];
         const struct netif *y = &b->items[i];
         equal = strcmp(x->name, y->name) == 0 && x->index == y->index &&
-                addr_eq(&x->addr, &y->addr) && addr_eq(&x->broadcast, &y->broadcast);
+                addr_eq(&x->addr, &y->addr) && addr_eq(&x->beacon_to, &y->beacon_to) &&
+                x->has_carrier == y->has_carrier;
     }
     return equal;
-}
-
-int netif_watch_open(int *ret_fd)
-{
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-    struct sockaddr_nl sa = {.nl_family = AF_NETLINK,
-                             .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR};
-    if (fd < 0) {
-        return HM_EIO;
-    }
-    if (bind(fd, (const struct sockaddr *) &sa, sizeof sa) != 0) {
-        int saved = errno;
-        close(fd);
-        errno = saved;
-        return HM_EIO;
-    }
-    *ret_fd = fd;
-    return HM_OK;
-}
-
-bool netif_watch_take(int fd)
-{
-    uint8_t bytes[8192];
-    bool changed = false;
-    /* What exactly changed does not matter, and an overrun (ENOBUFS) is a change too. */
-    for (int i = 0; i < 64; i++) {
-        ssize_t got = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got <= 0 && !(got < 0 && errno == ENOBUFS)) {
-            break;
-        }
-        changed = true;
-    }
-    return changed;
 }

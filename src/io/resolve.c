@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "io/clock.h"
 #include "io/sockaddr.h"
+#include "io/srv.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -15,6 +16,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -31,7 +33,7 @@ struct entry {
     struct resolve_target target;
     uint64_t due_ms;
     uint64_t wait_ms;
-    int failed_with; /* getaddrinfo's code of the last try; 0: it worked */
+    int failed_with; /* getaddrinfo's code of the last try, or ours; 0: it worked */
 };
 
 struct worker {
@@ -57,7 +59,7 @@ static bool report(const struct worker *w, const struct resolve_report *r)
     return sent >= 0 || errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS;
 }
 
-static bool report_failure(const struct worker *w, struct entry *e, int code, int saved_errno)
+static bool report_failure(const struct worker *w, struct entry *e, int code, const char *error)
 {
     struct resolve_report r = {.addr = {0}};
     if (e->failed_with == code) {
@@ -65,38 +67,84 @@ static bool report_failure(const struct worker *w, struct entry *e, int code, in
     }
     e->failed_with = code;
     text_copy(r.host, sizeof r.host, e->target.host);
-    text_copy(r.error, sizeof r.error,
-              code == EAI_SYSTEM ? strerror(saved_errno) : gai_strerror(code));
+    text_copy(r.error, sizeof r.error, error);
     return report(w, &r);
 }
 
-/* One round for one target. False: the other end is gone. */
-static bool try_target(const struct worker *w, struct entry *e)
+/* Reports all addresses of a host. *ret_code is getaddrinfo's, *ret_error its text. False: the other
+ * end is gone. */
+static bool try_host(const struct worker *w, const char *host, uint16_t port, int *ret_code,
+                     const char **ret_error)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_DGRAM};
     struct addrinfo *found = NULL;
     struct resolve_report r = {.addr = {0}};
-    text_copy(r.host, sizeof r.host, e->target.host);
-    if (addr_parse(e->target.host, e->target.port, &r.addr) == HM_OK) {
-        r.addr.port = e->target.port;
-        return report(w, &r);
+    text_copy(r.host, sizeof r.host, host);
+    *ret_code = getaddrinfo(host, NULL, &hints, &found);
+    if (*ret_code != 0) {
+        *ret_error = *ret_code == EAI_SYSTEM ? strerror(errno) : gai_strerror(*ret_code);
+        return true;
     }
-    int code = getaddrinfo(e->target.host, NULL, &hints, &found);
-    if (code != 0) {
-        return report_failure(w, e, code, errno);
-    }
-    e->failed_with = 0;
     bool is_open = true;
     size_t count = 0;
     for (const struct addrinfo *ai = found; ai != NULL && is_open && count < RESOLVE_ADDRS_MAX;
          ai = ai->ai_next) {
         if (addr_of_sockaddr(ai->ai_addr, &r.addr)) {
-            r.addr.port = e->target.port;
+            r.addr.port = port;
             is_open = report(w, &r);
             count++;
         }
     }
     freeaddrinfo(found);
+    return is_open;
+}
+
+/* A host of the records that has no address is passed over while another has one. */
+static bool try_srv(const struct worker *w, struct entry *e)
+{
+    struct srv records[SRV_MAX];
+    size_t count = 0;
+    int rc = srv_query(e->target.host, records, &count);
+    if (rc != HM_OK) {
+        return report_failure(w, e, rc,
+                              rc == HM_ENOTFOUND    ? "the name has no SRV records"
+                              : rc == HM_EMALFORMED ? "the DNS server's answer cannot be read"
+                                                    : "no DNS server answers");
+    }
+    bool is_open = true;
+    size_t found = 0;
+    int code = 0;
+    const char *error = "";
+    for (size_t i = 0; i < count && is_open; i++) {
+        is_open = try_host(w, records[i].host, records[i].port, &code, &error);
+        found += code == 0;
+    }
+    if (is_open && found == 0) {
+        return report_failure(w, e, code, error);
+    }
+    e->failed_with = 0;
+    return is_open;
+}
+
+/* One round for one target. False: the other end is gone. */
+static bool try_target(const struct worker *w, struct entry *e)
+{
+    struct resolve_report r = {.addr = {0}};
+    if (e->target.is_srv) {
+        return try_srv(w, e);
+    }
+    text_copy(r.host, sizeof r.host, e->target.host);
+    if (addr_parse(e->target.host, e->target.port, &r.addr) == HM_OK) {
+        r.addr.port = e->target.port;
+        return report(w, &r);
+    }
+    int code = 0;
+    const char *error = "";
+    bool is_open = try_host(w, e->target.host, e->target.port, &code, &error);
+    if (code != 0) {
+        return report_failure(w, e, code, error);
+    }
+    e->failed_with = 0;
     return is_open;
 }
 
@@ -138,30 +186,53 @@ static void *work(void *arg)
 
 /* ---- the loop's side ------------------------------------------------------------------------- */
 
-int resolve_target_read(const char *text, uint16_t default_port, struct resolve_target *ret_target)
+static bool is_name(const char *text, size_t size)
 {
-    struct resolve_target t = {.port = default_port};
-    struct addr a;
-    char ip[ADDR_TEXT_BYTES];
-    uint64_t port = default_port;
-    if (addr_parse(text, default_port, &a) == HM_OK) {
-        text_copy(t.host, sizeof t.host, addr_format_ip(&a, ip));
-        t.port = a.port;
-        *ret_target = t;
-        return a.port == 0 ? HM_EMALFORMED : HM_OK;
-    }
-    const char *colon = strchr(text, ':');
-    size_t size = colon == NULL ? strlen(text) : (size_t) (colon - text);
-    if (size == 0 || size >= sizeof t.host ||
-        (colon != NULL && (text_to_u64(colon + 1, 65535, &port) != HM_OK || port == 0))) {
-        return HM_EMALFORMED;
-    }
     for (size_t i = 0; i < size; i++) {
         unsigned char c = (unsigned char) text[i];
         bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
         if (!is_letter && !(c >= '0' && c <= '9') && c != '-' && c != '.' && c != '_') {
-            return HM_EMALFORMED;
+            return false;
         }
+    }
+    /* Digits and dots alone are a mistyped address, not a name. */
+    return size > 0 && size <= 253 && text[0] != '-' && text[0] != '.' &&
+           strspn(text, "0123456789.") < size;
+}
+
+/* A numeric address; the interface of a link-local one is looked up each time it is tried. */
+static int read_numeric(const char *text, uint16_t default_port, struct resolve_target *t)
+{
+    char ip[ADDR_TEXT_BYTES];
+    char zone[SOCKADDR_ZONE_BYTES];
+    struct addr a;
+    int rc = addr_parse_zone(text, default_port, &a, zone);
+    if (rc != HM_OK) {
+        return rc;
+    }
+    addr_format_ip(&a, ip);
+    snprintf(t->host, sizeof t->host, "%s%s%s", ip, zone[0] != '\0' ? "%" : "", zone);
+    t->port = a.port;
+    return HM_OK;
+}
+
+int resolve_target_read(const char *text, uint16_t default_port, struct resolve_target *ret_target)
+{
+    static const char srv[] = "dns+srv:";
+    struct resolve_target t = {.port = default_port};
+    uint64_t port = default_port;
+    if (strncmp(text, srv, strlen(srv)) == 0) {
+        t.is_srv = true;
+        text += strlen(srv);
+    } else if (read_numeric(text, default_port, &t) == HM_OK) {
+        *ret_target = t;
+        return t.port == 0 ? HM_EMALFORMED : HM_OK;
+    }
+    const char *colon = t.is_srv ? NULL : strchr(text, ':');
+    size_t size = colon == NULL ? strlen(text) : (size_t) (colon - text);
+    if (!is_name(text, size) ||
+        (colon != NULL && (text_to_u64(colon + 1, 65535, &port) != HM_OK || port == 0))) {
+        return HM_EMALFORMED;
     }
     memcpy(t.host, text, size);
     t.port = (uint16_t) port;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Addresses to join (--join, the token): resolved for ever, in a thread of its own.
+/* Addresses to join (--join, the token): resolved for ever, in a thread of its own. A name may have
+ * several addresses, and dns+srv:NAME several hosts with ports of their own: all are reported.
  *
  * getaddrinfo may block for a minute, so it runs in a detached thread that owns copies of
  * everything and speaks through a socket pair; closing our end ends it, and nobody waits for it.
@@ -11,6 +12,7 @@
 
 #include "base/addr.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,10 +25,11 @@ typedef struct resolve resolve_t;
 struct resolve_target {
     char host[RESOLVE_HOST_BYTES]; /* a name, or a numeric address without brackets */
     uint16_t port;
+    bool is_srv; /* host names SRV records, which say hosts and ports */
 };
 
-/* Reads "HOST", "HOST:PORT", "1.2.3.4:5", "::1" or "[::1]:5". HM_EMALFORMED. Pure: also for conf.
- */
+/* Reads "HOST", "HOST:PORT", "1.2.3.4:5", "::1", "[::1]:5", "[fe80::1%eth0]:5" or "dns+srv:NAME".
+ * HM_EMALFORMED. Pure: also for conf. */
 int resolve_target_read(const char *text, uint16_t default_port, struct resolve_target *ret_target);
 
 /* Starts; targets are copied. HM_EFULL: too many; HM_EIO with errno; HM_ENOMEM. No targets: HM_OK

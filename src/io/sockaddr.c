@@ -4,9 +4,11 @@
 #include "io/sockaddr.h"
 
 #include "base/err.h"
+#include "base/text.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -55,6 +57,44 @@ bool addr_of_sockaddr(const struct sockaddr *sa, struct addr *ret_addr)
     }
     *ret_addr = a;
     return true;
+}
+
+int addr_parse_zone(const char *text, uint16_t default_port, struct addr *ret_addr,
+                    char ret_zone[SOCKADDR_ZONE_BYTES])
+{
+    char plain[ADDR_TEXT_BYTES];
+    const char *zone = strchr(text, '%');
+    ret_zone[0] = '\0';
+    if (zone == NULL) {
+        return addr_parse(text, default_port, ret_addr);
+    }
+    size_t head = (size_t) (zone - text);
+    size_t size = strcspn(zone + 1, "]/");
+    const char *rest = zone + 1 + size;
+    if (size == 0 || size >= SOCKADDR_ZONE_BYTES || head + strlen(rest) >= sizeof plain) {
+        return HM_EMALFORMED;
+    }
+    memcpy(plain, text, head);
+    text_copy(plain + head, sizeof plain - head, rest);
+    int rc = addr_parse(plain, default_port, ret_addr);
+    if (rc != HM_OK || !addr_is_link_local(ret_addr)) {
+        return HM_EMALFORMED;
+    }
+    memcpy(ret_zone, zone + 1, size);
+    ret_zone[size] = '\0';
+    return HM_OK;
+}
+
+unsigned zone_index(const char *zone)
+{
+    char name[SOCKADDR_ZONE_BYTES];
+    uint64_t number;
+    unsigned index = if_nametoindex(zone);
+    if (index == 0 && text_to_u64(zone, UINT32_MAX, &number) == HM_OK &&
+        if_indextoname((unsigned) number, name) != NULL) {
+        index = (unsigned) number;
+    }
+    return index;
 }
 
 int bind_error(int errno_value)

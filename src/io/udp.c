@@ -26,6 +26,7 @@
 struct via {
     struct addr peer;  /* port 0 */
     struct addr local; /* port 0 */
+    unsigned index;    /* of the interface it arrived on */
 };
 
 struct udp_socket {
@@ -39,6 +40,8 @@ struct udp {
     struct udp_handler handler;
     struct udp_socket sockets[UDP_SOCKETS_MAX];
     size_t count;
+    unsigned links[UDP_LINKS_MAX];
+    size_t link_count;
     struct via last; /* of the datagram being handed up */
     struct via vias[VIAS];
     uint8_t bytes[HM_DATAGRAM_BYTES_MAX + 1]; /* a longer one shows as too long */
@@ -88,22 +91,31 @@ void udp_answer_here(udp_t *u)
     }
 }
 
+void udp_set_links(udp_t *u, const unsigned *indexes, size_t count)
+{
+    u->link_count = count < UDP_LINKS_MAX ? count : UDP_LINKS_MAX;
+    memcpy(u->links, indexes, u->link_count * sizeof indexes[0]);
+}
+
 /* The local address that a received datagram was sent to; none if the kernel did not say. */
-static struct addr local_of(struct msghdr *m)
+static struct addr local_of(struct msghdr *m, unsigned *ret_index)
 {
     struct addr a = {0};
+    *ret_index = 0;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
         if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
             struct in_pktinfo info;
             memcpy(&info, CMSG_DATA(c), sizeof info);
             a.family = 4;
             memcpy(a.ip, &info.ipi_spec_dst, 4);
+            *ret_index = (unsigned) info.ipi_ifindex;
         } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
             struct in6_pktinfo info;
             memcpy(&info, CMSG_DATA(c), sizeof info);
             a.family = 6;
             memcpy(a.ip, &info.ipi6_addr, 16);
             a.scope = IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr) ? info.ipi6_ifindex : 0;
+            *ret_index = info.ipi6_ifindex;
         }
     }
     return a;
@@ -174,7 +186,7 @@ static bool read_one(void *ctx)
     }
     struct addr addr;
     if (addr_of_sockaddr((struct sockaddr *) &from, &addr)) {
-        u->last.local = local_of(&m);
+        u->last.local = local_of(&m, &u->last.index);
         u->last.peer = addr;
         u->last.peer.port = 0;
         u->handler.datagram(u->handler.ctx, &addr, span_of(u->bytes, (size_t) n));
@@ -235,12 +247,13 @@ fail:
     return rc;
 }
 
-/* Names the address to send from in the message's control bytes. */
-static void put_source(struct msghdr *m, const struct addr *local)
+/* Names the address to send from, and the interface, in the message's control bytes. */
+static void put_source(struct msghdr *m, const struct via *via)
 {
+    const struct addr *local = &via->local;
     struct cmsghdr *c = m->msg_control;
     if (local->family == 4) {
-        struct in_pktinfo info = {0};
+        struct in_pktinfo info = {.ipi_ifindex = (int) via->index};
         memcpy(&info.ipi_spec_dst, local->ip, 4);
         c->cmsg_level = IPPROTO_IP;
         c->cmsg_type = IP_PKTINFO;
@@ -248,7 +261,7 @@ static void put_source(struct msghdr *m, const struct addr *local)
         memcpy(CMSG_DATA(c), &info, sizeof info);
         m->msg_controllen = CMSG_SPACE(sizeof info);
     } else {
-        struct in6_pktinfo info = {.ipi6_ifindex = local->scope};
+        struct in6_pktinfo info = {.ipi6_ifindex = via->index};
         memcpy(&info.ipi6_addr, local->ip, 16);
         c->cmsg_level = IPPROTO_IPV6;
         c->cmsg_type = IPV6_PKTINFO;
@@ -277,7 +290,8 @@ static int send_error(int errno_value)
     }
 }
 
-static int send_from(int fd, const struct addr *to, const struct addr *local, struct span bytes)
+/* via: NULL for what the routes say. */
+static int send_from(int fd, const struct addr *to, const struct via *via, struct span bytes)
 {
     union {
         struct cmsghdr align;
@@ -290,15 +304,29 @@ static int send_from(int fd, const struct addr *to, const struct addr *local, st
                        .msg_namelen = sockaddr_of_addr(to, &sa),
                        .msg_iov = &iov,
                        .msg_iovlen = 1};
-    if (local != NULL) {
+    if (via != NULL) {
         m.msg_control = &control;
-        put_source(&m, local);
+        put_source(&m, via);
     }
     ssize_t n = sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN) {
         n = sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL); /* it was an older datagram's error */
     }
     return n < 0 ? send_error(errno) : HM_OK;
+}
+
+/* The record of a node says fe80::…, but not on which of our links that is: it is on one of them. */
+static int send_on_links(udp_t *u, int fd, const struct addr *to, struct span bytes)
+{
+    int rc = HM_EUNREACHABLE;
+    for (size_t i = 0; i < u->link_count; i++) {
+        struct addr there = *to;
+        there.scope = u->links[i];
+        if (send_from(fd, &there, NULL, bytes) == HM_OK) {
+            rc = HM_OK;
+        }
+    }
+    return rc;
 }
 
 int udp_send(udp_t *u, const struct addr *to, struct span bytes)
@@ -310,9 +338,12 @@ int udp_send(udp_t *u, const struct addr *to, struct span bytes)
     if (fd < 0) {
         return HM_EUNREACHABLE;
     }
+    if (to->scope == 0 && addr_is_link_local(to)) {
+        return send_on_links(u, fd, to, bytes);
+    }
     struct via *via = via_of(u, to);
     if (via->local.family == to->family && addr_same_ip(&via->peer, to)) {
-        if (send_from(fd, to, &via->local, bytes) == HM_OK) {
+        if (send_from(fd, to, via, bytes) == HM_OK) {
             return HM_OK;
         }
         *via = (struct via){0}; /* that address may be gone */

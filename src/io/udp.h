@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The sealed datagrams' sockets: plain bytes in and out, non-blocking.
  *
- * What goes to a peer leaves from the address at which that peer last proved to reach us
- * (udp_answer_here), so machines with several interfaces or addresses answer as the one that was
- * asked; to anybody else the kernel's routes choose. Port-unreachable reports come from the
+ * What goes to a peer leaves from the address and interface at which that peer last proved to reach
+ * us (udp_answer_here), so machines with several interfaces or addresses answer as the one that was
+ * asked; to anybody else the kernel's routes choose. An IPv6 link-local address that a record named
+ * says nothing of the interface: it is tried on each. Port-unreachable reports come from the
  * socket's error queue with the address that we had sent to; other ICMP is ignored. */
 #ifndef HM_IO_UDP_H
 #define HM_IO_UDP_H
@@ -36,6 +37,10 @@ void udp_unbind(udp_t *u);
 /* The datagram just handed up was authentic: from now on, what goes to its sender leaves from the
  * address at which it arrived. Call it from within the handler only. */
 void udp_answer_here(udp_t *u);
+
+/* The interfaces to try for a link-local address without a scope; at most UDP_LINKS_MAX count. */
+#define UDP_LINKS_MAX 8
+void udp_set_links(udp_t *u, const unsigned *indexes, size_t count);
 
 /* HM_OK means only that the kernel took it. HM_EFULL: its buffer is full; HM_EUNREACHABLE: no
  * route, no such interface, or no socket of that family; HM_EIO. Never blocks. */

@@ -59,12 +59,6 @@ static void take_mail(void *ctx, const struct node_id *id, const struct addr *fr
                       struct span bytes);
 static bool is_peer(void *ctx, const struct node_id *id);
 
-static bool is_any(const struct addr *a)
-{
-    static const uint8_t zero[16];
-    return a->family == 0 || memcmp(a->ip, zero, sizeof zero) == 0;
-}
-
 /* ---- opening --------------------------------------------------------------------------------- */
 
 int zre_new(const struct zre_conf *conf, zre_t **ret_zre)
@@ -174,7 +168,7 @@ static struct addr address_towards(const zre_t *z, const struct addr *to)
     struct addr own = z->advertise;
     struct sockaddr_storage sa;
     socklen_t size = sockaddr_of_addr(to, &sa);
-    if (!is_any(&z->bind)) {
+    if (!addr_is_any(&z->bind)) {
         return z->bind;
     }
     int fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);

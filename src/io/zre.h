@@ -28,7 +28,7 @@ typedef struct zre zre_t;
 
 struct zre_conf {
     reactor_t *reactor;    /* borrowed for its life */
-    struct addr bind;      /* address (any-address included) and port P; IPv4 or IPv6 */
+    struct addr bind;      /* address (any-address included; family 0: every one) and port P */
     struct addr advertise; /* what our HELLO says where we are, for peers whose route is unknown */
     struct node_id id;
     const char *mesh;        /* copied; header X-HOMEMESH and the group we are in */

@@ -22,6 +22,9 @@
 #include <stdint.h>
 
 #define ZRE_BEACON_PORT 5670 /* assigned by IANA */
+/* ff12::5a52:4501, ours: link-local, not assigned, the first bytes of every beacon at its end. RFC 36
+ * knows IPv4 broadcast only. */
+#define ZRE_BEACON_GROUP6 {0xff, 0x12, [12] = 0x5a, 0x52, 0x45, 0x01}
 #define ZRE_BEACON_BYTES 22
 #define ZRE_BEACON_V3_BYTES 54
 #define ZRE_VERSION 2

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/text.h"
 #include "io/conf.h"
+#include "io/resolve.h"
 
 #define TEXTS_MAX 200
 
@@ -30,11 +31,10 @@ static void check(const struct conf *conf)
     FUZZ_ASSERT(text_is_dns_label(conf->mesh, strlen(conf->mesh)));
     FUZZ_ASSERT(text_is_dns_label(conf->name, strlen(conf->name)));
     for (size_t i = 0; i < conf->join_count; i++) {
-        char host[CONF_JOIN_BYTES_MAX + 1];
-        uint16_t port;
+        struct resolve_target target;
         FUZZ_ASSERT(ends(conf->join[i], sizeof conf->join[i]));
-        FUZZ_ASSERT(conf_split_host(conf->join[i], 1, host, sizeof host, &port) == HM_OK);
-        FUZZ_ASSERT(strlen(host) > 0 && port > 0);
+        FUZZ_ASSERT(resolve_target_read(conf->join[i], 1, &target) == HM_OK);
+        FUZZ_ASSERT(strlen(target.host) > 0 && target.port > 0);
     }
     for (size_t i = 0; i < conf->label_count; i++) {
         const struct conf_label *l = &conf->labels[i];

@@ -104,7 +104,8 @@ static void bind_forms(void **state)
     } rows[] = {
         {"--bind=10.0.0.1", 4, 0},    {"--bind=10.0.0.1:9", 4, 9}, {"--bind=:9000", 0, 9000},
         {"--bind=[fd00::1]:9", 6, 9}, {"--bind=fd00::1", 6, 0},    {"--bind=0.0.0.0:7", 0, 7},
-        {"--bind=0.0.0.0", 0, 0},
+        {"--bind=0.0.0.0", 0, 0},     {"--bind=[::]", 6, 0},       {"--bind=[::]:7", 6, 7},
+        {"--bind=[fe80::1%lo]:7", 6, 7},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         assert_int_equal(parse(MESH, (char *) rows[i].text), 0);
@@ -112,6 +113,19 @@ static void bind_forms(void **state)
         assert_int_equal(conf.bind.port, rows[i].port);
         assert_true(conf.has_bind);
     }
+}
+
+static void networks(void **state)
+{
+    (void) state;
+    assert_int_equal(parse(MESH, "--bind=[fe80::1%lo]:7", "--beacon-port=5671",
+                           "--join=dns+srv:_hm._udp.lan", "--join=[fe80::2%eth9]:80"),
+                     0);
+    assert_int_equal(conf.bind.scope, 1);
+    assert_int_equal(conf.beacon_port, 5671);
+    assert_int_equal(conf.join_count, 2);
+    assert_int_equal(parse(MESH), 0);
+    assert_int_equal(conf.beacon_port, 0);
 }
 
 static void errors_say_what_would_be_right(void **state)
@@ -122,6 +136,10 @@ static void errors_say_what_would_be_right(void **state)
         const char *said[3];
     } rows[] = {
         {"--dicover=x", {"--dicover", "did you mean --discover"}},
+        {"--beacon-port=0", {"--beacon-port=0", "1 to 65535"}},
+        {"--bind=fe80::1", {"needs its interface"}},
+        {"--bind=fe80::1%nothere0", {"no interface has that name"}},
+        {"--join=dns+srv:a:1", {"dns+srv:NAME"}},
         {"--data_dir=x", {"--data_dir=x", "did you mean --data-dir"}},
         {"--qqqqqq", {"--qqqqqq", "--help"}},
         {"homelab", {"homelab", "--discover=homelab"}},
@@ -207,29 +225,6 @@ static void bounded_lists(void **state)
     assert_string_equal(conf.labels[0].value, "2");
 }
 
-static void splits_hosts(void **state)
-{
-    (void) state;
-    char host[64];
-    uint16_t port = 0;
-    assert_int_equal(conf_split_host("nas.lan", 8471, host, sizeof host, &port), 0);
-    assert_string_equal(host, "nas.lan");
-    assert_int_equal(port, 8471);
-    assert_int_equal(conf_split_host("nas:80", 8471, host, sizeof host, &port), 0);
-    assert_string_equal(host, "nas");
-    assert_int_equal(port, 80);
-    assert_int_equal(conf_split_host("fd00::1", 8471, host, sizeof host, &port), 0);
-    assert_string_equal(host, "fd00::1");
-    assert_int_equal(port, 8471);
-    assert_int_equal(conf_split_host("[fd00::1]:80", 8471, host, sizeof host, &port), 0);
-    assert_int_equal(port, 80);
-    static const char *const bad[] = {"",      ":",  ":80",   "a:",  "a:b",
-                                      "a:1:2", "-a", "1.2.3", "a/b", "[::1"};
-    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
-        assert_int_equal(conf_split_host(bad[i], 8471, host, sizeof host, &port), HM_EMALFORMED);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,7 +236,7 @@ int main(void)
         cmocka_unit_test(variables_are_checked_too),
         cmocka_unit_test(tokens_are_in_no_message),
         cmocka_unit_test(bounded_lists),
-        cmocka_unit_test(splits_hosts),
+        cmocka_unit_test(networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
