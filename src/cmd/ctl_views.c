@@ -243,6 +243,17 @@ static void node_labels(const struct out *out, const json_t *node)
     }
 }
 
+static void node_path(struct out *out, const char *path)
+{
+    if (strcmp(path, "link") == 0) {
+        put_line(out, "path", STYLE_YELLOW, "link: TCP reaches it, UDP is blocked");
+    } else if (strcmp(path, "relayed") == 0) {
+        put_line(out, "path", STYLE_YELLOW, "relayed: only others reach it from here");
+    } else if (path[0] != '\0') {
+        put_line(out, "path", STYLE_PLAIN, path);
+    }
+}
+
 void ctl_print_node(struct out *out, const json_t *reply)
 {
     char text[OUT_TEXT_BYTES];
@@ -273,6 +284,7 @@ void ctl_print_node(struct out *out, const json_t *reply)
                      out_duration((uint64_t) json_integer_value(heard), text));
             put_line(out, "heard", STYLE_PLAIN, line);
         }
+        node_path(out, ctl_text(reply, "path"));
     }
     node_labels(out, reply);
 }

@@ -143,6 +143,7 @@ struct core_status {
     bool leaving;
     bool store_failed;    /* the last batch was not committed */
     bool isolated;        /* nobody answers this node: it blames itself */
+    size_t not_direct;    /* members that are up and reached over a link or by others only */
     uint64_t answered_ago_ns; /* since anybody answered it; UINT64_MAX: never */
     uint64_t foreign_ago_ns; /* since a mesh of our name with another key was heard; UINT64_MAX: never */
     struct addr foreign_addr;

@@ -162,6 +162,9 @@ void core_status(const core_t *c, struct core_status *s)
         s->addr = c->self->addr;
         s->incarnation = c->self->rec.incarnation;
     }
+    for (size_t i = 0; i < c->probe_order.count; i++) {
+        s->not_direct += c->probe_order.items[i]->path > PATH_DIRECT ? 1 : 0;
+    }
     for (size_t i = 0; i < HM_CANDIDATES_MAX; i++) {
         s->candidates += addr_is_none(&c->candidates[i].addr) ? 0 : 1;
     }

@@ -16,7 +16,7 @@
 
 #define AROUND_BYTES 512    /* what stands beside a list: a handful of short fields */
 #define SAMPLES_MAX 16      /* round trips that `rtt` lists */
-#define NODE_FIELD_COUNT 14 /* as in the table (NODE_FIELDS) */
+#define NODE_FIELD_COUNT 15 /* as in the table (NODE_FIELDS) */
 
 /* Labels were signed by another node: only pairs of clean text go out. */
 static size_t copy_labels(struct span labels, struct buf *b)
@@ -57,6 +57,11 @@ static void put_labels(struct buf *b, const char *key, struct span labels)
     buf_fini(&pairs);
 }
 
+static bool member_is_reached(const struct member_view *m)
+{
+    return !m->is_self && (m->status == STATUS_ALIVE || m->status == STATUS_SUSPECT);
+}
+
 /* NODE_FIELD_COUNT pairs. */
 static void put_node(struct buf *b, const core_t *core, const struct member_view *m)
 {
@@ -79,6 +84,7 @@ static void put_node(struct buf *b, const core_t *core, const struct member_view
         mp_uint(b, m->last_heard_ns / 1000000);
     }
     ops_put_bool(b, "linked", m->is_linked);
+    ops_put_str_or_nil(b, "path", member_is_reached(m) ? member_path_name(m->path) : "");
 }
 
 /* Place of a node in the list: by name, then id. Also what a cursor says. */

@@ -108,6 +108,9 @@ static void gauges(struct ops_page *page, const struct core_status *s)
     gauge(page, "mesh_calls_waiting_limit", "Operations that may wait", HM_CALLS_MAX);
     gauge(page, "mesh_store_failed", "1 after a write to disk that failed",
           s->store_failed ? 1 : 0);
+    gauge(page, "mesh_isolated", "1 while nobody answers this node", s->isolated ? 1 : 0);
+    gauge(page, "mesh_members_not_direct", "Members reached over a link or by others only",
+          s->not_direct);
     gauge(page, "mesh_foreign_key_heard", "1 once a mesh of this name with another key was heard",
           s->foreign_ago_ns != UINT64_MAX ? 1 : 0);
 }

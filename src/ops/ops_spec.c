@@ -71,12 +71,13 @@ static const struct op_field status_fields[] = {
     {"links", NULL, FIELD_UINT, false, "open links to other nodes"},
     {"leaving", NULL, FIELD_BOOL, false, "it is about to leave and end"},
     {"store_failed", NULL, FIELD_BOOL, false, "its last write to disk failed"},
+    {"isolated", NULL, FIELD_BOOL, false, "nobody answers it: the fault is its own"},
     {"foreign_key", NULL, FIELD_OBJECT, true, "a mesh of this name with another key, heard lately"},
     {"foreign_key.address", NULL, FIELD_ADDRESS, true, "where it was heard"},
     {"foreign_key.ago_ms", NULL, FIELD_UINT, false, "how long ago"},
     {"problems", NULL, FIELD_LIST, false, "what somebody should look at, worst first"},
     {"problems.code", NULL, FIELD_TEXT, false,
-     "store-failed, foreign-key, members-failed, members-suspect, slow, leaving"},
+     "isolated, store-failed, foreign-key, path, members-failed, members-suspect, slow, leaving"},
     {"problems.text", NULL, FIELD_TEXT, false, "what is wrong"},
     {"problems.mend", NULL, FIELD_TEXT, true, "what mends it"},
 };
@@ -95,7 +96,8 @@ static const struct op_field status_fields[] = {
     {"observer", NULL, FIELD_TEXT, true, "name of the node that saw it"},                          \
     {"incarnation", NULL, FIELD_UINT, false, "SWIM's incarnation number"},                         \
     {"last_heard_ms", NULL, FIELD_UINT, true, "how long ago it was last heard"},                   \
-    {"linked", NULL, FIELD_BOOL, false, "a link to it is open"}
+    {"linked", NULL, FIELD_BOOL, false, "a link to it is open"},                                    \
+    {"path", NULL, FIELD_TEXT, true, "how its probes are answered: direct, relayed, link"}
 
 static const struct op_field nodes_list_fields[] = {NODE_FIELDS};
 static const struct op_field nodes_show_fields[] = {
@@ -111,12 +113,13 @@ static const struct op_field nodes_list_around[] = {
 static const struct op_field event_fields[] = {
     {"time", "TIME", FIELD_TIME, false, "wall clock of the node that was asked, then"},
     {"type", "EVENT", FIELD_TEXT, false,
-     "node.alive, node.suspect, node.failed, node.left, node.updated"},
+     "node.alive, node.suspect, node.failed, node.left, node.updated, node.notice"},
     {"node", "NODE", FIELD_TEXT, false, "name of the node that changed"},
     {"id", NULL, FIELD_ID, false, "its id"},
     {"observer", "SEEN BY", FIELD_TEXT, true, "name of the node that saw it, its id if unknown"},
     {"reason", "REASON", FIELD_TEXT, true,
-     "joined, restarted, refuted, recovered, no-ack, refused, left, updated, remembered"},
+     "joined, refuted, recovered, no-ack, refused, left, updated, remembered; of notices: "
+     "path-direct, path-relayed, path-link, isolated, reaches, same-name, same-identity, version"},
     {"seq", "SEQ", FIELD_UINT, false, "rises on each node, also across restarts"},
     {"observer_id", NULL, FIELD_ID, true, "id of the node that saw it"},
     {"observer_health", NULL, FIELD_UINT, false,

@@ -157,14 +157,82 @@ static void put_slow_problem(struct buf *b, const struct core_status *s)
     put_problem(b, "slow", text, "look at its load and its network: uptime, vmstat 1, ip -s link");
 }
 
+static void put_isolated_problem(struct buf *b, const struct core_status *s)
+{
+    char text[192];
+    char ago[48] = "";
+    if (s->answered_ago_ns != UINT64_MAX) {
+        snprintf(ago, sizeof ago, " for %" PRIu64 " s", s->answered_ago_ns / 1000000000u);
+    }
+    snprintf(text, sizeof text,
+             "this node is isolated: nobody has answered it%s. What it says of others may be its own "
+             "trouble",
+             ago);
+    put_problem(b, "isolated", text,
+                "look at its cable, Wi-Fi and firewall: ip -br addr, ip -s link, nft list ruleset");
+}
+
+/* Members reached in other ways than directly; names the first few of one kind. */
+static size_t find_paths(const core_t *core, enum member_path path, char *names, size_t max)
+{
+    size_t count = 0;
+    size_t used = 0;
+    names[0] = '\0';
+    for (size_t i = 0; i < core_member_count(core); i++) {
+        struct member_view m;
+        core_member_at(core, i, &m);
+        if (m.path != path || m.is_self || m.status > STATUS_SUSPECT) {
+            continue;
+        }
+        if (count++ < 4) {
+            int size = snprintf(names + used, max - used, "%s%s", used > 0 ? ", " : "", m.name);
+            used += size > 0 && (size_t) size < max - used ? (size_t) size : 0;
+        }
+    }
+    if (count > 4) {
+        snprintf(names + used, max - used, " and %zu more", count - 4);
+    }
+    return count;
+}
+
+static size_t count_path_problems(const core_t *core)
+{
+    char names[320];
+    return (find_paths(core, PATH_LINK, names, sizeof names) > 0 ? 1u : 0u) +
+           (find_paths(core, PATH_RELAYED, names, sizeof names) > 0 ? 1u : 0u);
+}
+
+static void put_path_problems(struct buf *b, const core_t *core, const struct core_status *s)
+{
+    char names[320];
+    char text[448];
+    char mend[160];
+    snprintf(mend, sizeof mend, "let UDP port %u through, both ways, at the firewalls between them",
+             (unsigned) s->addr.port);
+    if (find_paths(core, PATH_LINK, names, sizeof names) > 0) {
+        snprintf(text, sizeof text, "UDP between this node and %s is blocked; TCP works", names);
+        put_problem(b, "path", text, mend);
+    }
+    if (find_paths(core, PATH_RELAYED, names, sizeof names) > 0) {
+        snprintf(text, sizeof text,
+                 "this node does not reach %s, others do: something between them drops packets",
+                 names);
+        put_problem(b, "path", text, mend);
+    }
+}
+
 static void put_problems(struct buf *b, const core_t *core, const struct core_status *s,
                          const struct member_view *found, size_t found_count)
 {
-    size_t count = (s->store_failed ? 1u : 0u) + (is_foreign_recent(s) ? 1u : 0u) +
+    size_t count = (s->isolated ? 1u : 0u) + count_path_problems(core) +
+                   (s->store_failed ? 1u : 0u) + (is_foreign_recent(s) ? 1u : 0u) +
                    (s->failed > 0 ? 1u : 0u) + (s->suspect > 0 ? 1u : 0u) +
                    (s->health > 0 ? 1u : 0u) + (s->leaving ? 1u : 0u);
     mp_str(b, "problems");
     mp_array(b, count);
+    if (s->isolated) {
+        put_isolated_problem(b, s);
+    }
     if (s->store_failed) {
         put_problem(
             b, "store-failed",
@@ -174,6 +242,7 @@ static void put_problems(struct buf *b, const core_t *core, const struct core_st
     if (is_foreign_recent(s)) {
         put_foreign_problem(b, s);
     }
+    put_path_problems(b, core, s);
     if (s->failed > 0) {
         put_absent_problem(b, core, s, found, found_count, STATUS_FAILED);
     }
@@ -195,7 +264,7 @@ void ops_status(struct ops_call *call)
     struct buf *b = call->reply;
     core_status(call->core, &s);
     size_t found_count = find_absent(call->core, found);
-    mp_map(b, 20);
+    mp_map(b, 21);
     ops_put_str(b, "mesh", s.mesh);
     ops_put_id(b, "id", &s.id);
     ops_put_str(b, "name", s.name);
@@ -214,6 +283,7 @@ void ops_status(struct ops_call *call)
     ops_put_uint(b, "links", s.links);
     ops_put_bool(b, "leaving", s.leaving);
     ops_put_bool(b, "store_failed", s.store_failed);
+    ops_put_bool(b, "isolated", s.isolated);
     put_foreign(b, &s);
     put_problems(b, call->core, &s, found, found_count);
 }

@@ -7,6 +7,12 @@
 
 #include <string.h>
 
+const char *member_path_name(enum member_path path)
+{
+    static const char *const names[] = {"", "direct", "relayed", "link"};
+    return names[path];
+}
+
 const char *member_status_name(enum member_status status)
 {
     static const char *const names[] = {"alive", "suspect", "failed", "left"};
@@ -16,7 +22,7 @@ const char *member_status_name(enum member_status status)
 const char *member_event_name(enum member_event_type type)
 {
     static const char *const names[] = {"node.alive", "node.suspect", "node.failed", "node.left",
-                                        "node.updated"};
+                                        "node.updated", "node.notice"};
     return names[type];
 }
 

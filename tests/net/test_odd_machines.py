@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Machines that are odd: half cut off, asleep, with another's name or identity."""
+import time
+
+from harness import options
+from lab import expect, hold_for, wait_for
+from mesh import no_change, start_mesh, views, wait_formed, wait_status
+
+
+def rules(host, text):
+    """What this machine's firewall does; nothing takes it away again."""
+    host.netns.nft("table inet odd {}\ndelete table inet odd\n" + text)
+
+
+def drop(host, match, chains=("input", "output")):
+    body = "".join(f"chain {chain} {{\ntype filter hook {chain} priority 0;\n{match} drop\n}}\n"
+                   for chain in chains)
+    rules(host, "table inet odd {\n" + body + "}\n")
+
+
+def path(node, name):
+    return node.nodes().get(name, {}).get("path")
+
+
+def problems(node):
+    status = node.json("status")
+    return {} if status is None else {one["code"]: one for one in status["problems"]}
+
+
+def notices(node, reason, since):
+    return [event for event in node.events(since)
+            if event["type"] == "node.notice" and event["reason"] == reason]
+
+
+@options(timeout=90)
+def test_udp_blocked(lab):
+    """R9.3: UDP blocked but TCP open: the node stays alive over its links, and all say so."""
+    nodes = start_mesh(lab, 3)
+    since = time.time()
+    drop(nodes[2].host, "meta l4proto udp")
+    wait_for(lambda: path(nodes[0], "n3") == "link" and path(nodes[2], "n1") == "link", 30,
+             lambda: f"the path is the link: {[path(node, 'n3') for node in nodes]}")
+    hold_for(lambda: no_change(nodes, since, allowed=("suspect",)), 2, "n3 failed", poll=0.5)
+    expect(nodes[0].sees("n1", "n2", "n3"), lambda: views(nodes))
+    expect("path" in problems(nodes[0]), lambda: f"status names it: {problems(nodes[0])}")
+    expect(notices(nodes[0], "path-link", since), "an event tells of it")
+    expect(not nodes[2].json("status")["isolated"], "n3 is reached, so it is not isolated")
+    text = nodes[0].ctl("nodes", "show", "n3").stdout
+    expect("UDP is blocked" in text, lambda: f"nodes show says so: {text}")
+    rules(nodes[2].host, "")
+    wait_for(lambda: path(nodes[0], "n3") == "direct", 30, "n3 is reached directly again")
+    expect(notices(nodes[0], "path-direct", since), "an event tells of it")
+
+
+@options(timeout=90)
+def test_isolated(lab):
+    """R1.2: a node that hears but cannot send says that it is isolated; others blame only it."""
+    nodes = start_mesh(lab, 4)
+    odd, others = nodes[0], nodes[1:]
+    since = time.time()
+    drop(odd.host, "oifname eth0", chains=("output",))
+    wait_for(lambda: odd.json("status")["isolated"], 20, "n1 is isolated")
+    expect(odd.metric_values()["mesh_isolated"] == 1, "the metric says so")
+    expect("isolated" in problems(odd), "status says so")
+    expect(notices(odd, "isolated", since), "an event says so")
+    wait_status(others, "n1", "failed", 20)
+    rules(odd.host, "")
+    wait_formed(nodes, 20)
+    wait_for(lambda: not odd.json("status")["isolated"], 10, "n1 is isolated no more")
+    for node in others:
+        bad = [event for event in node.events(since)
+               if event["type"] == "node.failed" and event["node"] != "n1"]
+        expect(not bad, lambda: f"{node.name} blamed another: {bad}")
+    expect(not problems(others[0]).get("isolated"), "the others are not isolated")
+
+
+@options(timeout=60)
+def test_stopped_for_a_while(lab):
+    """R9.4: a stopped process (SIGSTOP) that goes on declares nobody failed."""
+    nodes = start_mesh(lab, 3)
+    since = time.time()
+    nodes[1].pause()
+    wait_status([nodes[0], nodes[2]], "n2", "failed", 15)
+    time.sleep(4)
+    nodes[1].resume()
+    wait_formed(nodes, 15)
+    hold_for(lambda: nodes[1].event("failed", "n1", since) is None
+             and nodes[1].event("failed", "n3", since) is None, 3, "n2 called somebody failed",
+             poll=0.5)
+    expect("held up" in nodes[1].log(), "its log says that it was held up")
