@@ -46,6 +46,8 @@ struct meshd {
     struct detect detect;
     struct token token;
     bool has_token;
+    bool is_renewed; /* there was a store and no identity */
+    bool is_rekeyed; /* there were other members and no key ring */
     char token_addrs[TOKEN_ADDRS_MAX][ADDR_TEXT_BYTES];
     const char *joins[CONF_JOIN_MAX + TOKEN_ADDRS_MAX];
     size_t join_count;
@@ -214,10 +216,15 @@ static int change_ring(struct meshd *m, struct why *why)
 static int open_ring(struct meshd *m, struct why *why)
 {
     bool made = false;
+    size_t others = 0;
     int rc = keys_ring_open(m->keys, m->paths.ring, m->has_token ? m->token.key : NULL, &made, why);
     if (rc == HM_EDENIED && m->has_token && keys_ring_count(m->keys) > 0) {
         rc = change_ring(m, why);
     }
+    if (rc == HM_OK && made && !m->has_token) {
+        rc = count_others(m, &others, why);
+    }
+    m->is_rekeyed = others > 0;
     return rc;
 }
 
@@ -329,8 +336,25 @@ static int check_store(struct meshd *m, struct why *moved, struct why *why)
     return HM_OK;
 }
 
+/* What lies there without the file that belongs to it: something was lost, and is made anew. */
+static void warn_of_losses(struct meshd *m)
+{
+    if (m->is_renewed) {
+        log_line(m->log, NOTE_WARN, LOG_FIELDS({"path", m->paths.identity}),
+                 "there was a store but no identity: this is a new node now, and the one it was "
+                 "stays on the others' lists; restore the identity from a backup to be that one");
+    }
+    if (m->is_rekeyed) {
+        log_line(m->log, NOTE_WARN, LOG_FIELDS({"path", m->paths.ring}),
+                 "there are other members on the roster but there was no mesh key: a new one was "
+                 "made, which they do not have; stop this node and copy the file from one of "
+                 "them, or start it with a token of theirs (meshctl token)");
+    }
+}
+
 static void warn(struct meshd *m, const struct why *moved)
 {
+    warn_of_losses(m);
     if (m->conf.warning[0] != '\0') {
         log_line(m->log, NOTE_WARN, NULL, "%s", m->conf.warning);
     }
@@ -363,6 +387,7 @@ static int prepare(struct meshd *m, struct why *moved, struct why *why)
         rc = paths_lock(&m->paths, why);
     }
     if (rc == HM_OK) {
+        m->is_renewed = access(m->paths.identity, F_OK) != 0 && store_is_there(m->paths.data_dir);
         rc = keys_new(m->conf.mesh, m->paths.identity, &m->keys, why);
     }
     if (rc == HM_OK) {

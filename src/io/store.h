@@ -16,6 +16,7 @@
 #include "core/event.h"
 #include "io/why.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,9 @@ enum store_check {
 /* Checks data_dir/store in a child process. Call before any thread or ZeroMQ context exists (it
  * forks), with the lock on data_dir held. */
 enum store_check store_check(const char *data_dir, struct why *why);
+
+/* True if a store was begun in data_dir, whatever became of it. */
+bool store_is_there(const char *data_dir);
 
 /* Opens data_dir/store (made if absent) and starts the actor. On failure HM_EIO, HM_EDENIED,
  * HM_EFULL (disk), HM_EVERSION or HM_ENOMEM. */

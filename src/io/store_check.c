@@ -13,6 +13,7 @@
 #include "io/store_db.h"
 #include "io/store_pages.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -28,6 +29,8 @@
 
 #define CHECK_PATH_BYTES 4096
 #define CHECK_SECONDS_MAX 60 /* then the child hangs: a good disk reads a gigabyte in that time */
+#define STORE_BAD_PREFIX "store.bad-"
+#define STORE_BAD_MAX 3 /* kept for whoever wants to know what happened */
 #define CHECK_RECORDS_MAX 100000 /* written on trial: keeps the transaction small */
 
 struct verdict {
@@ -130,9 +133,17 @@ static bool change_one(MDB_txn *txn, MDB_dbi dbi)
     return (rc == 0 || rc == MDB_NOTFOUND) && mdb_put(txn, dbi, &trial_key, &trial_value, 0) == 0;
 }
 
+static bool format_is_readable(MDB_txn *txn, MDB_dbi meta)
+{
+    uint64_t format;
+    return store_db_read_format(txn, meta, &format) == 0;
+}
+
+/* Tables are made together: one that is missing beside others has lost its name. */
 static bool walk_all(MDB_env *env, bool is_trial)
 {
     static const char *const names[] = {"meta", "self", "roster", NULL};
+    size_t missing = 0;
     MDB_txn *txn = NULL;
     MDB_envinfo info;
     mdb_env_info(env, &info);
@@ -145,11 +156,14 @@ static bool walk_all(MDB_env *env, bool is_trial)
         MDB_dbi dbi;
         int rc = mdb_dbi_open(txn, names[i], 0, &dbi);
         if (rc == 0) {
-            is_sound = walk(txn, dbi, is_trial, 0) && (!is_trial || change_one(txn, dbi));
+            is_sound = (i > 0 || format_is_readable(txn, dbi)) && walk(txn, dbi, is_trial, 0) &&
+                       (!is_trial || change_one(txn, dbi));
         } else {
             is_sound = rc == MDB_NOTFOUND; /* store_open makes it */
+            missing++;
         }
     }
+    is_sound = is_sound && (missing == 0 || missing == sizeof names / sizeof names[0] - 1);
     mdb_txn_abort(txn);
     return is_sound;
 }
@@ -175,8 +189,11 @@ static const char *judge_pages(const char *path)
     const char *fault = NULL;
     snprintf(file, sizeof file, "%s/data.mdb", path);
     int fd = open(file, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) != 0 || st.st_size <= 0) {
+    if (fd < 0 || fstat(fd, &st) != 0) {
         return NULL; /* the process ends soon, and the descriptor with it */
+    }
+    if (st.st_size == 0) {
+        return "its file is empty"; /* or its first start was cut off: then this costs nothing */
     }
     void *map = mmap(NULL, (size_t) st.st_size, PROT_READ, MAP_SHARED, fd, 0);
     if (map != MAP_FAILED) {
@@ -262,6 +279,33 @@ static struct verdict ask_child(const char *path)
     return v;
 }
 
+static int is_set_aside(const struct dirent *entry)
+{
+    return strncmp(entry->d_name, STORE_BAD_PREFIX, sizeof STORE_BAD_PREFIX - 1) == 0;
+}
+
+/* Keeps the newest of the stores set aside: their names rise with time. Takes away only what a
+ * store has; a directory with something else in it stays. */
+static void prune(const char *data_dir)
+{
+    static const char *const files[] = {"data.mdb", "lock.mdb"};
+    struct dirent **names = NULL;
+    int count = scandir(data_dir, &names, is_set_aside, alphasort);
+    for (int i = 0; i < count; i++) {
+        char path[CHECK_PATH_BYTES + 300];
+        for (size_t k = 0; i < count - STORE_BAD_MAX && k < sizeof files / sizeof files[0]; k++) {
+            snprintf(path, sizeof path, "%s/%s/%s", data_dir, names[i]->d_name, files[k]);
+            (void) unlink(path);
+        }
+        if (i < count - STORE_BAD_MAX) {
+            snprintf(path, sizeof path, "%s/%s", data_dir, names[i]->d_name);
+            (void) rmdir(path);
+        }
+        free(names[i]);
+    }
+    free(names);
+}
+
 static enum store_check move_aside(const char *path, const char *reason, struct why *why)
 {
     char stamp[32];
@@ -272,7 +316,7 @@ static enum store_check move_aside(const char *path, const char *reason, struct 
     strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
     for (int i = 0; i < 100; i++) {
         struct stat st;
-        snprintf(to, sizeof to, i == 0 ? "%s.bad-%s" : "%s.bad-%s-%d", path, stamp, i);
+        snprintf(to, sizeof to, "%s.bad-%s-%02d", path, stamp, i);
         if (lstat(to, &st) != 0 && rename(path, to) == 0) {
             why_set(why, HM_OK,
                     "the store in %s is damaged (%s): moved to %s, going on with an empty one; the "
@@ -286,6 +330,13 @@ static enum store_check move_aside(const char *path, const char *reason, struct 
     return STORE_REFUSED;
 }
 
+bool store_is_there(const char *data_dir)
+{
+    char path[CHECK_PATH_BYTES];
+    struct stat st;
+    return store_db_path(data_dir, path, sizeof path) == HM_OK && stat(path, &st) == 0;
+}
+
 enum store_check store_check(const char *data_dir, struct why *why)
 {
     char path[CHECK_PATH_BYTES];
@@ -295,13 +346,18 @@ enum store_check store_check(const char *data_dir, struct why *why)
         why_set(why, HM_EINVAL, "the path of the data directory is too long");
         return STORE_REFUSED;
     }
+    snprintf(file, sizeof file, "%s/lock.mdb", path);
+    bool was_used = stat(file, &st) == 0;
     snprintf(file, sizeof file, "%s/data.mdb", path);
-    if (stat(file, &st) != 0 && errno == ENOENT) {
+    bool is_gone = stat(file, &st) != 0 && errno == ENOENT;
+    if (is_gone && !was_used) {
         return STORE_SOUND; /* new; store_open says what may be wrong with the directory */
     }
-    struct verdict v = ask_child(path);
+    struct verdict v = is_gone ? condemn("its file data.mdb is gone") : ask_child(path);
     if (v.check == STORE_MOVED) {
-        return move_aside(path, v.text, why);
+        v.check = move_aside(path, v.text, why);
+        prune(data_dir);
+        return v.check;
     }
     if (v.check == STORE_REFUSED) {
         why_set(why, HM_EIO, "cannot open the store in %s: %s", path, v.text);

@@ -21,6 +21,7 @@
 #define STORE_DBS_MAX 16 /* tables to come with the registry */
 #define STORE_READERS_MAX 16
 #define STORE_PATH_BYTES 4096
+#define FORMAT_BYTES 4 /* big-endian */
 
 /* The map is address space, not memory; it is never resized while open (protocols.md). */
 #if SIZE_MAX > UINT32_MAX
@@ -216,29 +217,80 @@ static int open_tables(struct store_db *db, MDB_txn *txn, unsigned flags)
     return rc;
 }
 
-/* Reads the format's version, or writes it when the store is new. ret_format: 0 if there is none.
- */
-static int read_format(struct store_db *db, MDB_txn *txn, uint64_t *ret_format)
+/* ---- the format's version -------------------------------------------------------------------- */
+
+static void hash_record(enum store_table table, MDB_val key, struct span value,
+                        uint8_t ret_hash[STORE_HASH_BYTES])
 {
-    MDB_val key = {6, (void *) "format"};
-    MDB_val value;
-    int rc = mdb_get(txn, db->meta, &key, &value);
-    *ret_format = 0;
-    if (rc == 0) {
-        const uint8_t *bytes = value.mv_data;
-        for (size_t i = 0; i < value.mv_size && i < 8; i++) {
-            *ret_format = (*ret_format << 8) | bytes[i];
-        }
+    crypto_generichash_state state;
+    uint8_t head[3] = {(uint8_t) table, (uint8_t) (key.mv_size >> 8), (uint8_t) key.mv_size};
+    crypto_generichash_init(&state, NULL, 0, STORE_HASH_BYTES);
+    crypto_generichash_update(&state, head, sizeof head);
+    crypto_generichash_update(&state, key.mv_data, key.mv_size);
+    if (value.size > 0) {
+        crypto_generichash_update(&state, value.data, value.size);
     }
-    return rc == MDB_NOTFOUND ? 0 : rc;
+    crypto_generichash_final(&state, ret_hash, STORE_HASH_BYTES);
+}
+
+static MDB_val val_of(const char *text)
+{
+    return (MDB_val){strlen(text), (void *) text};
+}
+
+static void hash_format(MDB_val value, uint8_t ret_hash[STORE_HASH_BYTES])
+{
+    hash_record((enum store_table) 0, val_of("format"), span_of(value.mv_data, value.mv_size),
+                ret_hash);
+}
+
+/* The first release wrote no check beside the version. */
+static bool format_is_sound(MDB_txn *txn, MDB_dbi meta, MDB_val value, uint64_t format)
+{
+    uint8_t hash[STORE_HASH_BYTES];
+    MDB_val key = val_of("format-check");
+    MDB_val check;
+    int rc = mdb_get(txn, meta, &key, &check);
+    hash_format(value, hash);
+    return rc == 0 ? check.mv_size == sizeof hash && memcmp(check.mv_data, hash, sizeof hash) == 0
+                   : rc == MDB_NOTFOUND && format == STORE_FORMAT;
+}
+
+int store_db_read_format(MDB_txn *txn, MDB_dbi meta, uint64_t *ret_format)
+{
+    MDB_val key = val_of("format");
+    MDB_val value;
+    uint64_t format = 0;
+    int rc = mdb_get(txn, meta, &key, &value);
+    if (rc != 0) {
+        return rc;
+    }
+    const uint8_t *bytes = value.mv_data;
+    for (size_t i = 0; i < value.mv_size && i < 8; i++) {
+        format = (format << 8) | bytes[i];
+    }
+    if (value.mv_size != FORMAT_BYTES || format == 0 ||
+        !format_is_sound(txn, meta, value, format)) {
+        return MDB_CORRUPTED;
+    }
+    *ret_format = format;
+    return 0;
 }
 
 static int write_format(struct store_db *db, MDB_txn *txn)
 {
-    uint8_t bytes[4] = {0, 0, 0, STORE_FORMAT};
-    MDB_val key = {6, (void *) "format"};
+    uint8_t bytes[FORMAT_BYTES] = {0, 0, 0, STORE_FORMAT};
+    uint8_t hash[STORE_HASH_BYTES];
+    MDB_val key = val_of("format");
     MDB_val value = {sizeof bytes, bytes};
-    return mdb_put(txn, db->meta, &key, &value, 0);
+    hash_format(value, hash);
+    int rc = mdb_put(txn, db->meta, &key, &value, 0);
+    if (rc == 0) {
+        key = val_of("format-check");
+        value = (MDB_val){sizeof hash, hash};
+        rc = mdb_put(txn, db->meta, &key, &value, 0);
+    }
+    return rc;
 }
 
 /* Opens the tables; makes them when they are not there yet. A start that finds all writes nothing.
@@ -252,9 +304,9 @@ static int open_or_make(struct store_db *db, uint64_t *ret_format)
     }
     rc = open_tables(db, txn, 0);
     if (rc == 0) {
-        rc = read_format(db, txn, ret_format);
+        rc = store_db_read_format(txn, db->meta, ret_format);
     }
-    if (rc == 0 && *ret_format != 0) {
+    if (rc == 0) {
         return mdb_txn_commit(txn); /* keeps the handles */
     }
     mdb_txn_abort(txn);
@@ -313,20 +365,6 @@ void store_db_close(struct store_db *db)
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */
-
-static void hash_record(enum store_table table, MDB_val key, struct span value,
-                        uint8_t ret_hash[STORE_HASH_BYTES])
-{
-    crypto_generichash_state state;
-    uint8_t head[3] = {(uint8_t) table, (uint8_t) (key.mv_size >> 8), (uint8_t) key.mv_size};
-    crypto_generichash_init(&state, NULL, 0, STORE_HASH_BYTES);
-    crypto_generichash_update(&state, head, sizeof head);
-    crypto_generichash_update(&state, key.mv_data, key.mv_size);
-    if (value.size > 0) {
-        crypto_generichash_update(&state, value.data, value.size);
-    }
-    crypto_generichash_final(&state, ret_hash, STORE_HASH_BYTES);
-}
 
 static bool record_is_sound(enum store_table table, MDB_val key, MDB_val value)
 {

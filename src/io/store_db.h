@@ -4,7 +4,7 @@
  *
  * One sub-database per enum store_table, and "meta" with the format's version. Durable: neither
  * WRITEMAP nor NOSYNC. A stored value is 16 bytes of BLAKE2b over table, key and value, then the
- * value. */
+ * value. docs/protocol/files.md has the whole. */
 #ifndef HM_IO_STORE_DB_H
 #define HM_IO_STORE_DB_H
 
@@ -51,6 +51,10 @@ int store_db_path(const char *data_dir, char *path, size_t max);
 /* Opens the environment only (no tables), with the largest map that fits. Returns an LMDB or errno
  * code. */
 int store_db_open_env(const char *path, MDB_env **ret_env);
+
+/* The version of the format, from table "meta". An LMDB code: MDB_NOTFOUND when there is none,
+ * MDB_CORRUPTED when it is damaged. */
+int store_db_read_format(MDB_txn *txn, MDB_dbi meta, uint64_t *ret_format);
 
 /* Results as store_open. */
 int store_db_open(struct store_db *db, const char *data_dir, struct why *why);

@@ -403,6 +403,15 @@ static bool read_page_bytes(struct span file, size_t *ret_page_bytes)
            file.size >= 2 * bytes;
 }
 
+/* Transaction n writes meta page n % 2, so the two are one apart: LMDB takes the newer one, and a
+ * changed number would make it go back by a transaction without a word. In a new file both are 0. */
+static bool metas_are_a_pair(const struct meta metas[2])
+{
+    size_t newest = metas[metas[0].txn < metas[1].txn].txn;
+    return newest == 0 ||
+           (metas[newest % 2].txn == newest && metas[(newest + 1) % 2].txn == newest - 1);
+}
+
 const char *store_pages_check(struct span file)
 {
     struct meta metas[2];
@@ -413,6 +422,9 @@ const char *store_pages_check(struct span file)
     if (!read_page_bytes(file, &c.page_bytes) || !read_meta(file, 0, c.page_bytes, &metas[0]) ||
         !read_meta(file, 1, c.page_bytes, &metas[1])) {
         return "its first pages are no database's";
+    }
+    if (!metas_are_a_pair(metas)) {
+        return "its first pages do not belong together";
     }
     const struct meta *newest = &metas[metas[0].txn < metas[1].txn];
     if (newest->page_last < 1 || newest->page_last >= PAGES_MAX ||

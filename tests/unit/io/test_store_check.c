@@ -324,6 +324,118 @@ static void test_damage(void **state)
     remove_tree(p.dir);
 }
 
+/* What is read of the file with one byte changed: condemned, or dropped records are counted. */
+static bool is_told(const struct place *p, int fd, uint8_t *bytes, size_t size, size_t at,
+                    uint8_t with)
+{
+    struct store_db db = {0};
+    struct why why = {""};
+    size_t count = RECORDS, dropped = 0;
+    bytes[at] ^= with;
+    assert_int_equal(pwrite(fd, bytes + at, 1, (off_t) at), 1);
+    struct span copy = exact_copy(bytes, size);
+    if (store_pages_check(copy) == NULL) {
+        /* Names of tables and the format's version are looked at in a child of store_check. */
+        if (store_db_open(&db, p->dir, &why) == HM_OK) {
+            load_and_compare(&db, &count, &dropped);
+            store_db_close(&db);
+        }
+        if (count + dropped != RECORDS) {
+            write_file(p->file, bytes, size); /* opening it may have made what was missing */
+            count = store_check(p->dir, &why) == STORE_MOVED ? RECORDS - dropped : count;
+        }
+    }
+    exact_free(copy);
+    bytes[at] ^= with;
+    write_file(p->file, bytes, size);
+    return count + dropped == RECORDS;
+}
+
+/* Any byte: nothing that was stored is lost or changed without a word. Each place is tried in a
+ * process of its own, for liblmdb may crash where store_check would have found that it does. */
+static void test_nothing_is_lost_silently(void **state)
+{
+    (void) state;
+    static uint8_t sound[1 << 20];
+    struct place p;
+    struct prng r;
+    place_make(&p);
+    fill(&p);
+    size_t size = read_file(p.file, sound, sizeof sound);
+    prng_init(&r, 3);
+    for (size_t i = 0; i < 600; i++) {
+        size_t at = (size_t) prng_below(&r, size);
+        if (i < 300) { /* all of both meta pages' heads */
+            at = i < 150 ? i : 4096 + i - 150;
+        }
+        uint8_t with = (uint8_t) (1u << prng_below(&r, 8));
+        fflush(NULL);
+        pid_t pid = fork();
+        if (pid == 0) {
+            char store[96];
+            snprintf(store, sizeof store, "%s/store", p.dir);
+            mkdir(store, 0700);
+            write_file(p.file, sound, size);
+            int fd = open(p.file, O_RDWR | O_CLOEXEC);
+            _exit(is_told(&p, fd, sound, size, at, with) ? 0 : 1);
+        }
+        int status;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        if (WIFEXITED(status) && WEXITSTATUS(status) != 0) {
+            fail_msg("byte %zu, bit %u: something is gone without a word", at, with);
+        }
+    }
+    remove_tree(p.dir);
+}
+
+/* Of the stores set aside the newest are kept, and what else lies there is not touched. */
+static void test_set_aside_is_pruned(void **state)
+{
+    (void) state;
+    struct place p;
+    struct why why;
+    size_t kept = 0;
+    char name[128];
+    place_make(&p);
+    snprintf(name, sizeof name, "%s/store.bad-19990101T000000Z-00", p.dir);
+    assert_int_equal(mkdir(name, 0700), 0);
+    snprintf(name, sizeof name, "%s/store.bad-19990101T000000Z-00/note", p.dir);
+    write_file(name, (const uint8_t *) "mine", 4);
+    for (int i = 0; i < 8; i++) {
+        fill(&p);
+        write_file(p.file, (const uint8_t *) "damaged", 7);
+        assert_int_equal(store_check(p.dir, &why), STORE_MOVED);
+        assert_non_null(strstr(why.text, "store.bad-"));
+    }
+    DIR *d = opendir(p.dir);
+    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
+        kept += strncmp(e->d_name, "store.bad-", 10) == 0;
+    }
+    closedir(d);
+    assert_int_equal(kept, 3 + 1);
+    assert_int_equal(access(name, F_OK), 0);
+    remove_tree(p.dir);
+}
+
+/* The file of a store that was used is gone or empty: said, and a new one begins. */
+static void test_a_lost_file_is_told(void **state)
+{
+    (void) state;
+    struct place p;
+    struct why why = {""};
+    place_make(&p);
+    fill(&p);
+    assert_int_equal(unlink(p.file), 0);
+    assert_int_equal(store_check(p.dir, &why), STORE_MOVED);
+    assert_non_null(strstr(why.text, "gone"));
+    assert_int_equal(store_check(p.dir, &why), STORE_SOUND);
+    fill(&p);
+    write_file(p.file, (const uint8_t *) "", 0);
+    assert_int_equal(store_check(p.dir, &why), STORE_MOVED);
+    assert_non_null(strstr(why.text, "empty"));
+    remove_tree(p.dir);
+}
+
 static void test_keys_are_checked(void **state)
 {
     (void) state;
@@ -344,8 +456,13 @@ static void test_keys_are_checked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_is_written_is_read), cmocka_unit_test(test_deleting),
-        cmocka_unit_test(test_sound_stores_stay),       cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_what_is_written_is_read),
+        cmocka_unit_test(test_deleting),
+        cmocka_unit_test(test_sound_stores_stay),
+        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_nothing_is_lost_silently),
+        cmocka_unit_test(test_set_aside_is_pruned),
+        cmocka_unit_test(test_a_lost_file_is_told),
         cmocka_unit_test(test_keys_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
