@@ -346,9 +346,25 @@ static void addresses(core_t *c, const struct event *ev)
     for (size_t i = 0; same && i < c->addr_count; i++) {
         same = addr_eq(&before[i], &c->addrs[i]);
     }
-    if (c->self != NULL && !same && !c->leaving) {
+    if (c->self == NULL || c->leaving) {
+        return;
+    }
+    if (!same) {
         merge_renew_self(c, 0, RECORD_ALIVE);
-        core_changed(c);
+    }
+    if (!merge_names_all(before, before_count, c->addrs, c->addr_count)) {
+        for (size_t i = 0; i < c->roster.count; i++) {
+            overlay_moved(c, c->roster.items[i]);
+        }
+    }
+    core_changed(c);
+    if (c->ready) {
+        /* A network is back, or another one is there: look for everybody at once. */
+        core_arm(c, TIMER_BEACON, c->now_ns);
+        c->heal_left = c->failed_order.count;
+        if (c->heal_left > 0) {
+            core_arm_earlier(c, TIMER_FAILED, c->now_ns + 5 * MS_NS);
+        }
     }
 }
 

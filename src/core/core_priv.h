@@ -238,6 +238,9 @@ struct member *merge_new_member(core_t *c, const struct node_id *id, struct span
 /* m is failed: seen by these observers. Tells everyone if we judged it ourselves. */
 void merge_failed(core_t *c, struct member *m, uint64_t incarnation, enum reason reason,
                   const struct node_id *observers, size_t count, bool judged_here, bool spread);
+/* Whether all the places of `before` are among those of `now`. */
+bool merge_names_all(const struct addr *before, size_t before_count, const struct addr *now,
+                     size_t now_count);
 /* Something authentic and fresh came from m. */
 void merge_heard(core_t *c, struct member *m);
 
@@ -312,6 +315,9 @@ void overlay_tick(core_t *c);
 void overlay_link_up(core_t *c, struct member *m);
 void overlay_link_down(core_t *c, struct member *m);
 void overlay_hangup(core_t *c, struct member *m);
+/* An address that its link may stand on is gone, here or there: the link carries nothing any more, and
+ * TCP would find out only after minutes. It is dialled anew at once. */
+void overlay_moved(core_t *c, struct member *m);
 /* Dials m although it is no neighbour: a guest link, closed when it was idle for a while. */
 void overlay_want_link(core_t *c, struct member *m);
 

@@ -286,6 +286,21 @@ static bool looks_different(const struct node_record *a, const struct node_recor
     return false;
 }
 
+bool merge_names_all(const struct addr *before, size_t before_count, const struct addr *now,
+                     size_t now_count)
+{
+    for (size_t i = 0; i < before_count; i++) {
+        bool found = false;
+        for (size_t k = 0; k < now_count && !found; k++) {
+            found = addr_same_place(&before[i], &now[k]);
+        }
+        if (!found) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* A partition healed or a crashed node is back: the others that failed may be back, too. */
 static void recovered(core_t *c, struct member *m)
 {
@@ -323,6 +338,7 @@ static void take_record(core_t *c, struct member *m, struct span bytes,
                         const struct node_record *rec, const struct node_id *from)
 {
     bool differs = looks_different(&m->rec, rec);
+    bool moved = !merge_names_all(m->rec.addrs, m->rec.addr_count, rec->addrs, rec->addr_count);
     roster_hash_out(&c->roster, m);
     if (member_set_record(m, bytes, rec) != 0) {
         c->fx.failed = true;
@@ -332,6 +348,9 @@ static void take_record(core_t *c, struct member *m, struct span bytes,
     c->view_changed_ns = c->now_ns;
     persist_member(c, m);
     follow_record(c, m, differs, from);
+    if (moved) {
+        overlay_moved(c, m);
+    }
     if (m->labels_hash != rec->labels_hash) {
         labels_wanted(c);
     }

@@ -96,6 +96,15 @@ void overlay_hangup(core_t *c, struct member *m)
     }
 }
 
+void overlay_moved(core_t *c, struct member *m)
+{
+    if (m->link != LINK_NONE) {
+        overlay_hangup(c, m);
+        m->dial_failures = 0;
+        overlay_touch(c);
+    }
+}
+
 static uint64_t dial_again_ns(const struct member *m)
 {
     unsigned shift = m->dial_failures < DIAL_BACKOFF_MAX ? m->dial_failures : DIAL_BACKOFF_MAX;

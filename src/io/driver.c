@@ -161,18 +161,6 @@ static int bind_ports(driver_t *d, const struct driver_conf *conf, struct why *w
     return rc == HM_OK ? HM_OK : bind_failed(rc, &link, "the links' port", why);
 }
 
-static int read_interfaces(driver_t *d, struct why *why)
-{
-    struct addr first;
-    if (netif_list_read(&d->wish, &d->netifs) != HM_OK) {
-        return why_set(why, HM_EIO, "cannot list this machine's network interfaces: %s",
-                       strerror(errno));
-    }
-    netif_addresses(&d->netifs, &d->wish, &first, 1);
-    d->advertise = first;
-    return HM_OK;
-}
-
 /* ---- putting it together ---- */
 
 static int make_links(driver_t *d)
@@ -299,7 +287,7 @@ static int start_core(driver_t *d, struct why *why)
 
 static int build(driver_t *d, const struct driver_conf *conf, struct why *why)
 {
-    int rc = read_interfaces(d, why);
+    int rc = driver_read_interfaces(d, why);
     if (rc != HM_OK) {
         return rc;
     }
@@ -333,6 +321,7 @@ static int build(driver_t *d, const struct driver_conf *conf, struct why *why)
     if (rc != HM_OK) {
         return why_set(why, rc, "cannot start: %s", hm_strerror(rc));
     }
+    driver_log_interfaces(d);
     if (beacon_problem(d->beacon) != NULL) {
         log_line(d->log, NOTE_WARN, NULL, "%s", beacon_problem(d->beacon));
     }

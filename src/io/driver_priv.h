@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The driver's insides, shared by its three files: driver.c (its life), driver_in.c (the world to
- * events), driver_fx.c (effects to the world). Nobody else includes this. */
+/* The driver's insides, shared by its files: driver.c (its life), driver_in.c (the world to
+ * events), driver_fx.c (effects to the world), driver_net.c (interfaces). Nobody else includes this. */
 #ifndef HM_IO_DRIVER_PRIV_H
 #define HM_IO_DRIVER_PRIV_H
 
@@ -77,8 +77,13 @@ bool driver_read_store(void *ctx);
 bool driver_read_beacon(void *ctx);
 bool driver_read_api(void *ctx);
 bool driver_read_resolve(void *ctx);
-bool driver_read_netif(void *ctx);
-/* Lists the interfaces anew and tells the beacon and the core. */
+
+/* driver_net.c */
+int driver_read_interfaces(driver_t *d, struct why *why);
+/* Says what a user may have expected to be otherwise. */
+void driver_log_interfaces(const driver_t *d);
+/* Tells sockets, beacon and core of the interfaces as they were last listed. */
 void driver_tell_addresses(driver_t *d);
+bool driver_read_netif(void *ctx);
 
 #endif

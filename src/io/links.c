@@ -37,6 +37,8 @@
 #define BACKLOG 32 /* connections that wait for accept: all neighbours at once after a restart */
 #define CONNECT_MS 2000 /* a LAN answers in 1 ms, a bad path in 500; then the core dials anew */
 #define HANDSHAKE_MS 3000
+#define UNACKED_MS 6000 /* what the peer's machine does not acknowledge for so long is lost: the way
+                           there is gone, and another may be open. The kernel alone tries for 15 min */
 #define UP_NS (5 * NS_PER_S)            /* from dialling to the peer's HELLO */
 #define ROUTING_ID_BYTES 5              /* what a ROUTER makes for a peer without one */
 #define ACCEPTED_MAX (2 * HM_LINKS_MAX) /* room for links that are being replaced */
@@ -103,6 +105,7 @@ static void set_common(void *socket)
     set_int(socket, ZMQ_SNDHWM, QUEUE_FRAMES_MAX);
     set_int(socket, ZMQ_RCVHWM, QUEUE_FRAMES_MAX);
     set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+    set_int(socket, ZMQ_TCP_MAXRT, UNACKED_MS);
     HM_ASSERT(zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max) == 0);
 }
 

@@ -126,6 +126,34 @@ class Host:
     def socket(self, *kind):
         return self.netns.socket(*kind)
 
+    def add_wire(self, name, bridge="br1", address=None):
+        """One more interface, on a bridge of its own (made when it is first named). address: with its
+        prefix length. Returns the bridge's port, to cut it by."""
+        port = f"{self.port}{name}"[:15]
+        self.lab.add_bridge(bridge)
+        self.lab.switch.ip(f"link add {port} type veth peer name {name} netns {self.netns.path}\n"
+                           f"link set {port} master {bridge} up\n")
+        self.netns.ip(f"link set {name} up\n")
+        if address:
+            self.netns.ip(f"addr add {address} brd + dev {name}\n")
+        return port
+
+    def add_bridge(self, name, address):
+        """A bridge with nothing behind it, as Docker's."""
+        self.netns.ip(f"link add {name} type bridge\nlink set {name} up\n"
+                      f"addr add {address} brd + dev {name}\n")
+
+    def link_local(self, interface="eth0"):
+        """Its fe80::… address, when it may be used."""
+        def usable():
+            shown = self.run(["ip", "-j", "-6", "addr", "show", "dev", interface]).stdout
+            for link in json.loads(shown or "[]"):
+                for entry in link.get("addr_info", []):
+                    if entry["scope"] == "link" and not entry.get("tentative"):
+                        return entry["local"]
+            return None
+        return wait_for(usable, 10, f"{self.name} has a link-local address on {interface}")
+
     def change_address(self, address):
         """As after a new DHCP lease: the old address is gone, the neighbours' caches are not."""
         self.netns.ip(f"addr flush dev eth0\naddr add {address}/24 brd + dev eth0\n")
@@ -142,6 +170,7 @@ class Lab:
         self.hosts = []
         self.ipv6 = ipv6
         self.switch = None
+        self.bridges = {"br0"}
         self.lost = 0                  # percent
         self.cut = []                  # pairs of sets of ports
         self.dead_ports = set()
@@ -182,6 +211,11 @@ class Lab:
         for host in added:
             host.netns.ip(f"link set eth0 up\naddr add {host.address}/24 brd + dev eth0\n")
         return added
+
+    def add_bridge(self, name):
+        if name not in self.bridges:
+            self.bridges.add(name)
+            self.switch.ip(f"link add {name} type bridge mcast_snooping 0\nlink set {name} up\n")
 
     def loopback_host(self):
         """A machine with nothing but loopback."""
@@ -231,8 +265,13 @@ class Lab:
         self.dead_ports.add(host.port)
         self._apply()
 
-    def cable(self, host, plugged):
-        self.switch.ip(f"link set {host.port} {'up' if plugged else 'down'}\n")
+    def silence_port(self, port):
+        """The same for one of a host's interfaces."""
+        self.dead_ports.add(port)
+        self._apply()
+
+    def cable(self, host, plugged, port=None):
+        self.switch.ip(f"link set {port or host.port} {'up' if plugged else 'down'}\n")
 
     def traffic(self):
         """Bytes and packets so far as each host sees it: {index: (received, sent, packets)}."""

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -153,16 +154,27 @@ class Node:
             if target.startswith("socket:["):
                 inodes.add(target[8:-1])
         found = set()
-        for kind in ("tcp", "udp"):
+        for kind in ("tcp", "udp", "tcp6", "udp6"):
             with open(f"/proc/{self.pid}/net/{kind}", encoding="ascii") as file:
                 for line in file.read().splitlines()[1:]:
                     field = line.split()
-                    if field[9] not in inodes or (kind == "tcp" and field[3] != "0A"):
+                    if field[9] not in inodes or (kind.startswith("tcp") and field[3] != "0A"):
                         continue
                     address, port = field[1].split(":")
-                    dotted = ".".join(str(byte) for byte in bytes.fromhex(address)[::-1])
-                    found.add((kind, dotted, int(port, 16)))
+                    if kind.endswith("6"):
+                        words = [bytes.fromhex(address[i:i + 8])[::-1] for i in range(0, 32, 8)]
+                        shown = socket.inet_ntop(socket.AF_INET6, b"".join(words))
+                    else:
+                        shown = ".".join(str(byte) for byte in bytes.fromhex(address)[::-1])
+                    found.add((kind[:3], shown, int(port, 16)))
         return found
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def address_of(self, name):
+        """ip:port at which this node reaches the named one."""
+        return self.nodes().get(name, {}).get("address") or ""
 
     def port(self):
         """P: the sealed UDP port and the mailbox's TCP port."""
