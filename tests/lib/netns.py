@@ -16,6 +16,7 @@ import sys
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWNET = 0x40000000
+MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
 PR_SET_PDEATHSIG = 1
@@ -50,6 +51,12 @@ def private_mounts(*tmpfs_dirs):
 def mount_tmpfs(path, size="64m", mode="755"):
     options = f"size={size},mode={mode}".encode()
     _check(_libc.mount(b"tmpfs", os.fsencode(path), b"tmpfs", 0, options), f"mount {path}")
+
+
+def bind_mount(source, target):
+    """Lays a file over another, for this process and its children."""
+    _check(_libc.mount(os.fsencode(source), os.fsencode(target), None, MS_BIND, None),
+           f"mount {source} over {target}")
 
 
 def unmount(path):

@@ -2,6 +2,7 @@
 """Several interfaces, changing addresses, IPv6, networks that carry no broadcast (R1.4, R2.3, R2.4, R2.7)."""
 import time
 
+import dns
 import rawnet
 from harness import options
 from lab import Lab, expect, hold_for, wait_for
@@ -250,3 +251,61 @@ def test_no_broadcast_between_stations(lab):
     for node in nodes:
         node.start()
     wait_formed(nodes, 10)
+
+
+def test_srv_records(lab):
+    """--join=dns+srv:NAME: hosts and ports from DNS, also when the records come later (R2.7)."""
+    need_binaries()
+    hosts = lab.add_hosts(4)
+    lab.block("udp dport 5670 drop")
+    server = dns.Dns(hosts[3], "10.77.0.4")
+    server.point_to(lab.dir)
+    service = "_homemesh._udp.home.test"
+    nodes = [Node(hosts[0], flags=["--bind=:9100"]), Node(hosts[1], flags=["--bind=:9200"]),
+             Node(hosts[2], flags=[f"--join=dns+srv:{service}"])]
+    for node in nodes:
+        node.start()
+    wait_for(lambda: (service, dns.SRV) in server.asked, 10, "the records are asked for")
+    wait_for(lambda: "no SRV records" in nodes[2].log(), 10, "the log says that there are none")
+    server.records.update({
+        (service, dns.SRV): [(20, 0, 9200, "two.home.test"), (10, 0, 9100, "one.home.test"),
+                             (10, 5, 9100, "gone.home.test")],
+        ("one.home.test", dns.A): ["10.77.0.1"], ("two.home.test", dns.A): ["10.77.0.2"]})
+    wait_formed(nodes, 20)
+    names = [name for name, kind in server.asked if kind == dns.A and name.endswith("home.test")]
+    expect(names.index("gone.home.test") < names.index("one.home.test") < names.index("two.home.test"),
+           f"asked in the order of priority and weight: {names}")
+    server.close()
+
+
+def test_name_with_many_addresses(lab):
+    """A name with several addresses, of which one answers: all are tried."""
+    need_binaries()
+    hosts = lab.add_hosts(3)
+    lab.block("udp dport 5670 drop")
+    server = dns.Dns(hosts[2], "10.77.0.3", {
+        ("home.test", dns.A): ["10.77.0.99", "192.0.2.1", "10.77.0.1"],
+        ("home.test", dns.AAAA): ["fd00:dead::1"]})
+    server.point_to(lab.dir)
+    nodes = [Node(hosts[0]).start(), Node(hosts[1], flags=["--join=home.test"]).start()]
+    wait_formed(nodes, 10)
+    server.close()
+
+
+def test_small_datagrams(lab):
+    """No datagram is larger than 1,200 bytes, however many members have news at once."""
+    need_binaries()
+    hosts = lab.add_hosts(8)
+    for host in hosts:
+        for number in range(3):
+            host.netns.ip(f"addr add 10.9{number}.0.{host.index + 1}/24 dev eth0\n")
+    with rawnet.Capture(hosts[0]) as capture:
+        nodes = [Node(host, name=f"{host.name}-{'x' * 55}") for host in hosts]
+        for node in nodes:
+            node.start()
+        wait_formed(nodes, 20)
+        nodes[7].kill()
+        wait_status(nodes[:7], nodes[7].name, "failed", 10)
+        sizes = [len(datagram.payload) for datagram in capture.items]
+    expect(len(sizes) > 50 and max(sizes) <= 1200, f"{len(sizes)} datagrams, {max(sizes)} bytes")
+    expect(max(sizes) > 600, f"the test does not come near the limit: {max(sizes)} bytes")
