@@ -75,9 +75,10 @@ int ctl_all_init(struct ctl *ctl, struct ctl_all *all, uint64_t deadline_ms)
         text_copy(node->name, sizeof node->name, ctl_text(member, "name"));
         text_copy(node->status, sizeof node->status, ctl_text(member, "status"));
         node->is_self = ctl_bool(member, "self");
+        node->member = member;
         all->count += strcmp(node->status, "left") != 0 ? 1 : 0;
     }
-    json_decref(reply);
+    all->members = reply;
     return EXIT_DONE;
 }
 
@@ -95,6 +96,7 @@ void ctl_all_fini(struct ctl_all *all)
         forget(&all->nodes[i]);
     }
     free(all->nodes);
+    json_decref(all->members);
     memset(all, 0, sizeof *all);
 }
 
@@ -183,6 +185,7 @@ static bool take_reply(struct fan *f, struct slot *slot, int code, const struct 
 {
     struct ctl_node *node = &f->all->nodes[slot->node];
     node->answered_wall_ms = wall_ms();
+    node->answered_ms = ctl_now_ms();
     if (code == HM_OK && reply->code == HM_EFULL && ctl_now_ms() < f->deadline_ms) {
         const struct timespec pause = {.tv_nsec = REFUSED_WAIT_MS * 1000000};
         nanosleep(&pause, NULL);

@@ -5,6 +5,7 @@
 #include "cmd/ctl.h"
 
 #include "cmd/ctl_all.h"
+#include "cmd/ctl_doctor.h"
 #include "cmd/ctl_out.h"
 #include "config.h"
 
@@ -32,6 +33,9 @@ void ctl_print_text(struct out *out, enum op op, const json_t *reply)
         break;
     case OP_PEERS:
         ctl_print_peers(out, reply);
+        break;
+    case OP_DOCTOR:
+        ctl_print_doctor(out, json_object_get(reply, "checks"));
         break;
     case OP_LIMITS:
         ctl_print_limits(out, reply);
@@ -97,6 +101,9 @@ static int run(const struct ctl_opts *opts)
     struct ctl ctl = {.opts = opts};
     struct out out;
     out_init(&out, opts->color);
+    if (opts->spec->op == OP_DOCTOR && !opts->all) {
+        return ctl_doctor(opts, &out);
+    }
     int exit_code = ctl_connect(&ctl, false);
     if (exit_code != EXIT_DONE) {
         if (opts->spec->op == OP_VERSION && opts->format == FORMAT_TEXT) {

@@ -14,6 +14,7 @@
 #include "io/conf.h"
 #include "io/detect.h"
 #include "io/driver.h"
+#include "io/facts.h"
 #include "io/file.h"
 #include "io/keys.h"
 #include "io/log.h"
@@ -56,6 +57,7 @@ struct meshd {
     store_t *store;
     driver_t *driver;
     struct ops ops;
+    struct facts facts; /* as last asked for */
     int signal_fd;
 };
 
@@ -262,6 +264,25 @@ static bool show_peer(void *ctx, size_t idx, struct fact_peer *ret_peer)
     return driver_peer(m->driver, idx, ret_peer);
 }
 
+/* For the operation `doctor`. */
+static const struct facts *show_facts(void *ctx)
+{
+    struct meshd *m = ctx;
+    memset(&m->facts, 0, sizeof m->facts);
+    driver_facts(m->driver, &m->facts);
+    facts_secret(m->paths.ring, &m->facts.ring);
+    facts_secret(m->paths.identity, &m->facts.identity);
+    facts_process(&m->facts);
+    text_copy(m->facts.data_dir, sizeof m->facts.data_dir, m->paths.data_dir);
+    return &m->facts;
+}
+
+static void measure(void *ctx)
+{
+    const struct meshd *m = ctx;
+    driver_measure(m->driver);
+}
+
 /* ---- process --------------------------------------------------------------------------------- */
 
 static void raise_descriptor_limit(void)
@@ -401,7 +422,11 @@ static int prepare(struct meshd *m, struct why *moved, struct why *why)
 
 static int start(struct meshd *m, struct why *why)
 {
-    struct ops_env env = {.token = issue_token, .peer = show_peer, .ctx = m};
+    struct ops_env env = {.token = issue_token,
+                          .peer = show_peer,
+                          .facts = show_facts,
+                          .measure = measure,
+                          .ctx = m};
     env.limits = driver_limits(&env.limit_count);
     int rc = store_open(m->paths.data_dir, &m->store, why);
     if (rc == HM_OK) {

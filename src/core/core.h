@@ -94,6 +94,7 @@ struct member_view {
     uint64_t rtt_ns;     /* 0: not known */
     uint64_t since_wall_ms;
     uint64_t last_heard_ns; /* ago; UINT64_MAX: never */
+    uint64_t arrived_ago_ns; /* since a datagram of it came in, taken or not; UINT64_MAX: never */
     enum reason reason;
     struct node_id observer;
     bool is_self;
@@ -159,6 +160,10 @@ uint64_t core_wall_ms(const core_t *core);
 uint64_t core_rtt_estimate(const core_t *core, const struct node_id *a, const struct node_id *b);
 /* Last measured round trips to a member, newest first; returns how many (at most max). */
 size_t core_rtt_samples(const core_t *core, const struct node_id *id, uint64_t *ret_ns, size_t max);
+
+/* Sends a beacon and a datagram to each of the next HM_KNOCKS_MAX members in order of id that are up:
+ * what arrives is seen in their member_view.arrived_ago_ns. For the `doctor` operation's handler. */
+void core_knock(core_t *core);
 
 /* Leave the mesh: everyone is told, then FX_STOP(0). For the `leave` operation's handler. */
 void core_leave(core_t *core);

@@ -7,6 +7,7 @@
  *     overlay.c   who links to whom                   labels.c    labels records
  *     persist.c   what is stored and loaded           call.c      operations, here and elsewhere
  *     send.c      messages out                        query.c     reading for handlers
+ *     knock.c     proving for `meshctl doctor` what arrives
  *     reach.c     how members are reached, isolation
  */
 #ifndef HM_CORE_PRIV_H
@@ -154,6 +155,7 @@ struct core {
     uint64_t labels_wait_ns;   /* until labels still lacking are asked for again */
 
     struct evlog events;
+    uint64_t knocked_ns;       /* core_knock; 0: never */
     uint64_t foreign_ns, foreign_noted_ns, forged_noted_ns, same_noted_ns;
     bool foreign_heard;
     struct addr foreign_addr;

@@ -90,6 +90,7 @@ struct member {
     uint64_t challenged_ns;   /* when it was last sent */
     uint64_t tx_counter;
     uint64_t last_heard_ns;   /* 0: never in this run */
+    uint64_t arrived_ns;      /* last datagram sealed by it, taken or not, for doctor; 0: never */
     uint64_t evidence_ns;     /* last time evidence was looked into */
     uint64_t told_ns;         /* last time it was told what is said of it */
 

@@ -63,6 +63,7 @@ static void view_of(const core_t *c, const struct member *m, struct member_view 
     v->is_self = m == c->self;
     v->is_linked = m->link == LINK_UP;
     v->path = m->path;
+    v->arrived_ago_ns = m->arrived_ns == 0 ? UINT64_MAX : c->now_ns - m->arrived_ns;
     v->last_heard_ns = m->last_heard_ns == 0 ? UINT64_MAX : c->now_ns - m->last_heard_ns;
     if (m == c->self) {
         v->last_heard_ns = 0;

@@ -247,6 +247,7 @@ static void on_pair_class(core_t *c, const struct event *ev, const struct swim_m
         core_count(c, M_DROP_UNKNOWN_SENDER);
         return;
     }
+    m->arrived_ns = c->now_ns;
     bool known = m->session_live && m->session == ev->as.datagram.session;
     bool is_live = echoes_our_nonce(m, msg);
     bool is_new_session = false;

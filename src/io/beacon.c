@@ -26,6 +26,7 @@ struct beacon {
     struct beacon_conf conf;
     int fds[BEACON_FDS]; /* to hear on, IPv4 and IPv6; -1: deaf */
     bool only_there;
+    unsigned taken_on;
     char problem[192];
     struct sender senders[NETIF_MAX];
     size_t sender_count;
@@ -293,6 +294,11 @@ static ssize_t receive_any(const beacon_t *b, uint8_t *bytes, size_t room, struc
     return -1;
 }
 
+unsigned beacon_taken_on(const beacon_t *beacon)
+{
+    return beacon->taken_on;
+}
+
 int beacon_take(beacon_t *beacon, struct addr *ret_from, struct node_id *ret_id)
 {
     for (int i = 0; i < BEACON_TURN_MAX; i++) {
@@ -319,6 +325,7 @@ int beacon_take(beacon_t *beacon, struct addr *ret_from, struct node_id *ret_id)
             *ret_from = from;
             ret_from->port = heard.port;
             *ret_id = heard.uuid;
+            beacon->taken_on = index;
             return HM_OK;
         }
     }

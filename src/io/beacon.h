@@ -48,6 +48,8 @@ int beacon_fd(const beacon_t *beacon, size_t which);
  * counted; at most BEACON_TURN_MAX datagrams are looked at per call. */
 #define BEACON_TURN_MAX 64
 int beacon_take(beacon_t *beacon, struct addr *ret_from, struct node_id *ret_id);
+/* The interface on which the beacon taken last came in; 0: not told. */
+unsigned beacon_taken_on(const beacon_t *beacon);
 
 /* Sends one beacon on every interface. */
 void beacon_send(beacon_t *beacon);

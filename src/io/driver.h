@@ -58,6 +58,10 @@ size_t driver_addresses(const driver_t *d, struct addr *ret_addrs, size_t max);
  * of the parts that the driver owns. */
 bool driver_peer(const driver_t *d, size_t idx, struct fact_peer *ret_peer);
 const struct fact_limit *driver_limits(size_t *ret_count);
+/* Adds what the driver knows to zeroed facts. */
+void driver_facts(const driver_t *d, struct facts *facts);
+/* Begins to measure the disk. */
+void driver_measure(driver_t *d);
 
 /* A descriptor of the caller's on the loop, e.g. a signalfd. `read` as in io/reactor.h. */
 int driver_watch_fd(driver_t *d, int fd, bool (*read)(void *ctx), void *ctx);

@@ -3,8 +3,15 @@
 #define _GNU_SOURCE
 #include "io/driver_priv.h"
 
+#include "base/text.h"
+#include "io/clock.h"
+#include "io/facts.h"
 #include "io/netif.h"
 #include "io/paths.h"
+
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
 
 #define LIMIT(constant, unit, help) {#constant, (constant), (unit), (help)}
 
@@ -37,4 +44,88 @@ const struct fact_limit *driver_limits(size_t *ret_count)
 bool driver_peer(const driver_t *d, size_t idx, struct fact_peer *ret_peer)
 {
     return zre_peer_at(d->zre, idx, ret_peer);
+}
+
+/* ---- for doctor ------------------------------------------------------------------------------ */
+
+static struct fact_netif *add_netif(struct facts *facts, const struct netif_look *look)
+{
+    if (facts->netif_count == FACT_NETIFS_MAX) {
+        return NULL;
+    }
+    struct fact_netif *fact = &facts->netifs[facts->netif_count++];
+    text_copy(fact->name, sizeof fact->name, look->name);
+    text_copy(fact->why, sizeof fact->why, netif_why_text(look->why));
+    fact->is_used = netif_is_used(look->why);
+    fact->has_carrier = look->has_carrier;
+    return fact;
+}
+
+/* One line per address in use, one per interface that is not. */
+static void netif_facts(const driver_t *d, struct facts *facts)
+{
+    for (size_t k = 0; k < d->netifs.look_count; k++) {
+        const struct netif_look *look = &d->netifs.looks[k];
+        if (!netif_is_used(look->why)) {
+            add_netif(facts, look);
+        }
+        for (size_t i = 0; netif_is_used(look->why) && i < d->netifs.count; i++) {
+            const struct netif *n = &d->netifs.items[i];
+            struct fact_netif *fact = n->index == look->index ? add_netif(facts, look) : NULL;
+            if (fact != NULL) {
+                fact->addr = n->addr;
+                fact->beacon_to = n->beacon_to;
+                fact->is_loopback = n->is_loopback;
+                fact->mtu = facts_mtu(n->name);
+            }
+        }
+    }
+}
+
+static void beacon_facts(const driver_t *d, struct facts *facts)
+{
+    uint64_t now_ns = clock_boot_ns();
+    for (size_t i = 0; i < d->heard.count; i++) {
+        const struct heard_beacon *beacon = &d->heard.items[i];
+        struct fact_beacon *fact = &facts->beacons[facts->beacon_count++];
+        char name[IF_NAMESIZE] = "";
+        fact->id = beacon->id;
+        fact->addr = beacon->addr;
+        fact->ago_ns = now_ns - beacon->at_ns;
+        if (beacon->index != 0 && if_indextoname(beacon->index, name) != NULL) {
+            text_copy(fact->netif, sizeof fact->netif, name);
+        }
+    }
+    if (beacon_problem(d->beacon) != NULL) {
+        text_copy(facts->deaf, sizeof facts->deaf, beacon_problem(d->beacon));
+    }
+}
+
+static void disk_facts(const driver_t *d, struct facts *facts)
+{
+    facts->is_sync_measured = d->is_measured;
+    facts->sync_ns = d->measured.sync_ns;
+    uint64_t since_ns = store_measuring_since(d->store);
+    facts->sync_pending_ns = since_ns != 0 ? clock_boot_ns() - since_ns : 0;
+    if (d->measured.error != 0) {
+        text_copy(facts->sync_error, sizeof facts->sync_error, strerror(d->measured.error));
+    }
+}
+
+void driver_facts(const driver_t *d, struct facts *facts)
+{
+    netif_facts(d, facts);
+    beacon_facts(d, facts);
+    disk_facts(d, facts);
+    facts->bound = d->wish.bind;
+    facts->bound.port = d->advertise.port;
+    facts->default_port = DRIVER_PORT_DEFAULT;
+    facts->is_port_asked = d->wish.bind.port != 0;
+    facts->link_port = d->link_port;
+    facts->key_count = keys_ring_count(d->keys);
+}
+
+void driver_measure(driver_t *d)
+{
+    store_measure(d->store);
 }

@@ -98,7 +98,9 @@ bool driver_read_store(void *ctx)
 {
     driver_t *d = ctx;
     struct store_report report;
-    if (store_take(d->store, &report) != HM_OK) {
+    int rc = store_take(d->store, &report);
+    d->is_measured |= store_take_measure(d->store, &d->measured) == HM_OK;
+    if (rc != HM_OK) {
         return false;
     }
     struct event ev = {.type = report.reason == HM_OK ? EV_DURABLE : EV_BATCH_FAILED,
@@ -119,6 +121,10 @@ bool driver_read_beacon(void *ctx)
     if (beacon_take(d->beacon, &ev.as.candidate.addr, &ev.as.candidate.id) != HM_OK) {
         return false;
     }
+    heard_note(&d->heard, &(struct heard_beacon){.id = ev.as.candidate.id,
+                                                 .addr = ev.as.candidate.addr,
+                                                 .index = beacon_taken_on(d->beacon),
+                                                 .at_ns = clock_boot_ns()});
     driver_step(d, &ev);
     return true;
 }

@@ -8,6 +8,7 @@
 #include "base/metrics.h"
 #include "io/beacon.h"
 #include "io/driver.h"
+#include "io/heard.h"
 #include "io/links.h"
 #include "io/local_api.h"
 #include "io/netif.h"
@@ -43,6 +44,9 @@ struct driver {
     resolve_t *resolve; /* NULL: nothing to resolve */
     int netif_fd;       /* -1: changes of addresses are not seen */
     struct netif_list netifs;
+    struct heard heard; /* beacons of others */
+    struct store_measure measured; /* the last time that the disk was tried */
+    bool is_measured;
     core_t *core;
     struct buf sealed; /* a datagram on its way out */
     struct buf opened; /* the body of one that came in; lives through the step */

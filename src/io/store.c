@@ -13,11 +13,14 @@
 
 #include "base/err.h"
 #include "base/text.h"
+#include "io/clock.h"
 #include "io/store_db.h"
 
 #include <czmq.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const char measure_word = 'M'; /* a message of one byte: try the disk */
 
 #define ACTOR_GROUP_MAX 64 /* batches in one transaction: bounds what one failure discards */
 
@@ -30,6 +33,9 @@ struct store {
     bool is_refusing; /* refused_from and all after it are to be reported as failed */
     uint64_t refused_from;
     int refused_reason;
+    uint64_t measuring_since_ns; /* 0: not */
+    bool is_measured; /* and not taken */
+    struct store_measure measure;
 };
 
 /* What the actor tells the loop. */
@@ -38,6 +44,8 @@ struct report {
     int reason;
     size_t batches;  /* how many this settles */
     bool is_covered; /* by a failure told before: nothing but the count is news */
+    bool is_measure; /* of the disk, no batch */
+    struct store_measure measure;
     char text[128];
 };
 
@@ -75,8 +83,19 @@ static void commit_group(struct store_db *db, zsock_t *pipe, struct commit *g,
     g->count = 0;
 }
 
+/* What a commit costs here at least. */
+static void measure_disk(const struct store_db *db, zsock_t *pipe)
+{
+    struct report r = {.is_measure = true};
+    uint64_t begun_ns = clock_boot_ns();
+    r.measure.error = store_db_try_disk(db);
+    r.measure.sync_ns = clock_boot_ns() - begun_ns;
+    tell(pipe, &r);
+}
+
 /* Takes one message off the pipe. Returns false if there is none, sets *ret_end at $TERM. */
-static bool take_batch(void *socket, int flags, struct store_batch **ret_batch, bool *ret_end)
+static bool take_batch(void *socket, int flags, struct store_batch **ret_batch, bool *ret_end,
+                       bool *ret_measure)
 {
     struct store_batch *batch = NULL;
     char bytes[16];
@@ -88,6 +107,8 @@ static bool take_batch(void *socket, int flags, struct store_batch **ret_batch, 
     }
     if (got == (int) sizeof batch) {
         memcpy(&batch, bytes, sizeof batch);
+    } else if (got == (int) sizeof measure_word && bytes[0] == measure_word) {
+        *ret_measure = true;
     } else {
         *ret_end = true; /* "$TERM", the only other message */
     }
@@ -103,6 +124,7 @@ static void run(zsock_t *pipe, void *args)
     struct commit g = {.count = 0};
     struct store_batch *held = NULL; /* of the next generation */
     bool end = false;
+    bool measure = false;
     zsock_signal(pipe, 0);
     while (!end || held != NULL) {
         /* One is awaited; what else is there by then goes into the same transaction. */
@@ -116,11 +138,16 @@ static void run(zsock_t *pipe, void *args)
             }
             if (batch != NULL) {
                 g.batches[g.count++] = batch;
-                flags = ZMQ_DONTWAIT;
             }
-        } while (g.count < ACTOR_GROUP_MAX && !end && take_batch(socket, flags, &batch, &end));
+            flags = batch != NULL || measure ? ZMQ_DONTWAIT : flags;
+        } while (g.count < ACTOR_GROUP_MAX && !end &&
+                 take_batch(socket, flags, &batch, &end, &measure));
         if (g.count > 0) {
             commit_group(db, pipe, &g, &failed_generation);
+        }
+        if (measure) {
+            measure = false;
+            measure_disk(db, pipe);
         }
     }
 }
@@ -236,6 +263,12 @@ int store_take(store_t *store, struct store_report *ret_report)
 {
     struct report r;
     while (zmq_recv(zsock_resolve(store->actor), &r, sizeof r, ZMQ_DONTWAIT) == (int) sizeof r) {
+        if (r.is_measure) {
+            store->measuring_since_ns = 0;
+            store->is_measured = true;
+            store->measure = r.measure;
+            continue;
+        }
         HM_ASSERT(r.batches <= store->outstanding);
         store->outstanding -= r.batches;
         if (r.is_covered) {
@@ -252,6 +285,31 @@ int store_take(store_t *store, struct store_report *ret_report)
         return HM_OK;
     }
     return take_refusal(store, ret_report);
+}
+
+void store_measure(store_t *store)
+{
+    void *socket = zsock_resolve(store->actor);
+    if (store->measuring_since_ns == 0 &&
+        zmq_send(socket, &measure_word, sizeof measure_word, ZMQ_DONTWAIT) ==
+            (int) sizeof measure_word) {
+        store->measuring_since_ns = clock_boot_ns();
+    }
+}
+
+int store_take_measure(store_t *store, struct store_measure *ret_measure)
+{
+    if (!store->is_measured) {
+        return HM_ENOTFOUND;
+    }
+    store->is_measured = false;
+    *ret_measure = store->measure;
+    return HM_OK;
+}
+
+uint64_t store_measuring_since(const store_t *store)
+{
+    return store->measuring_since_ns;
 }
 
 size_t store_outstanding(const store_t *store)

@@ -70,6 +70,22 @@ struct store_report {
 /* Takes the next report. HM_ENOTFOUND: nothing more now. */
 int store_take(store_t *store, struct store_report *ret_report);
 
+/* How long the disk takes: the actor writes a small file beside the store, syncs it and removes it.
+ * Asked while one is under way: nothing. */
+void store_measure(store_t *store);
+
+struct store_measure {
+    uint64_t sync_ns;
+    int error; /* errno; 0: it was written and synced */
+};
+
+/* Takes what was measured since. HM_ENOTFOUND: nothing new. It comes on
+ * the store's socket and is set aside by store_take. */
+int store_take_measure(store_t *store, struct store_measure *ret_measure);
+
+/* Since when a measurement has been under way (boot clock); 0: none is. */
+uint64_t store_measuring_since(const store_t *store);
+
 /* Batches handed over and not yet reported. */
 size_t store_outstanding(const store_t *store);
 

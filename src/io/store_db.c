@@ -522,3 +522,24 @@ int store_db_commit(struct store_db *db, struct store_batch *const *batches, siz
     }
     return code_of(rc);
 }
+
+int store_db_try_disk(const struct store_db *db)
+{
+    static const char bytes[4096];
+    const char *dir = NULL;
+    char path[STORE_PATH_BYTES];
+    int error = mdb_env_get_path(db->env, &dir);
+    if (error != 0 || snprintf(path, sizeof path, "%s/disk-test", dir) >= (int) sizeof path) {
+        return EINVAL;
+    }
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        return errno;
+    }
+    errno = EIO; /* of a write cut short */
+    bool is_done = write(fd, bytes, sizeof bytes) == (ssize_t) sizeof bytes && fsync(fd) == 0;
+    error = is_done ? 0 : errno;
+    close(fd);
+    unlink(path);
+    return error;
+}

@@ -69,4 +69,7 @@ void store_loaded_fini(struct store_loaded *loaded);
 int store_db_commit(struct store_db *db, struct store_batch *const *batches, size_t count,
                     char *text, size_t text_max);
 
+/* Writes, syncs and removes a file beside the tables, as large as a page. 0 or errno. */
+int store_db_try_disk(const struct store_db *db);
+
 #endif

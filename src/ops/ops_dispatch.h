@@ -15,6 +15,10 @@ struct ops_env {
     /* The Zyre programs known, one by one; false behind the last. Borrowed until the loop goes on.
      * NULL: none. */
     bool (*peer)(void *ctx, size_t idx, struct fact_peer *ret_peer);
+    /* What this process and machine look like now; borrowed until the next call. NULL: not told. */
+    const struct facts *(*facts)(void *ctx);
+    /* Begins to measure what takes time: the facts have it later. NULL: nothing is measured. */
+    void (*measure)(void *ctx);
     /* Bounds beyond those of base/limits.h; borrowed. */
     const struct fact_limit *limits;
     size_t limit_count;

@@ -6,6 +6,7 @@
 #define HM_OPS_OPS_FACTS_H
 
 #include "base/addr.h"
+#include "base/limits.h"
 #include "base/node_id.h"
 #include "base/span.h"
 #include "wire/zre_msg.h"
@@ -32,6 +33,64 @@ struct fact_peer {
     bool is_cut; /* it has more of both than is kept */
     uint64_t since_ago_ns;
     uint64_t heard_ago_ns;
+};
+
+#define FACT_NETIFS_MAX 64
+#define FACT_TEXT_BYTES 192
+#define FACT_NAME_BYTES 16
+
+/* An interface of this machine, or one address of it. */
+struct fact_netif {
+    char name[FACT_NAME_BYTES];
+    struct addr addr;      /* none: not used */
+    struct addr beacon_to; /* none: no beacons go out here */
+    bool is_used;
+    bool is_loopback;
+    bool has_carrier; /* cable in, Wi-Fi associated */
+    unsigned mtu; /* 0: not known */
+    char why[FACT_TEXT_BYTES];
+};
+
+/* A beacon of somebody else. */
+struct fact_beacon {
+    struct node_id id;
+    struct addr addr;
+    char netif[FACT_NAME_BYTES]; /* on which it came in; "": not known */
+    uint64_t ago_ns;
+};
+
+/* A file with a secret. */
+struct fact_secret {
+    char path[FACT_TEXT_BYTES]; /* "": not told */
+    char owner[64];
+    unsigned mode;
+    bool is_exposed; /* others may read or write it */
+    bool is_foreign; /* it belongs to another user than the one that runs meshd */
+    uint64_t age_s;
+};
+
+/* What is measured for `meshctl doctor`, and what this process stands on. */
+struct facts {
+    struct fact_netif netifs[FACT_NETIFS_MAX];
+    size_t netif_count;
+    struct fact_beacon beacons[HM_BEACONS_HEARD_MAX];
+    size_t beacon_count;
+    char deaf[FACT_TEXT_BYTES]; /* why no beacon can be heard; "": they can */
+    struct addr bound;          /* of the sealed UDP port */
+    uint16_t default_port;
+    bool is_port_asked; /* the user named it, so it was not the first free one */
+    uint16_t link_port;
+    struct fact_secret ring;
+    struct fact_secret identity;
+    size_t key_count;
+    char data_dir[FACT_TEXT_BYTES];
+    bool is_sync_measured;
+    uint64_t sync_pending_ns; /* a measurement has been under way for so long; 0: none is */
+    uint64_t sync_ns;             /* how long writing and syncing a small file took */
+    char sync_error[FACT_TEXT_BYTES]; /* why it could not be written; "": it could */
+    char libraries[FACT_TEXT_BYTES];
+    uint64_t descriptors;
+    uint64_t descriptors_max;
 };
 
 #endif

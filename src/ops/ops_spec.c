@@ -159,6 +159,40 @@ static const struct op_field peers_fields[] = {
     {"last_heard_ms", "HEARD", FIELD_UINT, false, "how long ago it was last heard"},
 };
 
+static const struct op_arg doctor_args[] = {
+    {.name = "knock", .type = ARG_BOOL, .is_hidden = true, .value = "BOOL",
+     .help = "first send a beacon and a datagram to each of the others, for them to see; measure the "
+             "disk"},
+};
+static const struct op_field doctor_fields[] = {
+    {"check", "CHECK", FIELD_TEXT, false, "what was looked at"},
+    {"status", "STATUS", FIELD_TEXT, false, "ok, warn or fail"},
+    {"node", "NODE", FIELD_TEXT, true, "name of the node it is about; null: the mesh"},
+    {"text", "TEXT", FIELD_TEXT, false, "what was found"},
+    {"fix", NULL, FIELD_TEXT, true, "what to do about it"},
+};
+static const struct op_field doctor_around[] = {
+    {"node", NULL, FIELD_TEXT, false, "name of the node that was asked"},
+    {"id", NULL, FIELD_ID, false, "its id"},
+    {"version", NULL, FIELD_TEXT, false, "of its meshd"},
+    {"time", NULL, FIELD_TIME, false, "its wall clock"},
+    {"view", NULL, FIELD_HEX, false, "hash of its member list"},
+    {"networks", NULL, FIELD_LIST, false, "broadcast addresses that it beacons to, as texts"},
+    {"beacons", NULL, FIELD_LIST, false, "beacons of members that it heard"},
+    {"beacons.id", NULL, FIELD_ID, false, "whose"},
+    {"beacons.address", NULL, FIELD_ADDRESS, false, "from where"},
+    {"beacons.interface", NULL, FIELD_TEXT, true, "on which it came in"},
+    {"beacons.ago_ms", NULL, FIELD_UINT, false, "how long ago"},
+    {"pairs", NULL, FIELD_LIST, false, "what it sees of the others, at most 64 of them"},
+    {"pairs.id", NULL, FIELD_ID, false, "the other's id"},
+    {"pairs.name", NULL, FIELD_TEXT, false, "its name"},
+    {"pairs.status", NULL, FIELD_STATUS, false, "its status"},
+    {"pairs.arrived_ms", NULL, FIELD_UINT, true, "how long ago a datagram of it came in"},
+    {"pairs.rtt_ms", NULL, FIELD_MS, true, "round trip to it"},
+    {"pairs.linked", NULL, FIELD_BOOL, false, "a link to it is open"},
+    {"pairs.path", NULL, FIELD_TEXT, true, "how it answers: direct, relayed, link"},
+};
+
 static const struct op_field limits_fields[] = {
     {"name", "LIMIT", FIELD_TEXT, false, "what is bounded"},
     {"value", "VALUE", FIELD_UINT, false, "the bound"},
@@ -258,6 +292,16 @@ static const struct op_spec table[] = {
         .help = "Lists the Zyre programs on the network that this node has met: who they say they "
                 "are, where, in which groups. Nothing of it is proven. They are no members.",
         .example = "meshctl peers"},
+    [OP_DOCTOR] = {
+        .op = OP_DOCTOR, .name = "doctor", .kind = OP_CALL, .role = ROLE_VIEWER,
+        .scope = SCOPE_ALL, ARGS(doctor_args), .items = "checks", FIELDS(doctor_fields),
+        AROUND(doctor_around), .errors = errors_node,
+        .summary = "what is wrong, and what to do about it",
+        .help = "Checks this node and every other: interfaces, broadcast, each pair both ways, "
+                "ports, clocks, keys, disk, limits. Each line is ok, warn or fail. Exit status 1 if "
+                "one fails; 3 if the local meshd does not answer: then it says what can be seen "
+                "without it. With --node or --all only what each node says by itself.",
+        .example = "meshctl doctor"},
     [OP_LIMITS] = {
         .op = OP_LIMITS, .name = "limits", .kind = OP_CALL, .role = ROLE_VIEWER,
         .scope = SCOPE_ALL, .items = "limits", FIELDS(limits_fields), .errors = errors_none,

@@ -20,6 +20,7 @@
     X(OP_EVENTS, events)                                                                           \
     X(OP_RTT, rtt)                                                                                 \
     X(OP_PEERS, peers)                                                                             \
+    X(OP_DOCTOR, doctor)                                                                           \
     X(OP_LIMITS, limits)                                                                           \
     X(OP_LEAVE, leave)                                                                             \
     X(OP_TOKEN, token)                                                                             \

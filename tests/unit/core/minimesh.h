@@ -66,14 +66,18 @@ struct mesh {
     uint64_t order;
 };
 
-/* Any operation: waits as long as it may, then answers nil. */
+/* Any operation: waits as long as it may, then answers nil; but "knock" knocks. */
 static inline void mesh_handle(void *ctx, core_t *core, const char *op, struct span args,
                                bool is_local, bool is_last, struct buf *reply,
                                struct call_result *ret_result)
 {
-    (void) ctx, (void) core, (void) op, (void) args, (void) is_local;
+    (void) ctx, (void) args, (void) is_local;
+    bool is_knock = strcmp(op, "knock") == 0;
+    if (is_knock) {
+        core_knock(core);
+    }
     ret_result->code = HM_OK;
-    ret_result->wait = !is_last;
+    ret_result->wait = !is_last && !is_knock;
     mp_nil(reply);
 }
 

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "io/store.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -183,6 +184,56 @@ static void test_disk_refuses(void **state)
     store_close(&s);
 }
 
+static void wait_measure(store_t *s, struct store_measure *ret)
+{
+    struct store_report r;
+    while (store_take_measure(s, ret) != HM_OK) {
+        zmq_pollitem_t item = {store_socket(s), 0, ZMQ_POLLIN, 0};
+        assert_true(zmq_poll(&item, 1, WAIT_MS) > 0);
+        while (store_take(s, &r) == HM_OK) {
+        }
+    }
+}
+
+/* The disk is tried between batches, one try at a time; what the disk says is told. */
+static void test_disk_is_measured(void **state)
+{
+    (void) state;
+    struct rlimit before, limit;
+    store_t *s = open_store();
+    struct store_report r;
+    struct store_measure measure = {0};
+    struct store_entry small = entry("a", "1", 1);
+    assert_int_equal(store_take_measure(s, &measure), HM_ENOTFOUND);
+    assert_int_equal(store_measuring_since(s), 0);
+    store_measure(s);
+    store_measure(s);
+    assert_true(store_measuring_since(s) != 0);
+    assert_int_equal(store_persist(s, 1, &small, 1), HM_OK);
+    wait_measure(s, &measure);
+    assert_int_equal(measure.error, 0);
+    assert_true(measure.sync_ns > 0);
+    assert_int_equal(store_measuring_since(s), 0);
+    assert_int_equal(store_persist(s, 2, &small, 1), HM_OK);
+    do {
+        wait_report(s, &r);
+    } while (r.batch != 2);
+    assert_int_equal(r.reason, HM_OK);
+    assert_int_equal(store_outstanding(s), 0);
+    assert_int_equal(store_take_measure(s, &measure), HM_ENOTFOUND); /* the second was none */
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before);
+    limit = before;
+    limit.rlim_cur = 0;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    store_measure(s);
+    wait_measure(s, &measure);
+    setrlimit(RLIMIT_FSIZE, &before);
+    assert_int_equal(measure.error, EFBIG);
+    store_measure(s);
+    store_close(&s); /* with one under way */
+}
+
 static void test_errors_say_what_to_do(void **state)
 {
     (void) state;
@@ -207,6 +258,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refusals_keep_the_order, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(test_too_many_outstanding, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(test_disk_refuses, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(test_disk_is_measured, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(test_errors_say_what_to_do, make_dir, remove_dir),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

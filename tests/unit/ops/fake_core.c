@@ -100,6 +100,11 @@ size_t core_rtt_samples(const core_t *core, const struct node_id *id, uint64_t *
     return count;
 }
 
+void core_knock(core_t *core)
+{
+    core->knocks++;
+}
+
 void core_leave(core_t *core)
 {
     core->leaves++;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* A core that only answers queries, from tables that a test fills in. It stands in for
- * src/core/query.c and core_leave, whose objects are then not taken from the library. */
+ * src/core/query.c, core_knock and core_leave, whose objects are then not taken from the library. */
 #ifndef HM_TESTS_UNIT_OPS_FAKE_CORE_H
 #define HM_TESTS_UNIT_OPS_FAKE_CORE_H
 
@@ -19,6 +19,7 @@ struct core {
     size_t sample_count;
     uint64_t estimate_ns;
     unsigned leaves;
+    unsigned knocks;
 };
 
 /* Three members (a alive and itself, b failed, c suspect), two events, fixed times. Owns nothing

@@ -45,12 +45,64 @@ static bool give_peer(void *ctx, size_t idx, struct fact_peer *ret_peer)
     return idx == 0;
 }
 
+/* A machine on which everything is well but for an interface without a cable. */
+static struct facts machine;
+static unsigned measures;
+
+static const struct facts *give_facts(void *ctx)
+{
+    (void) ctx;
+    return &machine;
+}
+
+static void begin_measure(void *ctx)
+{
+    (void) ctx;
+    measures++;
+}
+
+static void well(void)
+{
+    machine = (struct facts){
+        .netifs = {{.name = "eth0",
+                    .addr = addr_v4(10, 0, 0, 1, 0),
+                    .beacon_to = addr_v4(10, 0, 0, 255, 0),
+                    .is_used = true,
+                    .has_carrier = true,
+                    .mtu = 1500,
+                    .why = "a real interface"},
+                   {.name = "docker0", .why = "made by containers", .has_carrier = true}},
+        .netif_count = 2,
+        .beacons = {{.id = {{0x0b, 0x11, 0x22, 0x33}},
+                     .addr = addr_v4(10, 0, 0, 2, 8471),
+                     .netif = "eth0",
+                     .ago_ns = 2000000000u},
+                    {.id = {{0x99}}, .addr = addr_v4(10, 0, 0, 66, 5670), .ago_ns = 1000000000u}},
+        .beacon_count = 2,
+        .bound = {.port = 8471},
+        .default_port = 8471,
+        .link_port = 9471,
+        .ring = {.path = "/var/lib/meshd/homelab/key", .owner = "meshd", .mode = 0600, .age_s = 90000},
+        .identity = {.path = "/var/lib/meshd/homelab/nas1/identity", .owner = "meshd", .mode = 0600},
+        .key_count = 1,
+        .data_dir = "/var/lib/meshd/homelab/nas1",
+        .is_sync_measured = true,
+        .sync_ns = 3200000,
+        .libraries = "libzmq 4.3.4",
+        .descriptors = 40,
+        .descriptors_max = 65536,
+    };
+}
+
 static int set_up(void **state)
 {
     static char token[] = "hm1-secret";
     static const struct fact_limit limit = {"SOME_PART_MAX", 5, "things", "of some part"};
     const struct ops_env env = {
-        .token = give_token, .peer = give_peer, .limits = &limit, .limit_count = 1, .ctx = token};
+        .token = give_token, .peer = give_peer, .facts = give_facts, .measure = begin_measure,
+        .limits = &limit, .limit_count = 1, .ctx = token};
+    well();
+    measures = 0;
     (void) state;
     ops_init(&ops, &env);
     buf_init(&reply, HM_REPLY_BYTES_MAX);
@@ -350,23 +402,6 @@ static void test_rtt_between_two(void **state)
     assert_int_equal(result.code, HM_ENOTFOUND);
 }
 
-/* ---- nodes ----------------------------------------------------------------------------------- */
-
-static void test_nodes_by_name(void **state)
-{
-    json_t *json = ask(fake_core_small(), "nodes.list", true, true, NO_ARGS);
-    const json_t *nodes = json_object_get(json, "nodes");
-    (void) state;
-    assert_int_equal(json_array_size(nodes), 3);
-    assert_string_equal(ctl_text(json_array_get(nodes, 0), "name"), "attic");
-    assert_string_equal(ctl_text(json_array_get(nodes, 1), "name"), "nas1");
-    assert_string_equal(ctl_text(json_array_get(nodes, 2), "name"), "pi2");
-    assert_true(json_is_null(json_object_get(json, "next")));
-    assert_string_equal(ctl_text(json_object_get(json_array_get(nodes, 1), "labels"), "role"),
-                        "storage");
-    json_decref(json);
-}
-
 #define MANY 5000
 
 /* Names of which many are equal, ids in order, full labels. */
@@ -388,6 +423,168 @@ static core_t *many_members(uint8_t labels[HM_LABELS_BYTES_MAX], size_t label_by
     core.members = members;
     core.member_count = MANY;
     return &core;
+}
+
+/* ---- doctor ---------------------------------------------------------------------------------- */
+
+/* The status of the worst line of a check, and that its text has some words in it. */
+static const char *doctor_says(core_t *core, const char *check, const char *words)
+{
+    static char worst[8];
+    json_t *json = ask(core, "doctor", false, true, NO_ARGS);
+    size_t i;
+    json_t *line;
+    bool has_words = false;
+    snprintf(worst, sizeof worst, "none");
+    json_array_foreach(json_object_get(json, "checks"), i, line)
+    {
+        const char *status = ctl_text(line, "status");
+        if (strcmp(ctl_text(line, "check"), check) != 0) {
+            continue;
+        }
+        /* "fail" < "none" < "ok" < "warn" will not do. */
+        if (strcmp(worst, "none") == 0 || strcmp(worst, "ok") == 0 || strcmp(status, "fail") == 0) {
+            snprintf(worst, sizeof worst, "%s", status);
+        }
+        has_words = has_words || strstr(ctl_text(line, "text"), words) != NULL;
+        bool needs_fix = strcmp(status, "ok") != 0;
+        assert_true(!needs_fix || ctl_text(line, "fix")[0] != '\0');
+    }
+    json_decref(json);
+    if (!has_words) {
+        print_error("no line about %s says \"%s\"\n", check, words);
+        fail();
+    }
+    return worst;
+}
+
+static core_t *healthy_core(void)
+{
+    core_t *core = fake_core_small();
+    core->status.health = 0;
+    core->status.store_failed = false;
+    core->status.isolated = false;
+    core->status.foreign_ago_ns = UINT64_MAX;
+    return core;
+}
+
+static void test_doctor_well(void **state)
+{
+    static const char *const checks[] = {"interfaces", "mtu",  "ports",  "key",
+                                         "foreign-key", "strangers", "disk", "load",
+                                         "limits", "versions"};
+    (void) state;
+    for (size_t i = 0; i < ARRAY_COUNT(checks); i++) {
+        assert_string_equal(doctor_says(healthy_core(), checks[i], ""), "ok");
+    }
+    assert_string_equal(doctor_says(healthy_core(), "interfaces", "docker0 is not used"), "ok");
+    assert_string_equal(doctor_says(healthy_core(), "strangers", "10.0.0.66"), "ok");
+    assert_string_equal(doctor_says(healthy_core(), "disk", "3.2 ms"), "ok");
+    json_t *json = ask(healthy_core(), "doctor", true, true, NO_ARGS);
+    assert_int_equal(json_array_size(json_object_get(json, "beacons")), 1); /* not the stranger's */
+    assert_int_equal(json_array_size(json_object_get(json, "pairs")), 2);
+    json_decref(json);
+}
+
+/* Each trouble of the machine is named. */
+static void test_doctor_names_trouble(void **state)
+{
+    core_t *core = healthy_core();
+    (void) state;
+    machine.netifs[0].has_carrier = false;
+    assert_string_equal(doctor_says(core, "interfaces", "no carrier"), "warn");
+    well();
+    machine.netif_count = 0;
+    assert_string_equal(doctor_says(core, "interfaces", "no interface but loopback"), "warn");
+    well();
+    machine.netifs[0].mtu = 1200;
+    assert_string_equal(doctor_says(core, "mtu", "1200"), "fail");
+    well();
+    snprintf(machine.deaf, sizeof machine.deaf, "cannot hear beacons");
+    assert_string_equal(doctor_says(core, "ports", "cannot hear"), "warn");
+    well();
+    machine.ring.is_exposed = true;
+    assert_string_equal(doctor_says(core, "key", "others may read"), "warn");
+    well();
+    machine.identity.is_foreign = true;
+    assert_string_equal(doctor_says(core, "key", "belongs to meshd"), "warn");
+    well();
+    snprintf(machine.sync_error, sizeof machine.sync_error, "Read-only file system");
+    assert_string_equal(doctor_says(core, "disk", "Read-only"), "fail");
+    well();
+    machine.sync_ns = 2000000000u;
+    assert_string_equal(doctor_says(core, "disk", "2000 ms"), "warn");
+    well();
+    machine.sync_pending_ns = 4000000000u;
+    assert_string_equal(doctor_says(core, "disk", "4000 ms"), "warn");
+    well();
+    machine.descriptors = 60000;
+    assert_string_equal(doctor_says(core, "limits", "60000 of 65536"), "warn");
+    well();
+    machine.bound.port = 8473;
+    assert_string_equal(doctor_says(core, "ports", "the default was taken"), "ok");
+    machine.is_port_asked = true;
+    assert_string_equal(doctor_says(core, "ports", "8473"), "ok");
+    well();
+    core->wall_ms = 86400000;
+    assert_string_equal(doctor_says(core, "clock", "1970-01-02"), "warn");
+    core = fake_core_small();
+    assert_string_equal(doctor_says(core, "load", "health score 2"), "warn");
+    assert_string_equal(doctor_says(core, "foreign-key", "10.0.0.9"), "warn");
+    assert_string_equal(doctor_says(core, "disk", "failed"), "fail");
+    core->status.isolated = true;
+    assert_string_equal(doctor_says(core, "isolated", "nobody answers"), "fail");
+}
+
+static void test_doctor_knocks(void **state)
+{
+    core_t *core = healthy_core();
+    json_t *json = ask(core, "doctor", false, true, NO_ARGS);
+    (void) state;
+    json_decref(json);
+    assert_int_equal(core->knocks + measures, 0);
+    json = ask(core, "doctor", false, true, ARGS("knock", "!"));
+    json_decref(json);
+    assert_int_equal(core->knocks, 1);
+    assert_int_equal(measures, 1);
+}
+
+/* Everything at its longest still fits the reply. */
+static void test_doctor_of_many_fits(void **state)
+{
+    core_t *core = many_members(NULL, 0);
+    (void) state;
+    machine.beacon_count = HM_BEACONS_HEARD_MAX;
+    machine.netif_count = FACT_NETIFS_MAX;
+    for (size_t i = 0; i < HM_BEACONS_HEARD_MAX; i++) {
+        machine.beacons[i] = machine.beacons[0];
+        machine.beacons[i].id = core->members[i].id;
+    }
+    for (size_t i = 0; i < FACT_NETIFS_MAX; i++) {
+        machine.netifs[i] = machine.netifs[0];
+    }
+    json_t *json = ask(core, "doctor", true, true, NO_ARGS);
+    assert_non_null(json);
+    assert_int_equal(json_array_size(json_object_get(json, "beacons")), HM_BEACONS_HEARD_MAX);
+    assert_int_equal(json_array_size(json_object_get(json, "pairs")), HM_KNOCKS_MAX);
+    json_decref(json);
+}
+
+/* ---- nodes ----------------------------------------------------------------------------------- */
+
+static void test_nodes_by_name(void **state)
+{
+    json_t *json = ask(fake_core_small(), "nodes.list", true, true, NO_ARGS);
+    const json_t *nodes = json_object_get(json, "nodes");
+    (void) state;
+    assert_int_equal(json_array_size(nodes), 3);
+    assert_string_equal(ctl_text(json_array_get(nodes, 0), "name"), "attic");
+    assert_string_equal(ctl_text(json_array_get(nodes, 1), "name"), "nas1");
+    assert_string_equal(ctl_text(json_array_get(nodes, 2), "name"), "pi2");
+    assert_true(json_is_null(json_object_get(json, "next")));
+    assert_string_equal(ctl_text(json_object_get(json_array_get(nodes, 1), "labels"), "role"),
+                        "storage");
+    json_decref(json);
 }
 
 static void list_all_pages(core_t *core, size_t *ret_count, size_t *ret_pages)
@@ -709,6 +906,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_limits_are_complete, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_peers_are_cleaned, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rtt_between_two, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_doctor_well, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_doctor_names_trouble, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_doctor_knocks, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_doctor_of_many_fits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_nodes_by_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_thousands_are_paged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cursor_of_somebody_gone, set_up, tear_down),

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* meshctl doctor: asks every node, prints, decides the exit code. See ctl_doctor.h.
+ *
+ * Nodes knock a few times, a third of a second apart, so that the loss of a packet is no finding; then
+ * each is asked what it saw. A knock is not waited for longer than that: who does not answer is found
+ * when it is asked. */
+#define _GNU_SOURCE
+#include "cmd/ctl_doctor.h"
+
+#include "base/err.h"
+#include "base/text.h"
+#include "cmd/ctl_out.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define KNOCKS 3
+#define KNOCK_MS 300
+#define CHECK_COLUMNS 13
+#define STATUS_COLUMNS 6
+
+/* ---- printing -------------------------------------------------------------------------------- */
+
+static enum out_style style_of(const char *status)
+{
+    return strcmp(status, "ok") == 0     ? STYLE_GREEN
+           : strcmp(status, "warn") == 0 ? STYLE_YELLOW
+                                         : STYLE_RED;
+}
+
+static void print_line(struct out *out, const json_t *line)
+{
+    char text[2048];
+    const char *status = ctl_text(line, "status");
+    const char *node = ctl_text(line, "node");
+    const char *fix = ctl_text(line, "fix");
+    bool is_ok = strcmp(status, "ok") == 0;
+    out_put(out, style_of(status), status, STATUS_COLUMNS);
+    out_put(out, is_ok ? STYLE_DIM : STYLE_PLAIN, ctl_text(line, "check"), CHECK_COLUMNS);
+    snprintf(text, sizeof text, "%s%s%s", node, node[0] != '\0' ? ": " : "", ctl_text(line, "text"));
+    out_put_wrapped(out, STYLE_PLAIN, text, STATUS_COLUMNS + CHECK_COLUMNS);
+    if (fix[0] != '\0') {
+        snprintf(text, sizeof text, "-> %s", fix);
+        out_put(out, STYLE_PLAIN, "", STATUS_COLUMNS + CHECK_COLUMNS);
+        out_put_wrapped(out, STYLE_BOLD, text, STATUS_COLUMNS + CHECK_COLUMNS);
+    }
+}
+
+static void print_sum(struct out *out, const json_t *lines)
+{
+    size_t warned = 0;
+    size_t failed = 0;
+    size_t i;
+    json_t *line;
+    char text[128];
+    json_array_foreach(lines, i, line)
+    {
+        warned += strcmp(ctl_text(line, "status"), "warn") == 0 ? 1 : 0;
+        failed += strcmp(ctl_text(line, "status"), "fail") == 0 ? 1 : 0;
+    }
+    snprintf(text, sizeof text, "%zu failed, %zu warning%s", failed, warned,
+             warned == 1 ? "" : "s");
+    fputc('\n', stdout);
+    out_put(out, failed > 0 ? STYLE_RED : warned > 0 ? STYLE_YELLOW : STYLE_GREEN,
+            failed + warned > 0 ? text : "all is well", 0);
+    fputc('\n', stdout);
+}
+
+void ctl_print_doctor(struct out *out, const json_t *lines)
+{
+    size_t i;
+    json_t *line;
+    json_array_foreach(lines, i, line)
+    {
+        print_line(out, line);
+    }
+    print_sum(out, lines);
+}
+
+static bool is_ok_of_another(const json_t *line, const char *check, const char *self)
+{
+    const char *node = ctl_text(line, "node");
+    return strcmp(ctl_text(line, "status"), "ok") == 0 && node[0] != '\0' &&
+           strcmp(node, self) != 0 && strcmp(ctl_text(line, "check"), check) == 0;
+}
+
+/* How many nodes beside this one have nothing but good lines in a check. */
+static size_t count_well(const json_t *lines, const struct ctl_all *all, const char *check,
+                         const char *self)
+{
+    size_t count = 0;
+    for (size_t k = 0; k < all->count; k++) {
+        size_t i;
+        json_t *line;
+        bool has_ok = false;
+        bool has_other = false;
+        json_array_foreach(lines, i, line)
+        {
+            bool is_its = strcmp(ctl_text(line, "check"), check) == 0 &&
+                          strcmp(ctl_text(line, "node"), all->nodes[k].name) == 0;
+            has_ok = has_ok || (is_its && is_ok_of_another(line, check, self));
+            has_other = has_other || (is_its && strcmp(ctl_text(line, "status"), "ok") != 0);
+        }
+        count += has_ok && !has_other ? 1 : 0;
+    }
+    return count;
+}
+
+/* Everything of this node and of the mesh, and of other nodes what is not well; the rest is counted. */
+static void print_all(struct out *out, const json_t *lines, const struct ctl_all *all,
+                      const char *self)
+{
+    const char *check = "";
+    size_t i;
+    json_t *line;
+    json_array_foreach(lines, i, line)
+    {
+        const char *next = i + 1 < json_array_size(lines)
+                               ? ctl_text(json_array_get(lines, i + 1), "check")
+                               : "";
+        check = ctl_text(line, "check");
+        if (!is_ok_of_another(line, check, self)) {
+            print_line(out, line);
+        }
+        size_t others = strcmp(check, next) != 0 ? count_well(lines, all, check, self) : 0;
+        if (others > 0) {
+            out_put(out, STYLE_GREEN, "ok", STATUS_COLUMNS);
+            out_put(out, STYLE_DIM, check, CHECK_COLUMNS);
+            printf("%zu other node%s too\n", others, others == 1 ? "" : "s");
+        }
+    }
+}
+
+/* ---- asking ---------------------------------------------------------------------------------- */
+
+static void rest_until(uint64_t at_ms)
+{
+    uint64_t now = ctl_now_ms();
+    if (now < at_ms) {
+        const struct timespec pause = {.tv_nsec = (long) (at_ms - now) * 1000000};
+        nanosleep(&pause, NULL);
+    }
+}
+
+/* Knocks and asks. HM_OK or HM_E*. */
+static int examine(struct ctl *ctl, struct ctl_all *all, uint64_t deadline_ms,
+                   uint64_t *ret_since_ms)
+{
+    const struct op_spec *spec = ops_spec(OP_DOCTOR);
+    struct op_values values;
+    int code = HM_OK;
+    ops_args_init(spec, &values);
+    values.v[ops_args_index(spec, "knock")] = (struct op_value){.is_given = true, .number = 1};
+    *ret_since_ms = ctl_now_ms();
+    for (int i = 0; i < KNOCKS && code == HM_OK; i++) {
+        uint64_t until_ms = ctl_now_ms() + KNOCK_MS;
+        code = ctl_all_ask(ctl, all, spec, &values, until_ms < deadline_ms ? until_ms : deadline_ms);
+        rest_until(until_ms < deadline_ms ? until_ms : deadline_ms);
+    }
+    ops_args_init(spec, &values);
+    return code == HM_OK ? ctl_all_ask(ctl, all, spec, &values, deadline_ms) : code;
+}
+
+/* The nodes' own lines, check by check in the order of the first one's, the local node first. */
+static void collect(json_t *lines, const struct ctl_all *all)
+{
+    static const char *const order[] = {"interfaces", "mtu",         "ports",     "isolated",
+                                        "key",        "foreign-key", "strangers", "disk",
+                                        "clock",      "load",        "limits",    "versions",
+                                        NULL};
+    for (size_t k = 0; order[k] != NULL; k++) {
+        for (int self = 1; self >= 0; self--) {
+            for (size_t n = 0; n < all->count; n++) {
+                const struct ctl_node *node = &all->nodes[n];
+                size_t i;
+                json_t *line;
+                json_array_foreach(json_object_get(node->reply, "checks"), i, line)
+                {
+                    if (node->is_self == (self == 1) &&
+                        strcmp(ctl_text(line, "check"), order[k]) == 0) {
+                        json_array_append(lines, line);
+                    }
+                }
+            }
+        }
+    }
+    /* What a newer node checks and this meshctl does not know. */
+    for (size_t n = 0; n < all->count; n++) {
+        size_t i;
+        json_t *line;
+        json_array_foreach(json_object_get(all->nodes[n].reply, "checks"), i, line)
+        {
+            size_t k = 0;
+            while (order[k] != NULL && strcmp(order[k], ctl_text(line, "check")) != 0) {
+                k++;
+            }
+            if (order[k] == NULL) {
+                json_array_append(lines, line);
+            }
+        }
+    }
+}
+
+static const char *self_name(const struct ctl_all *all)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        if (all->nodes[i].is_self) {
+            return all->nodes[i].name;
+        }
+    }
+    return "";
+}
+
+/* The daemon does not answer, which was said on stderr. */
+static int without_daemon(const struct ctl *ctl, struct out *out)
+{
+    json_t *lines = json_array();
+    doctor_local(lines, ctl);
+    if (ctl->opts->format == FORMAT_JSON) {
+        ctl_json_print(lines, false);
+    } else {
+        ctl_print_doctor(out, lines);
+    }
+    json_decref(lines);
+    return EXIT_NO_DAEMON;
+}
+
+static void print_findings(const struct ctl *ctl, struct out *out, const json_t *lines,
+                           const struct ctl_all *all, uint64_t since_ms)
+{
+    if (ctl->opts->format == FORMAT_JSON) {
+        ctl_json_print(lines, false);
+        return;
+    }
+    print_all(out, lines, all, self_name(all));
+    doctor_print_matrix(out, all, since_ms);
+    print_sum(out, lines);
+}
+
+/* --node: what that node says by itself. */
+static int doctor_of_one(struct ctl *ctl, struct out *out)
+{
+    const struct op_spec *spec = ops_spec(OP_DOCTOR);
+    struct op_values values;
+    uint64_t deadline_ms = ctl_now_ms() + ctl->opts->timeout_ms;
+    json_t *reply = NULL;
+    ops_args_init(spec, &values);
+    values.v[ops_args_index(spec, "knock")] = (struct op_value){.is_given = true, .number = 1};
+    int exit_code = ctl_ask_op(ctl, spec, &values, deadline_ms, &reply);
+    if (exit_code == EXIT_DONE) {
+        json_decref(reply);
+        rest_until(ctl_now_ms() + KNOCK_MS);
+        ops_args_init(spec, &values);
+        exit_code = ctl_ask_op(ctl, spec, &values, deadline_ms, &reply);
+    }
+    if (exit_code != EXIT_DONE) {
+        return exit_code;
+    }
+    const json_t *lines = json_object_get(reply, "checks");
+    if (ctl->opts->format == FORMAT_JSON) {
+        ctl_json_print(lines, false);
+    } else {
+        ctl_print_doctor(out, lines);
+    }
+    exit_code = ctl_doctor_exit(lines);
+    json_decref(reply);
+    return exit_code;
+}
+
+/* Connects and lists the nodes within a third of the time: if the daemon hangs, what can be seen
+ * without it is to be seen soon. */
+static int reach_daemon(struct ctl *ctl, struct ctl_all *all)
+{
+    const struct ctl_opts *opts = ctl->opts;
+    struct ctl_opts hasty = *opts;
+    hasty.timeout_ms = opts->timeout_ms / 3 + 1;
+    int exit_code = ctl_connect(ctl, false);
+    if (exit_code == EXIT_DONE && opts->node == NULL) {
+        ctl->opts = &hasty;
+        exit_code = ctl_all_init(ctl, all, ctl_now_ms() + hasty.timeout_ms);
+        ctl->opts = opts;
+    }
+    return exit_code;
+}
+
+int ctl_doctor(const struct ctl_opts *opts, struct out *out)
+{
+    struct ctl ctl = {.opts = opts};
+    struct ctl_all all;
+    uint64_t since_ms = 0;
+    uint64_t deadline_ms = ctl_now_ms() + opts->timeout_ms;
+    int exit_code = reach_daemon(&ctl, &all);
+    if (exit_code == EXIT_USAGE) {
+        return exit_code; /* several nodes: one must be chosen */
+    }
+    if (exit_code == EXIT_DONE && opts->node != NULL) {
+        exit_code = doctor_of_one(&ctl, out);
+        ctl_disconnect(&ctl);
+        return exit_code;
+    }
+    if (exit_code != EXIT_DONE) {
+        ctl_disconnect(&ctl);
+        return without_daemon(&ctl, out);
+    }
+    json_t *lines = json_array();
+    int code = examine(&ctl, &all, deadline_ms, &since_ms);
+    if (code != HM_OK) {
+        ctl_failed(&ctl, code, "");
+        exit_code = without_daemon(&ctl, out);
+    } else {
+        doctor_mesh(lines, &all, since_ms);
+        collect(lines, &all);
+        print_findings(&ctl, out, lines, &all, since_ms);
+        exit_code = ctl_doctor_exit(lines);
+    }
+    json_decref(lines);
+    ctl_all_fini(&all);
+    ctl_disconnect(&ctl);
+    return exit_code;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* meshctl doctor: what is wrong, and what to do about it.
+ *
+ *     ctl_doctor.c        asks, prints, decides the exit code
+ *     ctl_doctor_mesh.c   what only several nodes together tell: who hears whom, whose clock is off
+ *     ctl_doctor_local.c  what can be seen while the daemon does not answer */
+#ifndef HM_CMD_CTL_DOCTOR_H
+#define HM_CMD_CTL_DOCTOR_H
+
+#include "cmd/ctl_all.h"
+
+/* Adds {check, status, node, text, fix}. status: "ok", "warn", "fail"; node NULL: the mesh; fix NULL:
+ * nothing to do. */
+void doctor_say(json_t *lines, const char *check, const char *status, const char *node,
+                const char *fix, const char *format, ...) __attribute__((format(printf, 6, 7)));
+
+/* Adds what all replies together say. since_ms (ctl_now_ms): when nodes first knocked. */
+void doctor_mesh(json_t *lines, const struct ctl_all *all, uint64_t since_ms);
+/* Who hears whom by UDP as a table, for a person; nothing if all do or nobody can tell. */
+void doctor_print_matrix(struct out *out, const struct ctl_all *all, uint64_t since_ms);
+
+/* Adds what this machine shows of its nodes and of why their daemon does not answer. */
+void doctor_local(json_t *lines, const struct ctl *ctl);
+
+/* The command without --all; returns an exit code. */
+int ctl_doctor(const struct ctl_opts *opts, struct out *out);
+/* Prints lines; also those of one node's reply. */
+void ctl_print_doctor(struct out *out, const json_t *lines);
+/* EXIT_DONE, or EXIT_REFUSED if a line says "fail". */
+int ctl_doctor_exit(const json_t *lines);
+
+#endif

@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* What only several nodes together tell: see ctl_doctor.h.
+ *
+ * A direction A to B works if a datagram of A came in at B since all have knocked: so B is asked about
+ * A. The same with beacons, between nodes that broadcast to the same address. Where a node fails with
+ * everyone, it is one line about that node and not one for each of the others. */
+#define _GNU_SOURCE
+#include "cmd/ctl_doctor.h"
+
+#include "base/err.h"
+#include "cmd/ctl_out.h"
+#include "ops/ops_time.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ARRIVED_SLACK_MS 50
+#define CLOCK_OFF_MS 1000  /* clocks set over the network agree within a few ms */
+#define NAMES_BYTES 256
+#define PAIR_LINES_MAX 16  /* further single pairs are counted */
+#define MATRIX_NODES_MAX 15
+
+void doctor_say(json_t *lines, const char *check, const char *status, const char *node,
+                const char *fix, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    json_array_append_new(lines,
+                          json_pack("{s:s, s:s, s:s?, s:s, s:s?}", "check", check, "status", status,
+                                    "node", node, "text", text, "fix", fix));
+}
+
+int ctl_doctor_exit(const json_t *lines)
+{
+    size_t i;
+    json_t *line;
+    json_array_foreach(lines, i, line)
+    {
+        if (strcmp(ctl_text(line, "status"), "fail") == 0) {
+            return EXIT_REFUSED;
+        }
+    }
+    return EXIT_DONE;
+}
+
+static bool has_answered(const struct ctl_node *node)
+{
+    return node->reply != NULL;
+}
+
+static size_t count_answered(const struct ctl_all *all)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        count += has_answered(&all->nodes[i]) ? 1 : 0;
+    }
+    return count;
+}
+
+static void add_name(char names[NAMES_BYTES], const char *name)
+{
+    size_t used = strlen(names);
+    snprintf(names + used, NAMES_BYTES - used, "%s%s", used > 0 ? ", " : "", name);
+}
+
+/* The object of a list whose id is that node's; NULL: none. */
+static const json_t *about(const json_t *list, const struct ctl_node *node)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach((json_t *) list, i, item)
+    {
+        if (strcmp(ctl_text(item, "id"), node->id) == 0) {
+            return item;
+        }
+    }
+    return NULL;
+}
+
+/* ---- who is there ---------------------------------------------------------------------------- */
+
+static void say_absent(json_t *lines, const struct ctl_all *all, const struct ctl_node *node)
+{
+    bool is_failed = strcmp(node->status, "failed") == 0;
+    char since[OUT_TEXT_BYTES];
+    char fix[160];
+    const char *reason = ctl_text(node->member, "reason");
+    const char *observer = ctl_text(node->member, "observer");
+    snprintf(fix, sizeof fix, "is its machine on, does its meshd run? who saw it: meshctl nodes events %s",
+             node->name);
+    doctor_say(lines, "nodes", is_failed ? "fail" : "warn", node->name, fix,
+               "%s for %s%s%s%s%s", node->status,
+               out_ago(ctl_text(node->member, "since"), ctl_text(all->members, "time"), since),
+               reason[0] != '\0' ? ", " : "", reason, observer[0] != '\0' ? ", seen by " : "",
+               observer);
+}
+
+static void check_nodes(json_t *lines, const struct ctl_all *all)
+{
+    size_t well = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        const struct ctl_node *node = &all->nodes[i];
+        if (strcmp(node->status, "alive") != 0) {
+            say_absent(lines, all, node);
+        } else if (!has_answered(node)) {
+            doctor_say(lines, "nodes", "fail", node->name,
+                       "look at its machine: is it overloaded, is its meshd stopped or older?",
+                       "alive, but it does not answer: %s", node->error);
+        } else {
+            well++;
+        }
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(all->nodes[k].name, node->name) == 0) {
+                doctor_say(lines, "nodes", "warn", node->name,
+                           "start one of the two with another --name",
+                           "two nodes have this name: %.8s and %.8s", all->nodes[k].id, node->id);
+            }
+        }
+    }
+    if (well == all->count) {
+        doctor_say(lines, "nodes", "ok", NULL, NULL, "%zu node%s, all alive and answering", well,
+                   well == 1 ? "" : "s");
+    }
+}
+
+/* Does everybody see everybody as the local node does? */
+static void check_views(json_t *lines, const struct ctl_all *all)
+{
+    size_t differing = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        for (size_t k = 0; k < all->count; k++) {
+            const struct ctl_node *from = &all->nodes[i];
+            const struct ctl_node *to = &all->nodes[k];
+            const json_t *pair =
+                has_answered(from) ? about(json_object_get(from->reply, "pairs"), to) : NULL;
+            if (pair != NULL && strcmp(ctl_text(pair, "status"), to->status) != 0) {
+                doctor_say(lines, "views", "warn", from->name,
+                           "for moments that is so; when it lasts, look at the lines about reach",
+                           "sees %s as %s, the node asked sees it as %s", to->name,
+                           ctl_text(pair, "status"), to->status);
+                differing++;
+            }
+        }
+    }
+    if (differing == 0) {
+        doctor_say(lines, "views", "ok", NULL, NULL, "all see the same nodes alive");
+    }
+}
+
+/* ---- who reaches whom ------------------------------------------------------------------------ */
+
+enum way { WAY_UNKNOWN, WAY_OPEN, WAY_SHUT };
+
+/* Did a datagram of `from` come in at `to` since? */
+static enum way way_of(const struct ctl_node *from, const struct ctl_node *to, uint64_t since_ms)
+{
+    if (from == to || !has_answered(from) || !has_answered(to)) {
+        return WAY_UNKNOWN;
+    }
+    const json_t *pair = about(json_object_get(to->reply, "pairs"), from);
+    if (pair == NULL) {
+        return WAY_UNKNOWN;
+    }
+    const json_t *arrived = json_object_get(pair, "arrived_ms");
+    uint64_t window_ms = to->answered_ms - since_ms + ARRIVED_SLACK_MS;
+    bool is_open = json_is_integer(arrived) && (uint64_t) json_integer_value(arrived) <= window_ms;
+    return is_open ? WAY_OPEN : WAY_SHUT;
+}
+
+typedef enum way way_fn(const struct ctl_node *from, const struct ctl_node *to, uint64_t since_ms);
+
+struct ways {
+    size_t open;
+    size_t shut;
+};
+
+/* All ways that leave a node, or that lead to it. */
+static struct ways count_ways(const struct ctl_all *all, way_fn *way, const struct ctl_node *node,
+                              bool leaving, uint64_t since_ms)
+{
+    struct ways w = {0, 0};
+    for (size_t i = 0; i < all->count; i++) {
+        const struct ctl_node *other = &all->nodes[i];
+        enum way one = leaving ? way(node, other, since_ms) : way(other, node, since_ms);
+        w.open += one == WAY_OPEN ? 1 : 0;
+        w.shut += one == WAY_SHUT ? 1 : 0;
+    }
+    return w;
+}
+
+/* Of three nodes or more one is to blame; of two nobody knows which. */
+static bool is_to_blame(struct ways w)
+{
+    return w.open == 0 && w.shut >= 2;
+}
+
+static const char *ip_of(const struct ctl_node *node, char text[64])
+{
+    snprintf(text, 64, "%s", ctl_text(node->member, "address"));
+    char *colon = strrchr(text, ':');
+    if (colon != NULL) {
+        *colon = '\0';
+    }
+    return text;
+}
+
+/* Do both go on as members, over TCP or through others? Then it is a warning. */
+static const char *severity(const struct ctl_node *a, const struct ctl_node *b)
+{
+    const json_t *ab = about(json_object_get(a->reply, "pairs"), b);
+    const json_t *ba = about(json_object_get(b->reply, "pairs"), a);
+    bool both = strcmp(ctl_text(ab, "status"), "alive") == 0 &&
+                strcmp(ctl_text(ba, "status"), "alive") == 0;
+    return both ? "warn" : "fail";
+}
+
+static const char *how_on(const struct ctl_node *a, const struct ctl_node *b)
+{
+    const char *path = ctl_text(about(json_object_get(a->reply, "pairs"), b), "path");
+    return strcmp(path, "link") == 0      ? "; it is probed over TCP meanwhile"
+           : strcmp(path, "relayed") == 0 ? "; it is probed through others meanwhile"
+                                          : "";
+}
+
+static void say_shut(json_t *lines, const struct ctl_node *from, const struct ctl_node *to,
+                     bool both_ways)
+{
+    char fix[320];
+    char a[64];
+    char b[64];
+    const char *status = severity(from, to);
+    snprintf(fix, sizeof fix,
+             "find what drops UDP from %s to %s: a firewall (nft list ruleset) on %s or %s, or what is "
+             "between them",
+             ip_of(from, a), ip_of(to, b), to->name, from->name);
+    if (both_ways) {
+        doctor_say(lines, "reach", status, from->name, fix,
+                   "UDP between %s and %s arrives neither way%s", from->name, to->name,
+                   how_on(from, to));
+    } else {
+        doctor_say(lines, "reach", status, from->name, fix,
+                   "UDP from %s does not arrive at %s; from %s to %s it does%s", from->name, to->name,
+                   to->name, from->name, how_on(from, to));
+    }
+}
+
+static void say_blamed(json_t *lines, const struct ctl_node *node, bool leaving, size_t others)
+{
+    char fix[256];
+    char ip[64];
+    snprintf(fix, sizeof fix,
+             "a firewall on %s (nft list ruleset: UDP %s %s), its Wi-Fi or its switch", node->name,
+             leaving ? "from" : "to", ip_of(node, ip));
+    if (leaving) {
+        doctor_say(lines, "reach", "fail", node->name, fix,
+                   "no UDP from %s arrives at any of the %zu others", node->name, others);
+    } else {
+        doctor_say(lines, "reach", "fail", node->name, fix,
+                   "no UDP of the %zu others arrives at %s", others, node->name);
+    }
+}
+
+static void check_pair(json_t *lines, const struct ctl_all *all, const struct ctl_node *a,
+                       const struct ctl_node *b, uint64_t since_ms, size_t *said)
+{
+    bool ab = way_of(a, b, since_ms) == WAY_SHUT &&
+              !is_to_blame(count_ways(all, way_of, a, true, since_ms)) &&
+              !is_to_blame(count_ways(all, way_of, b, false, since_ms));
+    bool ba = way_of(b, a, since_ms) == WAY_SHUT &&
+              !is_to_blame(count_ways(all, way_of, b, true, since_ms)) &&
+              !is_to_blame(count_ways(all, way_of, a, false, since_ms));
+    if ((!ab && !ba) || (*said)++ >= PAIR_LINES_MAX) {
+        return;
+    }
+    say_shut(lines, ab ? a : b, ab ? b : a, ab && ba);
+}
+
+static void check_reach(json_t *lines, const struct ctl_all *all, uint64_t since_ms)
+{
+    size_t open = 0;
+    size_t shut = 0;
+    size_t said = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        const struct ctl_node *node = &all->nodes[i];
+        struct ways out = count_ways(all, way_of, node, true, since_ms);
+        struct ways in = count_ways(all, way_of, node, false, since_ms);
+        open += out.open;
+        shut += out.shut;
+        if (is_to_blame(out)) {
+            say_blamed(lines, node, true, out.shut);
+        }
+        if (is_to_blame(in)) {
+            say_blamed(lines, node, false, in.shut);
+        }
+        for (size_t k = 0; k < i; k++) {
+            check_pair(lines, all, &all->nodes[k], node, since_ms, &said);
+        }
+    }
+    if (said > PAIR_LINES_MAX) {
+        doctor_say(lines, "reach", "warn", NULL, NULL, "%zu further pairs do not hear each other",
+                   said - PAIR_LINES_MAX);
+    }
+    if (shut == 0 && open > 0) {
+        doctor_say(lines, "reach", "ok", NULL, NULL,
+                   "UDP arrives between every two nodes, both ways: %zu ways tried", open);
+    }
+}
+
+/* ---- broadcast ------------------------------------------------------------------------------- */
+
+static bool share_network(const struct ctl_node *a, const struct ctl_node *b)
+{
+    size_t i;
+    size_t k;
+    json_t *one;
+    json_t *two;
+    json_array_foreach(json_object_get(a->reply, "networks"), i, one)
+    {
+        json_array_foreach(json_object_get(b->reply, "networks"), k, two)
+        {
+            if (strcmp(json_string_value(one), json_string_value(two)) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Did a beacon of `from` come in at `to` since, if it could? */
+static enum way beacon_way(const struct ctl_node *from, const struct ctl_node *to,
+                           uint64_t since_ms)
+{
+    size_t i;
+    json_t *beacon;
+    if (from == to || !has_answered(from) || !has_answered(to) || !share_network(from, to)) {
+        return WAY_UNKNOWN;
+    }
+    uint64_t window_ms = to->answered_ms - since_ms + ARRIVED_SLACK_MS;
+    json_array_foreach(json_object_get(to->reply, "beacons"), i, beacon)
+    {
+        if (strcmp(ctl_text(beacon, "id"), from->id) == 0 &&
+            (uint64_t) ctl_int(beacon, "ago_ms") <= window_ms) {
+            return WAY_OPEN;
+        }
+    }
+    return WAY_SHUT;
+}
+
+static const char *const broadcast_fix =
+    "what drops UDP broadcast to port 5670 (AP or client isolation, a firewall)? Until it is mended, "
+    "name a node that is there: meshd --join=ADDRESS";
+
+/* Single nodes that somebody else is heard by. */
+static void check_broadcast_of(json_t *lines, const struct ctl_all *all,
+                               const struct ctl_node *node, uint64_t since_ms)
+{
+    char names[NAMES_BYTES] = "";
+    if (is_to_blame(count_ways(all, beacon_way, node, false, since_ms))) {
+        return;
+    }
+    for (size_t i = 0; i < all->count; i++) {
+        const struct ctl_node *other = &all->nodes[i];
+        if (beacon_way(other, node, since_ms) == WAY_SHUT &&
+            !is_to_blame(count_ways(all, beacon_way, other, true, since_ms))) {
+            add_name(names, other->name);
+        }
+    }
+    if (names[0] != '\0') {
+        doctor_say(lines, "broadcast", "warn", node->name, broadcast_fix,
+                   "does not hear the beacons of %s", names);
+    }
+}
+
+/* Nodes that hear nobody, or that nobody hears: one line for all of them. */
+static void check_broadcast_blamed(json_t *lines, const struct ctl_all *all, bool leaving,
+                                   uint64_t since_ms)
+{
+    const struct ctl_node *last = NULL;
+    char names[NAMES_BYTES] = "";
+    size_t count = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        if (is_to_blame(count_ways(all, beacon_way, &all->nodes[i], leaving, since_ms))) {
+            last = &all->nodes[i];
+            add_name(names, last->name);
+            count++;
+        }
+    }
+    if (count == 1) {
+        doctor_say(lines, "broadcast", "warn", last->name, broadcast_fix, "%s",
+                   leaving ? "no other node on its network hears its beacons"
+                           : "hears no beacons of the others on its network");
+    } else if (count > 1) {
+        doctor_say(lines, "broadcast", "warn", NULL, broadcast_fix,
+                   leaving ? "no other node hears the beacons of %s"
+                           : "no beacons of others are heard by %s",
+                   names);
+    }
+}
+
+static void check_broadcast(json_t *lines, const struct ctl_all *all, uint64_t since_ms)
+{
+    size_t open = 0;
+    size_t shut = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        struct ways out = count_ways(all, beacon_way, &all->nodes[i], true, since_ms);
+        open += out.open;
+        shut += out.shut;
+    }
+    if (open + shut == 0) {
+        doctor_say(lines, "broadcast", "ok", NULL, NULL,
+                   "no two nodes are on one network, so there is nothing to hear");
+    } else if (shut == 0) {
+        doctor_say(lines, "broadcast", "ok", NULL, NULL,
+                   "every node hears the beacons of the others on its network");
+    } else if (open == 0) {
+        doctor_say(lines, "broadcast", "warn", NULL, broadcast_fix,
+                   "no node hears the beacons of another: the network drops broadcast");
+    } else {
+        check_broadcast_blamed(lines, all, false, since_ms);
+        check_broadcast_blamed(lines, all, true, since_ms);
+        for (size_t i = 0; i < all->count; i++) {
+            check_broadcast_of(lines, all, &all->nodes[i], since_ms);
+        }
+    }
+}
+
+/* ---- clocks ---------------------------------------------------------------------------------- */
+
+/* A node's clock against ours lies between two bounds: it was read while we waited. */
+struct offset {
+    const struct ctl_node *node;
+    int64_t low_ms;
+    int64_t high_ms;
+};
+
+static int offset_cmp(const void *a, const void *b)
+{
+    const struct offset *x = a;
+    const struct offset *y = b;
+    int64_t left = x->low_ms + x->high_ms;
+    int64_t right = y->low_ms + y->high_ms;
+    return left != right ? (left < right ? -1 : 1) : strcmp(x->node->id, y->node->id);
+}
+
+static size_t read_offsets(const struct ctl_all *all, struct offset *offsets)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        const struct ctl_node *node = &all->nodes[i];
+        uint64_t ms = 0;
+        if (has_answered(node) && ops_time_parse(ctl_text(node->reply, "time"), &ms) == HM_OK) {
+            offsets[count++] = (struct offset){node, (int64_t) ms - (int64_t) node->answered_wall_ms,
+                                               (int64_t) ms - (int64_t) node->asked_wall_ms};
+        }
+    }
+    qsort(offsets, count, sizeof offsets[0], offset_cmp);
+    return count;
+}
+
+/* How far two clocks are apart at least. */
+static int64_t apart_ms(const struct offset *a, const struct offset *b)
+{
+    return a->low_ms > b->high_ms ? a->low_ms - b->high_ms
+           : b->low_ms > a->high_ms ? b->low_ms - a->high_ms
+                                    : 0;
+}
+
+static const char *long_duration(int64_t ms, char text[OUT_TEXT_BYTES])
+{
+    const int64_t year_ms = 31556952000;
+    if (ms < 10000) {
+        snprintf(text, OUT_TEXT_BYTES, "%" PRId64 ".%" PRId64 " s", ms / 1000, ms / 100 % 10);
+    } else if (ms >= 2 * year_ms) {
+        snprintf(text, OUT_TEXT_BYTES, "%" PRId64 " years", ms / year_ms);
+    } else {
+        out_duration((uint64_t) ms, text);
+    }
+    return text;
+}
+
+static void check_clocks(json_t *lines, const struct ctl_all *all)
+{
+    char text[OUT_TEXT_BYTES];
+    struct offset *offsets = calloc(all->count + 1, sizeof *offsets);
+    size_t count = offsets != NULL ? read_offsets(all, offsets) : 0;
+    const struct offset *middle = count > 0 ? &offsets[count / 2] : NULL;
+    size_t off = 0;
+    int64_t most_ms = 0;
+    for (size_t i = 0; i < count; i++) {
+        int64_t ms = apart_ms(&offsets[i], middle);
+        most_ms = ms > most_ms ? ms : most_ms;
+        if (ms <= CLOCK_OFF_MS) {
+            continue;
+        }
+        bool is_behind = offsets[i].high_ms < middle->low_ms;
+        off++;
+        if (count == 2) {
+            doctor_say(lines, "clock", "warn", NULL, "set both: timedatectl set-ntp true",
+                       "the clock of %s is %s behind that of %s", offsets[0].node->name,
+                       long_duration(ms, text), offsets[1].node->name);
+        } else {
+            doctor_say(lines, "clock", "warn", offsets[i].node->name,
+                       "set it: timedatectl set-ntp true", "its clock is %s %s the others'",
+                       long_duration(ms, text), is_behind ? "behind" : "ahead of");
+        }
+    }
+    if (off == 0 && count > 1) {
+        doctor_say(lines, "clock", "ok", NULL, NULL, "the clocks of %zu nodes agree within %" PRId64 " ms",
+                   count, most_ms > 0 ? most_ms : 1);
+    }
+    free(offsets);
+}
+
+/* ---- versions -------------------------------------------------------------------------------- */
+
+static void check_versions(json_t *lines, const struct ctl_all *all)
+{
+    const struct ctl_node *first = NULL;
+    for (size_t i = 0; i < all->count; i++) {
+        const struct ctl_node *node = &all->nodes[i];
+        if (!has_answered(node)) {
+            continue;
+        }
+        first = first == NULL ? node : first;
+        if (strcmp(ctl_text(first->reply, "version"), ctl_text(node->reply, "version")) != 0) {
+            doctor_say(lines, "versions", "ok", node->name, NULL,
+                       "runs version %s, %s runs %s: they understand each other",
+                       ctl_text(node->reply, "version"), first->name,
+                       ctl_text(first->reply, "version"));
+        }
+    }
+}
+
+void doctor_mesh(json_t *lines, const struct ctl_all *all, uint64_t since_ms)
+{
+    check_nodes(lines, all);
+    check_views(lines, all);
+    if (count_answered(all) > 1) {
+        check_reach(lines, all, since_ms);
+        check_broadcast(lines, all, since_ms);
+        check_clocks(lines, all);
+        check_versions(lines, all);
+    }
+}
+
+/* ---- the matrix ------------------------------------------------------------------------------ */
+
+void doctor_print_matrix(struct out *out, const struct ctl_all *all, uint64_t since_ms)
+{
+    struct out_column columns[MATRIX_NODES_MAX + 1] = {{.header = "UDP FROM \\ TO"}};
+    size_t shut = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        shut += count_ways(all, way_of, &all->nodes[i], true, since_ms).shut;
+    }
+    if (shut == 0 || all->count > MATRIX_NODES_MAX) {
+        return;
+    }
+    for (size_t i = 0; i < all->count; i++) {
+        columns[i + 1].header = all->nodes[i].name;
+    }
+    table_t *table = table_new(columns, all->count + 1);
+    for (size_t i = 0; i < all->count && table != NULL; i++) {
+        table_add(table, STYLE_BOLD, all->nodes[i].name);
+        for (size_t k = 0; k < all->count; k++) {
+            enum way way = way_of(&all->nodes[i], &all->nodes[k], since_ms);
+            table_add(table, way == WAY_OPEN ? STYLE_GREEN : way == WAY_SHUT ? STYLE_RED : STYLE_DIM,
+                      way == WAY_OPEN     ? "arrives"
+                      : way == WAY_SHUT   ? "LOST"
+                      : i == k            ? "-"
+                                          : "?");
+        }
+    }
+    if (table != NULL) {
+        fputc('\n', stdout);
+        table_print(table, out);
+        table_destroy(&table);
+    }
+}

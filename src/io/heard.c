@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Beacons heard: see heard.h. */
+#include "io/heard.h"
+
+static struct heard_beacon *older(struct heard_beacon *a, struct heard_beacon *b)
+{
+    return a == NULL || b->at_ns < a->at_ns ? b : a;
+}
+
+/* Where it is kept: its own place, else one of its address if that has its share, else a free one,
+ * else the oldest. */
+static struct heard_beacon *place_for(struct heard *h, const struct heard_beacon *beacon)
+{
+    struct heard_beacon *oldest = NULL;
+    struct heard_beacon *oldest_there = NULL;
+    size_t there = 0;
+    for (size_t i = 0; i < h->count; i++) {
+        struct heard_beacon *item = &h->items[i];
+        bool is_there = addr_same_ip(&item->addr, &beacon->addr);
+        if (is_there && node_id_eq(&item->id, &beacon->id) && item->index == beacon->index) {
+            return item;
+        }
+        there += is_there ? 1 : 0;
+        oldest_there = is_there ? older(oldest_there, item) : oldest_there;
+        oldest = older(oldest, item);
+    }
+    if (there >= HM_BEACONS_PER_ADDRESS_MAX) {
+        return oldest_there;
+    }
+    return h->count < HM_BEACONS_HEARD_MAX ? &h->items[h->count++] : oldest;
+}
+
+void heard_note(struct heard *heard, const struct heard_beacon *beacon)
+{
+    *place_for(heard, beacon) = *beacon;
+}

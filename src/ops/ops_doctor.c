@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Handler of the operation doctor: what one node can say about itself, and what it saw of the others.
+ *
+ * Its checks need no other node. What needs two (who hears whom, whose clock is off) is put together by
+ * meshctl from what each node saw: beacons, and whose datagrams came in. With `knock` a node first makes
+ * itself heard, so that the others have something to see, and begins to measure its disk. */
+#include "base/err.h"
+#include "base/limits.h"
+#include "base/text.h"
+#include "ops/ops_call.h"
+#include "ops/ops_time.h"
+#include "wire/frame.h"
+#include "wire/mpack.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define AROUND_BYTES 131072 /* beacons and pairs, each at most 256 short objects */
+#define NS_PER_MS 1000000u
+#define BEACON_RECENT_NS 60000000000u      /* idle nodes beacon every 10 s */
+#define FOREIGN_RECENT_NS 300000000000u    /* as in status */
+#define SLOW_SYNC_NS 500000000u            /* an SD card syncs in less */
+#define HEADER_BYTES 48                    /* IPv6 and UDP */
+#define SANE_WALL_MS 1704067200000u        /* 2024: before this software */
+#define STRANGERS_MANY 32                  /* beacons of so many who are no members: somebody floods */
+#define DESCRIPTORS_MIN 1024
+
+enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_FAIL };
+
+struct doctor {
+    struct ops_page page;
+    const core_t *core;
+    const struct facts *facts;
+    struct core_status status;
+};
+
+/* ---- one line -------------------------------------------------------------------------------- */
+
+static void say(struct doctor *d, const char *check, enum verdict verdict, const char *fix,
+                const char *format, ...)
+{
+    static const char *const names[] = {"ok", "warn", "fail"};
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    struct buf *b = ops_page_begin(&d->page);
+    mp_map(b, 5);
+    ops_put_str(b, "check", check);
+    ops_put_str(b, "status", names[verdict]);
+    ops_put_str(b, "node", d->status.name);
+    mp_str(b, "text");
+    ops_put_foreign(b, span_of(text, strlen(text)));
+    ops_put_str_or_nil(b, "fix", fix);
+    ops_page_end(&d->page);
+}
+
+/* "3 days", "5 hours", "40 seconds" */
+static const char *duration(uint64_t seconds, char text[32])
+{
+    static const struct {
+        uint64_t seconds;
+        const char *unit;
+    } units[] = {{86400, "day"}, {3600, "hour"}, {60, "minute"}, {1, "second"}};
+    size_t i = 0;
+    while (i < 3 && seconds < 2 * units[i].seconds) {
+        i++;
+    }
+    uint64_t count = seconds / units[i].seconds;
+    snprintf(text, 32, "%" PRIu64 " %s%s", count, units[i].unit, count == 1 ? "" : "s");
+    return text;
+}
+
+/* ---- network --------------------------------------------------------------------------------- */
+
+static void check_interfaces(struct doctor *d)
+{
+    size_t real = 0;
+    for (size_t i = 0; i < d->facts->netif_count; i++) {
+        const struct fact_netif *n = &d->facts->netifs[i];
+        char addr[ADDR_TEXT_BYTES];
+        char to[ADDR_TEXT_BYTES];
+        real += n->is_used && !n->is_loopback && !addr_is_none(&n->addr) ? 1 : 0;
+        if (n->is_used && !n->is_loopback && !n->has_carrier) {
+            say(d, "interfaces", VERDICT_WARN, "is its cable in, its Wi-Fi associated? ip link",
+                "%s is in use and has no carrier", n->name);
+        } else if (!n->is_used) {
+            say(d, "interfaces", VERDICT_OK, "", "%s is not used: %s", n->name, n->why);
+        } else if (addr_is_none(&n->beacon_to)) {
+            say(d, "interfaces", VERDICT_OK, "", "%s %s: %s; no beacons go out there", n->name,
+                addr_format_ip(&n->addr, addr), n->why);
+        } else {
+            say(d, "interfaces", VERDICT_OK, "", "%s %s: %s; beacons go to %s", n->name,
+                addr_format_ip(&n->addr, addr), n->why, addr_format_ip(&n->beacon_to, to));
+        }
+    }
+    if (real == 0) {
+        say(d, "interfaces", VERDICT_WARN, "bring one up: ip link, ip address",
+            "no interface but loopback is in use: no other machine can be met");
+    }
+}
+
+static void check_mtu(struct doctor *d)
+{
+    for (size_t i = 0; i < d->facts->netif_count; i++) {
+        const struct fact_netif *n = &d->facts->netifs[i];
+        char fix[96];
+        if (!n->is_used || n->is_loopback || n->mtu == 0) {
+            continue;
+        }
+        if (n->mtu < HM_DATAGRAM_BYTES_MAX + HEADER_BYTES) {
+            snprintf(fix, sizeof fix, "ip link set %s mtu 1500, if what is behind it carries that",
+                     n->name);
+            say(d, "mtu", VERDICT_FAIL, fix,
+                "%s carries packets of %u bytes, datagrams need up to %u: the large ones get lost",
+                n->name, n->mtu, (unsigned) (HM_DATAGRAM_BYTES_MAX + HEADER_BYTES));
+        } else {
+            say(d, "mtu", VERDICT_OK, "", "%s carries packets of %u bytes; datagrams need %u",
+                n->name, n->mtu, (unsigned) (HM_DATAGRAM_BYTES_MAX + HEADER_BYTES));
+        }
+    }
+}
+
+static void check_ports(struct doctor *d)
+{
+    const struct facts *f = d->facts;
+    char addr[ADDR_TEXT_BYTES];
+    char where[ADDR_TEXT_BYTES + 8] = "every address";
+    const char *note = "";
+    if (f->bound.family != 0) {
+        snprintf(where, sizeof where, "%s", addr_format_ip(&f->bound, addr));
+    }
+    if (f->bound.port != f->default_port && !f->is_port_asked) {
+        note = "; the default was taken when it started, by another node of this machine perhaps";
+    }
+    say(d, "ports", VERDICT_OK, "", "UDP and TCP %u on %s, links on TCP %u%s", f->bound.port, where,
+        f->link_port, note);
+    if (f->deaf[0] != '\0') {
+        say(d, "ports", VERDICT_WARN,
+            "end the program that keeps UDP port 5670 to itself: ss -ulnp sport = 5670", "%s",
+            f->deaf);
+    }
+}
+
+static void check_isolated(struct doctor *d)
+{
+    if (d->status.isolated) {
+        say(d, "isolated", VERDICT_FAIL, "look at its network and firewall: ip -s link, nft list ruleset",
+            "nobody answers this node, so the others may be well and it is not");
+    }
+}
+
+/* ---- trust ----------------------------------------------------------------------------------- */
+
+static void check_secret(struct doctor *d, const char *what, const struct fact_secret *s)
+{
+    char age[32];
+    char fix[FACT_TEXT_BYTES + 64];
+    if (s->path[0] == '\0') {
+        return;
+    }
+    if (s->is_exposed) {
+        snprintf(fix, sizeof fix, "chmod 600 %s", s->path);
+        say(d, "key", VERDICT_WARN, fix,
+            "others may read or write the %s %s (mode %03o): who has it can join, or be this node",
+            what, s->path, s->mode);
+    } else if (s->is_foreign) {
+        snprintf(fix, sizeof fix, "chown it to the user that runs meshd: %s", s->path);
+        say(d, "key", VERDICT_WARN, fix, "the %s %s belongs to %s, not to the user of this meshd",
+            what, s->path, s->owner);
+    } else {
+        say(d, "key", VERDICT_OK, "", "%s of %s, mode %03o, %s old: %s", what, s->owner, s->mode,
+            duration(s->age_s, age), s->path);
+    }
+}
+
+static void check_keys(struct doctor *d)
+{
+    char what[48];
+    snprintf(what, sizeof what, "mesh key (%zu on the ring)", d->facts->key_count);
+    check_secret(d, what, &d->facts->ring);
+    check_secret(d, "identity", &d->facts->identity);
+}
+
+static void check_foreign_key(struct doctor *d)
+{
+    const struct core_status *s = &d->status;
+    char addr[ADDR_TEXT_BYTES];
+    char fix[320];
+    if (s->foreign_ago_ns >= FOREIGN_RECENT_NS) {
+        say(d, "foreign-key", VERDICT_OK, "", "no other key was heard under the name %s", s->mesh);
+        return;
+    }
+    snprintf(fix, sizeof fix,
+             "to make it one mesh: \"meshctl token\" on a node of the mesh that stays, then restart "
+             "the other with it: meshd --discover=%s --token=-",
+             s->mesh);
+    say(d, "foreign-key", VERDICT_WARN, fix,
+        "a mesh named %s with another key was heard from %s %" PRIu64 " s ago", s->mesh,
+        addr_format(&s->foreign_addr, addr), s->foreign_ago_ns / 1000000000u);
+}
+
+static bool is_member(const core_t *core, const struct node_id *id)
+{
+    struct member_view view;
+    return ops_find_id(core, id, &view) == HM_OK;
+}
+
+static void check_strangers(struct doctor *d)
+{
+    const struct metrics *m = core_metrics(d->core);
+    const struct fact_beacon *last = NULL;
+    size_t count = 0;
+    char addr[ADDR_TEXT_BYTES];
+    for (size_t i = 0; i < d->facts->beacon_count; i++) {
+        const struct fact_beacon *b = &d->facts->beacons[i];
+        if (b->ago_ns < BEACON_RECENT_NS && !is_member(d->core, &b->id)) {
+            last = last == NULL || b->ago_ns < last->ago_ns ? b : last;
+            count++;
+        }
+    }
+    uint64_t dropped = m->value[M_DROP_NOT_OURS] + m->value[M_DROP_FOREIGN_MESH] +
+                       m->value[M_DROP_UNSEALED] + m->value[M_DROP_FORGED_RECORD];
+    if (last == NULL) {
+        say(d, "strangers", VERDICT_OK, "",
+            "no beacons but those of members; %" PRIu64 " datagrams of strangers dropped so far",
+            dropped);
+    } else {
+        say(d, "strangers", count >= STRANGERS_MANY ? VERDICT_WARN : VERDICT_OK,
+            count >= STRANGERS_MANY ? "find who sends them; members are not disturbed by it" : "",
+            "%zu%s that %s no member%s beacon%s here, the last from %s; %" PRIu64
+            " datagrams of strangers dropped so far",
+            count, count >= STRANGERS_MANY ? " or more" : "", count == 1 ? "is" : "are",
+            count == 1 ? "" : "s", count == 1 ? "s" : "",
+            addr_format(&last->addr, addr), dropped);
+    }
+}
+
+/* ---- machine --------------------------------------------------------------------------------- */
+
+static void check_disk(struct doctor *d)
+{
+    const struct facts *f = d->facts;
+    char fix[FACT_TEXT_BYTES + 64];
+    snprintf(fix, sizeof fix, "make room or mend the disk: df %s; dmesg", f->data_dir);
+    if (f->sync_error[0] != '\0') {
+        say(d, "disk", VERDICT_FAIL, fix, "cannot write under %s: %s", f->data_dir, f->sync_error);
+    } else if (d->status.store_failed) {
+        say(d, "disk", VERDICT_FAIL, fix,
+            "the last write under %s failed: what this node learned since is lost when it stops",
+            f->data_dir);
+    } else if (f->sync_pending_ns > SLOW_SYNC_NS) {
+        say(d, "disk", VERDICT_WARN, fix,
+            "a small file has been on its way to the disk under %s for %" PRIu64 " ms", f->data_dir,
+            f->sync_pending_ns / NS_PER_MS);
+    } else if (f->is_sync_measured && f->sync_ns > SLOW_SYNC_NS) {
+        say(d, "disk", VERDICT_WARN, "a worn or busy disk? iostat -x 1; dmesg",
+            "a small file under %s takes %" PRIu64 " ms to be written and synced", f->data_dir,
+            f->sync_ns / NS_PER_MS);
+    } else if (f->is_sync_measured) {
+        say(d, "disk", VERDICT_OK, "", "a small file under %s is written and synced in %u.%u ms",
+            f->data_dir, (unsigned) (f->sync_ns / NS_PER_MS),
+            (unsigned) (f->sync_ns / (NS_PER_MS / 10) % 10));
+    }
+}
+
+static void check_clock(struct doctor *d)
+{
+    char time[OPS_TIME_BYTES];
+    uint64_t wall_ms = core_wall_ms(d->core);
+    if (wall_ms < SANE_WALL_MS) {
+        say(d, "clock", VERDICT_WARN, "set it: timedatectl set-ntp true",
+            "its clock says %s; the mesh works all the same, its logs and events mislead",
+            ops_time_format(wall_ms, time));
+    }
+}
+
+static void check_load(struct doctor *d)
+{
+    if (d->status.health > 0) {
+        say(d, "load", VERDICT_WARN, "look at its load and its network: uptime, vmstat 1, ip -s link",
+            "it answers slowly or its network loses packets: health score %u, 0 is healthy",
+            d->status.health);
+    } else {
+        say(d, "load", VERDICT_OK, "", "it keeps up: health score 0");
+    }
+}
+
+static void check_limits(struct doctor *d)
+{
+    const struct facts *f = d->facts;
+    size_t members = core_member_count(d->core);
+    if (f->descriptors_max > 0 && (f->descriptors_max < DESCRIPTORS_MIN ||
+                                   f->descriptors > f->descriptors_max / 10 * 8)) {
+        say(d, "limits", VERDICT_WARN, "give it more: LimitNOFILE=65536 in its unit, or ulimit -n",
+            "%" PRIu64 " of %" PRIu64 " file descriptors are open", f->descriptors,
+            f->descriptors_max);
+    } else {
+        say(d, "limits", VERDICT_OK, "",
+            "%" PRIu64 " of %" PRIu64 " file descriptors, %zu of %d members", f->descriptors,
+            f->descriptors_max, members, HM_MEMBERS_MAX);
+    }
+}
+
+static void check_version(struct doctor *d)
+{
+    say(d, "versions", VERDICT_OK, "", "meshd %s, protocol %d; %s", d->status.version,
+        PROTOCOL_VERSION, d->facts->libraries);
+    if (d->status.leaving) {
+        say(d, "leaving", VERDICT_WARN, "", "it is leaving the mesh; its meshd ends");
+    }
+}
+
+/* ---- what it saw of the others --------------------------------------------------------------- */
+
+static void put_ago(struct buf *b, const char *key, uint64_t ago_ns)
+{
+    mp_str(b, key);
+    if (ago_ns == UINT64_MAX) {
+        mp_nil(b);
+    } else {
+        mp_uint(b, ago_ns / NS_PER_MS);
+    }
+}
+
+/* Where its beacons go: two nodes that have one in common are on one network and must hear each
+ * other. */
+static void put_networks(struct buf *b, const struct facts *f)
+{
+    size_t count = 0;
+    for (int is_writing = 0; is_writing < 2; is_writing++) {
+        if (is_writing) {
+            mp_str(b, "networks");
+            mp_array(b, count);
+        }
+        for (size_t i = 0; i < f->netif_count; i++) {
+            const struct fact_netif *n = &f->netifs[i];
+            bool is_there = n->is_used && !n->is_loopback && n->beacon_to.family == 4;
+            char text[ADDR_TEXT_BYTES];
+            count += is_there && !is_writing ? 1 : 0;
+            if (is_there && is_writing) {
+                mp_str(b, addr_format_ip(&n->beacon_to, text));
+            }
+        }
+    }
+}
+
+static void put_beacons(struct buf *b, const struct doctor *d)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < d->facts->beacon_count; i++) {
+        count += is_member(d->core, &d->facts->beacons[i].id) ? 1 : 0;
+    }
+    mp_str(b, "beacons");
+    mp_array(b, count);
+    for (size_t i = 0; i < d->facts->beacon_count; i++) {
+        const struct fact_beacon *beacon = &d->facts->beacons[i];
+        if (!is_member(d->core, &beacon->id)) {
+            continue;
+        }
+        mp_map(b, 4);
+        ops_put_id(b, "id", &beacon->id);
+        ops_put_addr(b, "address", &beacon->addr);
+        ops_put_str_or_nil(b, "interface", beacon->netif);
+        ops_put_uint(b, "ago_ms", beacon->ago_ns / NS_PER_MS);
+    }
+}
+
+/* The members behind it in order of id, as core_knock: each pair of a mesh up to that size. */
+static size_t pairs(const core_t *core, struct member_view views[HM_KNOCKS_MAX])
+{
+    size_t all = core_member_count(core);
+    size_t own = 0;
+    size_t count = 0;
+    for (size_t i = 0; i < all; i++) {
+        struct member_view view;
+        core_member_at(core, i, &view);
+        own = view.is_self ? i : own;
+    }
+    for (size_t i = 1; i < all && count < HM_KNOCKS_MAX; i++) {
+        core_member_at(core, (own + i) % all, &views[count]);
+        count += views[count].status == STATUS_LEFT ? 0 : 1;
+    }
+    return count;
+}
+
+static void put_pairs(struct buf *b, const core_t *core)
+{
+    struct member_view views[HM_KNOCKS_MAX];
+    size_t count = pairs(core, views);
+    mp_str(b, "pairs");
+    mp_array(b, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct member_view *v = &views[i];
+        mp_map(b, 7);
+        ops_put_id(b, "id", &v->id);
+        ops_put_str(b, "name", v->name);
+        ops_put_str(b, "status", member_status_name(v->status));
+        put_ago(b, "arrived_ms", v->arrived_ago_ns);
+        ops_put_ms(b, "rtt_ms", v->rtt_ns);
+        ops_put_bool(b, "linked", v->is_linked);
+        ops_put_str_or_nil(b, "path", member_path_name(v->path));
+    }
+}
+
+static void check_all(struct doctor *d)
+{
+    check_interfaces(d);
+    check_mtu(d);
+    check_ports(d);
+    check_isolated(d);
+    check_keys(d);
+    check_foreign_key(d);
+    check_strangers(d);
+    check_disk(d);
+    check_clock(d);
+    check_load(d);
+    check_limits(d);
+    check_version(d);
+}
+
+static void put_around(struct buf *b, const struct doctor *d)
+{
+    mp_str(b, "next");
+    mp_nil(b);
+    ops_put_str(b, "node", d->status.name);
+    ops_put_id(b, "id", &d->status.id);
+    ops_put_str(b, "version", d->status.version);
+    ops_put_time(b, "time", core_wall_ms(d->core));
+    ops_put_hex(b, "view", d->status.view_hash);
+    put_networks(b, d->facts);
+    put_beacons(b, d);
+    put_pairs(b, d->core);
+}
+
+void ops_doctor(struct ops_call *call)
+{
+    struct doctor d = {.core = call->core};
+    if (call->env->facts == NULL) {
+        ops_fail(call, HM_ENOTFOUND, "this node cannot look at its machine");
+        return;
+    }
+    if (ops_args_get(call->spec, call->args, "knock")->number != 0) {
+        core_knock(call->core);
+        if (call->env->measure != NULL) {
+            call->env->measure(call->env->ctx);
+        }
+    }
+    d.facts = call->env->facts(call->env->ctx);
+    core_status(call->core, &d.status);
+    ops_page_init(&d.page, call->reply, AROUND_BYTES);
+    check_all(&d);
+    mp_map(call->reply, 10);
+    ops_page_write(&d.page, call->reply, "checks");
+    put_around(call->reply, &d);
+    ops_page_fini(&d.page);
+}

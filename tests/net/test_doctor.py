@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MPL-2.0
+"""meshctl doctor: a healthy mesh is well; each trouble is named while it lasts, with what to do."""
+import json
+import os
+
+from lab import MESHCTL, Skip, expect, wait_for
+from mesh import Node, need_binaries, start_mesh, wait_formed
+
+DONE, REFUSED, NO_DAEMON = 0, 1, 3
+FIELDS = ["check", "status", "node", "text", "fix"]
+
+
+def doctor(node, *arguments):
+    """Its lines and its exit status, which must fit them."""
+    done = node.ctl("doctor", "--format=json", *arguments, timeout=40)
+    lines = json.loads(done.stdout)
+    for line in lines:
+        expect(list(line) == FIELDS, f"fields of {line}")
+        expect(line["status"] in ("ok", "warn", "fail"), f"status of {line}")
+        expect(line["status"] == "ok" or line["fix"] or line["check"] == "reach",
+               f"no word of what to do: {line}")
+    failed = any(line["status"] == "fail" for line in lines)
+    expect(done.returncode in (REFUSED if failed else DONE, NO_DAEMON),
+           f"exit {done.returncode}: {done.stdout} {done.stderr}")
+    return lines, done.returncode
+
+
+def find(lines, check, *words, status=None, node=None):
+    return [line for line in lines if line["check"] == check and
+            (status is None or line["status"] == status) and
+            (node is None or line["node"] == node) and all(word in line["text"] for word in words)]
+
+
+def troubles(lines):
+    return [line for line in lines if line["status"] != "ok"]
+
+
+def wait_named(asked, check, *words, seconds=20, **what):
+    """Doctor names it."""
+    last = []
+
+    def named():
+        last[:] = doctor(asked)[0]
+        return find(last, check, *words, **what)
+    return wait_for(named, seconds, lambda: f"{check} {words} {what} is named: {troubles(last)}")
+
+
+def wait_well(node, seconds=20):
+    last = []
+
+    def well():
+        last[:] = troubles(doctor(node)[0])
+        return not last
+    wait_for(well, seconds, lambda: f"all is well: {last}")
+
+
+def test_healthy(lab):
+    """A healthy mesh: every check is there, every line ok, exit 0; plain text without colours."""
+    nodes = start_mesh(lab, 3)
+    wait_well(nodes[0])
+    lines, status = doctor(nodes[0])
+    expect(status == DONE, f"exit {status}")
+    for check in ("nodes", "views", "reach", "broadcast", "clock", "interfaces", "mtu", "ports", "key",
+                  "foreign-key", "strangers", "disk", "load", "limits", "versions"):
+        expect(find(lines, check), f"{check} is not looked at")
+    for name in ("n1", "n2", "n3"):
+        expect(find(lines, "disk", "ms", node=name), f"the disk of {name} was not measured")
+        expect(find(lines, "interfaces", "eth0", "10.77.0.", node=name), f"interfaces of {name}")
+    plain = nodes[0].ctl("doctor")
+    expect(plain.returncode == DONE and "all is well" in plain.stdout and not plain.stderr,
+           f"exit {plain.returncode}: {plain.stdout} {plain.stderr}")
+    expect("\x1b" not in plain.stdout, "no colours into a pipe")
+    one, status = doctor(nodes[0], "--node=n2")
+    expect(status == DONE and {line["node"] for line in one} == {"n2"}, f"only of n2: {one}")
+    every = json.loads(nodes[0].ctl("--all", "doctor", "--format=json").stdout)
+    expect(len(every["nodes"]) == 3 and not every["errors"], f"--all: {every}")
+
+
+def test_one_way(lab):
+    """UDP blocked from one node to another only: the pair and the direction are named."""
+    nodes = start_mesh(lab, 3)
+    lab.block("ip saddr 10.77.0.2 ip daddr 10.77.0.3 ip protocol udp udp dport 8471 drop")
+    named = wait_named(nodes[0], "reach", "UDP from n2 does not arrive at n3", "n3 to n2 it does")
+    expect("10.77.0.2 to 10.77.0.3" in named[0]["fix"], f"where to look: {named}")
+    lines, _ = doctor(nodes[2])
+    expect(len(find(lines, "reach")) == 1, f"nothing else is blamed: {find(lines, 'reach')}")
+    plain = nodes[1].ctl("doctor").stdout
+    row = next(line for line in plain.splitlines() if line.startswith("n2 "))
+    expect(row.split()[1:] == ["arrives", "-", "LOST"], f"the matrix: {plain}")
+    lab.rules = []
+    lab.block("ip saddr 10.77.0.2 ip protocol udp udp dport 8471 drop")
+    wait_named(nodes[0], "reach", "no UDP from n2 arrives", node="n2")
+    lab.rules = []
+    lab.heal()
+    wait_well(nodes[0])
+
+
+def test_broadcast_blocked(lab):
+    """Broadcast blocked everywhere, then one node's: a warning, and what to do."""
+    nodes = start_mesh(lab, 3)
+    lab.block("udp dport 5670 drop")
+    named = wait_named(nodes[0], "broadcast", "drops broadcast", status="warn")
+    expect("--join" in named[0]["fix"], f"what to do: {named}")
+    lab.rules = []
+    lab.block(f"iifname {nodes[1].host.port} udp dport 5670 drop")
+    wait_named(nodes[0], "broadcast", "hears its beacons", status="warn", node="n2")
+    lab.rules = []
+    lab.heal()
+    wait_well(nodes[0])
+
+
+def test_another_key(lab):
+    """A mesh of the same name with another key on the wire: every node that hears it says so."""
+    nodes = start_mesh(lab, 2)
+    host = lab.add_hosts(1)[0]
+    Node(host, data_dir=os.path.join(lab.dir, "elsewhere", host.name)).start().wait_up()
+    named = wait_named(nodes[0], "foreign-key", "another key", "10.77.0.3", status="warn", node="n1")
+    expect("meshctl token" in named[0]["fix"], f"what to do: {named}")
+    wait_named(nodes[0], "foreign-key", "another key", status="warn", node="n2")
+
+
+def faketime():
+    for path in ("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+                 "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
+                 "/usr/lib/faketime/libfaketime.so.1", "/usr/lib64/faketime/libfaketime.so.1"):
+        if os.path.exists(path):
+            return path
+    raise Skip("libfaketime is not there (package faketime)")
+
+
+def test_clock_of_1970(lab):
+    """A board that boots in 1970 is a member like the others, and is named."""
+    need_binaries()
+    hosts = lab.add_hosts(3)
+    # Only what is displayed: the boot clock stays.
+    fake = {"LD_PRELOAD": faketime(), "FAKETIME": "@1970-01-02 00:00:00",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1",
+            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+    nodes = [Node(host, env=fake if host is hosts[2] else None).start() for host in hosts]
+    wait_formed(nodes, 10)
+    wait_named(nodes[0], "clock", "behind the others", status="warn", node="n3")
+    lines, _ = doctor(nodes[0])
+    expect(find(lines, "clock", "1970", status="warn", node="n3"), f"{find(lines, 'clock')}")
+    expect(not [line for line in find(lines, "clock") if line["node"] in ("n1", "n2")],
+           f"nobody else is blamed: {find(lines, 'clock')}")
+
+
+def test_stopped_and_failed(lab):
+    """A node that is stopped, then failed: named; and the local daemon stopped, dead, never there."""
+    nodes = start_mesh(lab, 3)
+    nodes[2].pause()
+    lines, status = doctor(nodes[0])
+    expect(status == REFUSED and [line for line in find(lines, "nodes", node="n3")
+                                  if line["status"] != "ok"], f"{troubles(lines)}")
+    nodes[2].resume()
+    nodes[2].kill()
+    wait_named(nodes[0], "nodes", "failed", status="fail", node="n3")
+    nodes[1].pause()
+    lines, status = doctor(nodes[1])
+    nodes[1].resume()
+    expect(status == NO_DAEMON, f"exit {status}")
+    stopped = find(lines, "daemon", "is stopped", status="fail")
+    expect(stopped and stopped[0]["fix"] == f"kill -CONT {nodes[1].pid}", f"why: {lines}")
+    nodes[1].kill()
+    lines, status = doctor(nodes[1])
+    expect(status == NO_DAEMON and find(lines, "daemon", "no meshd runs", status="fail"), f"{lines}")
+    expect(find(lines, "disk", status="ok") and find(lines, "ports", "free"), f"{lines}")
+    done = nodes[0].host.run([MESHCTL, f"--data-dir={lab.dir}/none", "doctor"])
+    expect(done.returncode == NO_DAEMON and "none" in done.stdout, f"{done.stdout} {done.stderr}")
+
+
+def test_disk_read_only(lab):
+    """The disk under the data directory becomes read-only while it runs: fail, with the reason."""
+    need_binaries()
+    host = lab.add_hosts(1)[0]
+    data_dir = os.path.join(lab.dir, "disk", "n1")
+    os.makedirs(os.path.dirname(data_dir))
+    mounted = host.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", os.path.dirname(data_dir)])
+    if mounted.returncode != 0:
+        raise Skip(f"no tmpfs can be mounted here: {mounted.stderr.strip()}")
+    node = Node(host, data_dir=data_dir).start()
+    node.wait_up()
+    wait_well(node)
+    # Files that are open for writing keep it from being remounted: a full disk does as well.
+    with open(os.path.join(os.path.dirname(data_dir), "fill"), "wb") as file:
+        try:
+            while True:
+                file.write(bytes(1 << 16))
+                file.flush()
+        except OSError:
+            pass
+    wait_named(node, "disk", "No space left", status="fail", node="n1")
+    os.unlink(os.path.join(os.path.dirname(data_dir), "fill"))
+    wait_well(node)

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* What doctor makes of the answers of several nodes: each way that is shut is named, and no other. */
+#include "../unit.h"
+
+#include "base/prng.h"
+#include "cmd/ctl_doctor.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define NODES_MAX 8
+#define WALL_MS 1795231207125 /* 2026-11-21T03:20:07.125Z */
+#define SINCE_MS 100000
+#define ANSWERED_MS 101000
+
+/* ctl_out.c's only need of the rest of meshctl. */
+void ctl_error(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vprint_error(format, args);
+    va_end(args);
+}
+
+struct world {
+    size_t count;
+    bool is_silent[NODES_MAX]; /* it does not answer meshctl */
+    bool udp[NODES_MAX][NODES_MAX];
+    bool beacon[NODES_MAX][NODES_MAX];
+    const char *time[NODES_MAX];
+    const char *sees[NODES_MAX][NODES_MAX]; /* status; NULL: alive */
+};
+
+static void open_world(struct world *w, size_t count)
+{
+    memset(w, 0, sizeof *w);
+    w->count = count;
+    memset(w->udp, 1, sizeof w->udp);
+    memset(w->beacon, 1, sizeof w->beacon);
+    for (size_t i = 0; i < count; i++) {
+        w->time[i] = "2026-11-21T03:20:07.125Z";
+    }
+}
+
+static json_t *reply_of(const struct world *w, const struct ctl_all *all, size_t at)
+{
+    json_t *pairs = json_array();
+    json_t *beacons = json_array();
+    for (size_t i = 0; i < w->count; i++) {
+        const char *status = w->sees[at][i] != NULL ? w->sees[at][i] : "alive";
+        json_t *arrived = w->udp[i][at] ? json_integer(500) : json_integer(5000);
+        if (i != at) {
+            json_array_append_new(pairs, json_pack("{s:s, s:s, s:s, s:o}", "id", all->nodes[i].id,
+                                                   "name", all->nodes[i].name, "status", status,
+                                                   "arrived_ms", arrived));
+            json_array_append_new(beacons, json_pack("{s:s, s:i}", "id", all->nodes[i].id, "ago_ms",
+                                                     w->beacon[i][at] ? 500 : 5000));
+        } else {
+            json_decref(arrived);
+        }
+    }
+    return json_pack("{s:s, s:s, s:[s], s:o, s:o}", "time", w->time[at], "version", "0.2.0",
+                     "networks", "10.0.0.255", "beacons", beacons, "pairs", pairs);
+}
+
+/* What doctor says of such a world; the caller owns it. */
+static json_t *diagnose(const struct world *w)
+{
+    static struct ctl_node nodes[NODES_MAX];
+    struct ctl_all all = {.nodes = nodes, .count = w->count};
+    json_t *lines = json_array();
+    all.members = json_pack("{s:s}", "time", "2026-11-21T03:20:07.125Z");
+    memset(nodes, 0, sizeof nodes);
+    for (size_t i = 0; i < w->count; i++) {
+        snprintf(nodes[i].name, sizeof nodes[i].name, "n%zu", i);
+        snprintf(nodes[i].id, sizeof nodes[i].id, "%032zu", i);
+        snprintf(nodes[i].status, sizeof nodes[i].status, "%s",
+                 w->sees[0][i] != NULL ? w->sees[0][i] : "alive");
+        nodes[i].is_self = i == 0;
+        nodes[i].asked_wall_ms = WALL_MS - 5;
+        nodes[i].answered_wall_ms = WALL_MS + 5;
+        nodes[i].answered_ms = ANSWERED_MS;
+        nodes[i].member = json_pack("{s:s, s:s}", "address", "10.0.0.1:8471", "since",
+                                    "2026-11-21T03:20:01.125Z");
+    }
+    for (size_t i = 0; i < w->count; i++) {
+        nodes[i].reply = w->is_silent[i] ? NULL : reply_of(w, &all, i);
+    }
+    doctor_mesh(lines, &all, SINCE_MS);
+    for (size_t i = 0; i < w->count; i++) {
+        json_decref(nodes[i].reply);
+        json_decref((json_t *) nodes[i].member);
+    }
+    json_decref(all.members);
+    return lines;
+}
+
+/* The line of that check whose text has all of a text in it. */
+static const json_t *line_with(const json_t *lines, const char *check, const char *text)
+{
+    size_t i;
+    json_t *line;
+    json_array_foreach((json_t *) lines, i, line)
+    {
+        if (strcmp(ctl_text(line, "check"), check) == 0 &&
+            strstr(ctl_text(line, "text"), text) != NULL) {
+            return line;
+        }
+    }
+    return NULL;
+}
+
+static size_t count_not_ok(const json_t *lines, const char *check)
+{
+    size_t count = 0;
+    size_t i;
+    json_t *line;
+    json_array_foreach((json_t *) lines, i, line)
+    {
+        bool is_its = check == NULL || strcmp(ctl_text(line, "check"), check) == 0;
+        count += is_its && strcmp(ctl_text(line, "status"), "ok") != 0 ? 1 : 0;
+    }
+    return count;
+}
+
+static bool names_way(const json_t *lines, size_t from, size_t to)
+{
+    char text[8][96];
+    size_t low = from < to ? from : to;
+    size_t high = from < to ? to : from;
+    snprintf(text[0], 96, "UDP from n%zu does not arrive at n%zu;", from, to);
+    snprintf(text[1], 96, "UDP between n%zu and n%zu arrives neither way", low, high);
+    snprintf(text[2], 96, "UDP between n%zu and n%zu arrives neither way", high, low);
+    snprintf(text[3], 96, "no UDP from n%zu arrives at any", from);
+    snprintf(text[4], 96, "others arrives at n%zu", to);
+    for (size_t i = 0; i < 5; i++) {
+        if (line_with(lines, "reach", text[i]) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void test_all_well(void **state)
+{
+    struct world w;
+    (void) state;
+    for (size_t count = 1; count <= NODES_MAX; count++) {
+        open_world(&w, count);
+        json_t *lines = diagnose(&w);
+        assert_int_equal(count_not_ok(lines, NULL), 0);
+        assert_int_equal(ctl_doctor_exit(lines), EXIT_DONE);
+        assert_true(count == 1 || line_with(lines, "reach", "both ways") != NULL);
+        json_decref(lines);
+    }
+}
+
+/* Random worlds: exactly the ways that are shut are named. */
+static void test_each_shut_way_is_named(void **state)
+{
+    struct prng prng;
+    (void) state;
+    prng_init(&prng, 20261121);
+    for (size_t round = 0; round < 2000; round++) {
+        struct world w;
+        open_world(&w, 2 + prng_below(&prng, 5));
+        size_t shut = prng_below(&prng, w.count * w.count);
+        for (size_t i = 0; i < shut; i++) {
+            w.udp[prng_below(&prng, w.count)][prng_below(&prng, w.count)] = false;
+        }
+        json_t *lines = diagnose(&w);
+        for (size_t from = 0; from < w.count; from++) {
+            for (size_t to = 0; to < w.count; to++) {
+                if (from != to && names_way(lines, from, to) != !w.udp[from][to]) {
+                    char *text = json_dumps(lines, JSON_INDENT(1));
+                    print_error("round %zu, n%zu to n%zu is %s: %s\n", round, from, to,
+                                w.udp[from][to] ? "open" : "shut", text);
+                    free(text);
+                    fail();
+                }
+            }
+        }
+        json_decref(lines);
+    }
+}
+
+static void test_broadcast(void **state)
+{
+    struct world w;
+    (void) state;
+    open_world(&w, 4);
+    memset(w.beacon, 0, sizeof w.beacon);
+    json_t *lines = diagnose(&w);
+    assert_int_equal(count_not_ok(lines, "broadcast"), 1);
+    assert_non_null(line_with(lines, "broadcast", "the network drops broadcast"));
+    json_decref(lines);
+    open_world(&w, 4);
+    memset(w.beacon[2], 0, sizeof w.beacon[2]);
+    lines = diagnose(&w);
+    assert_int_equal(count_not_ok(lines, "broadcast"), 1);
+    assert_string_equal(ctl_text(line_with(lines, "broadcast", "hears its beacons"), "node"), "n2");
+    json_decref(lines);
+    open_world(&w, 4);
+    w.beacon[0][3] = false;
+    lines = diagnose(&w);
+    assert_string_equal(ctl_text(line_with(lines, "broadcast", "of n0"), "node"), "n3");
+    json_decref(lines);
+}
+
+static void test_clocks(void **state)
+{
+    struct world w;
+    (void) state;
+    open_world(&w, 4);
+    w.time[3] = "1970-01-01T00:00:10.000Z";
+    json_t *lines = diagnose(&w);
+    assert_int_equal(count_not_ok(lines, "clock"), 1);
+    assert_string_equal(ctl_text(line_with(lines, "clock", "56 years behind"), "node"), "n3");
+    json_decref(lines);
+    open_world(&w, 2);
+    w.time[0] = "2026-11-21T03:21:07.125Z";
+    lines = diagnose(&w);
+    assert_non_null(line_with(lines, "clock", "the clock of n1 is 59 s behind that of n0"));
+    json_decref(lines);
+}
+
+static void test_nodes_and_views(void **state)
+{
+    struct world w;
+    (void) state;
+    open_world(&w, 3);
+    w.is_silent[2] = true;
+    json_t *lines = diagnose(&w);
+    assert_string_equal(ctl_text(line_with(lines, "nodes", "does not answer"), "node"), "n2");
+    assert_int_equal(ctl_doctor_exit(lines), EXIT_REFUSED);
+    assert_int_equal(count_not_ok(lines, "reach"), 0);
+    json_decref(lines);
+    open_world(&w, 3);
+    w.sees[1][2] = "failed";
+    lines = diagnose(&w);
+    assert_non_null(line_with(lines, "views", "sees n2 as failed"));
+    json_decref(lines);
+    open_world(&w, 3);
+    w.is_silent[2] = true;
+    w.sees[0][2] = w.sees[1][2] = "failed";
+    lines = diagnose(&w);
+    assert_non_null(line_with(lines, "nodes", "failed for 6 s"));
+    assert_int_equal(count_not_ok(lines, "views"), 0);
+    json_decref(lines);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_all_well),      cmocka_unit_test(test_each_shut_way_is_named),
+        cmocka_unit_test(test_broadcast),     cmocka_unit_test(test_clocks),
+        cmocka_unit_test(test_nodes_and_views),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
