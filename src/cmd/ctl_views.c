@@ -320,6 +320,18 @@ void ctl_print_rtt(struct out *out, const json_t *reply)
 
 /* ---- the rest -------------------------------------------------------------------------------- */
 
+void ctl_print_rename(struct out *out, const json_t *reply)
+{
+    const char *given = ctl_text(reply, "given");
+    fputs("this node is named ", stdout);
+    out_put(out, STYLE_BOLD, ctl_text(reply, "name"), 0);
+    if (given[0] != '\0' && strcmp(given, ctl_text(reply, "name")) != 0) {
+        printf("; its start says --name=%s, which wins at the next one: change that, too\n", given);
+    } else {
+        fputs("; that stays after a restart\n", stdout);
+    }
+}
+
 void ctl_print_leave(struct out *out, const json_t *reply)
 {
     out_put(out, STYLE_BOLD, ctl_text(reply, "name"), 0);

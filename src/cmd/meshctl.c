@@ -28,6 +28,9 @@ void ctl_print_text(struct out *out, enum op op, const json_t *reply)
     case OP_EVENTS:
         ctl_print_events(out, reply);
         break;
+    case OP_NODES_RENAME:
+        ctl_print_rename(out, reply);
+        break;
     case OP_RTT:
         ctl_print_rtt(out, reply);
         break;

@@ -446,6 +446,7 @@ static int start(struct meshd *m, struct why *why)
     memcpy(netif.named, m->conf.interfaces, sizeof netif.named);
     struct driver_conf conf = {.mesh = m->conf.mesh,
                                .name = m->conf.name,
+                               .name_given = m->conf.name_given,
                                .version = PACKAGE_VERSION,
                                .socket_path = m->paths.socket,
                                .store = m->store,

@@ -48,13 +48,13 @@ void core_note(core_t *c, enum note_level level, enum note_code code, const stru
     if (m != NULL) {
         note->node = m->id;
         note->addr = m->addr;
-        memcpy(note->name, m->rec.name, sizeof note->name);
+        memcpy(note->name, m->shown, sizeof note->name);
     }
     if (observer != NULL) {
         const struct member *o = roster_find(&c->roster, observer);
         note->observer = *observer;
         if (o != NULL) {
-            memcpy(note->observer_name, o->rec.name, sizeof note->observer_name);
+            memcpy(note->observer_name, o->shown, sizeof note->observer_name);
         }
     }
 }
@@ -304,6 +304,8 @@ static void begin(core_t *c)
 
 static void durable(core_t *c, uint64_t batch)
 {
+    c->events_came |= c->durable_batch < c->rename_batch; /* somebody waits for that */
+    c->durable_batch = batch > c->durable_batch ? batch : c->durable_batch;
     if (batch >= c->batch && c->store_failed) {
         c->store_failed = false;
     }
@@ -508,6 +510,7 @@ static int init(core_t *c, const struct core_conf *conf, uint64_t seed)
     c->metrics = conf->metrics;
     c->calls_handler = conf->calls;
     c->session = conf->session;
+    c->name_given = conf->name_given;
     c->port = conf->port;
     c->link_port = conf->link_port;
     memcpy(c->key, conf->key, sizeof c->key);
@@ -525,6 +528,7 @@ static int init(core_t *c, const struct core_conf *conf, uint64_t seed)
         !text_copy(c->version, sizeof c->version, conf->version)) {
         return HM_EINVAL;
     }
+    memcpy(c->name_at_start, c->name, sizeof c->name_at_start);
     c->mesh_tag = c->crypto.hash(span_of(c->mesh, strlen(c->mesh)));
     int rc = evlog_init(&c->events);
     return rc == HM_OK ? labels_make(c, conf->labels, conf->label_count) : rc;

@@ -49,6 +49,7 @@ struct call_handler {
 struct core_conf {
     const char *mesh;    /* all texts are copied */
     const char *name;    /* a DNS label */
+    bool name_given;     /* it wins over one that `nodes rename` stored */
     const char *version; /* of the software */
     uint8_t key[NODE_KEY_BYTES];
     struct crypto crypto;
@@ -85,7 +86,8 @@ const char *member_path_name(enum member_path path); /* "" while not known */
 
 struct member_view {
     struct node_id id;
-    const char *name;    /* borrowed until the next step, as all pointers here */
+    const char *name;    /* as shown, perhaps NAME~2; borrowed until the next step, as all pointers here */
+    unsigned name_rank;  /* 1, or its number among those of one name */
     struct addr addr;
     enum member_status status;
     uint64_t incarnation;
@@ -104,7 +106,7 @@ struct member_view {
 
 size_t core_member_count(const core_t *core); /* the roster, self included */
 void core_member_at(const core_t *core, size_t idx, struct member_view *ret_view); /* by id */
-/* By name, id or unique id prefix (at least 4 digits). HM_ENOTFOUND, HM_EAMBIGUOUS. */
+/* By name as shown, id or unique id prefix (at least 4 digits). HM_ENOTFOUND, HM_EAMBIGUOUS. */
 int core_member_find(const core_t *core, const char *who, struct member_view *ret_view);
 
 enum member_event_type { EVENT_ALIVE, EVENT_SUSPECT, EVENT_FAILED, EVENT_LEFT, EVENT_UPDATED,
@@ -120,7 +122,7 @@ struct member_event {
     enum reason reason;
     uint64_t incarnation;
     uint32_t observer_health; /* the local health score of this node then: 0 is healthy */
-    char name[64];
+    char name[SHOWN_NAME_BYTES];
 };
 
 /* The oldest kept event with a number above seq, or NULL. Borrowed until the next step. */
@@ -131,6 +133,7 @@ struct core_status {
     struct node_id id;
     const char *mesh;
     const char *name;
+    const char *name_given; /* the start says so, and it wins at the next one; NULL: it does not */
     const char *version;
     struct addr addr;
     uint16_t link_port;
@@ -164,6 +167,10 @@ size_t core_rtt_samples(const core_t *core, const struct node_id *id, uint64_t *
 /* Sends a beacon and a datagram to each of the next HM_KNOCKS_MAX members in order of id that are up:
  * what arrives is seen in their member_view.arrived_ago_ns. For the `doctor` operation's handler. */
 void core_knock(core_t *core);
+
+/* Renames this node. HM_OK: that is its name, on disk; HM_ESTALE: not on disk yet, a waiting call is run
+ * again when it is; HM_EINVAL: no DNS label; HM_EBUSY: starting or leaving. */
+int core_rename(core_t *core, const char *name);
 
 /* Leave the mesh: everyone is told, then FX_STOP(0). For the `leave` operation's handler. */
 void core_leave(core_t *core);

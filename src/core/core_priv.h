@@ -8,7 +8,7 @@
  *     persist.c   what is stored and loaded           call.c      operations, here and elsewhere
  *     send.c      messages out                        query.c     reading for handlers
  *     knock.c     proving for `meshctl doctor` what arrives
- *     reach.c     how members are reached, isolation
+ *     reach.c     how members are reached, isolation  names.c     one name at two members, renaming
  */
 #ifndef HM_CORE_PRIV_H
 #define HM_CORE_PRIV_H
@@ -97,6 +97,10 @@ struct core {
     char mesh[HM_MESH_NAME_BYTES_MAX + 1];
     char version[HM_VERSION_BYTES_MAX + 1];
     char name[HM_NAME_BYTES_MAX + 1];
+    char name_at_start[HM_NAME_BYTES_MAX + 1];
+    bool name_given;           /* that one wins over a stored one */
+    bool renamed;              /* `nodes rename` gave it: stored */
+    bool name_overrides;       /* the given one took the place of a stored one */
     uint8_t key[NODE_KEY_BYTES];
     struct crypto crypto;
     struct core_params params;
@@ -167,6 +171,8 @@ struct core {
     struct buf scratch;        /* a message being encoded */
 
     uint64_t batch;
+    uint64_t durable_batch;    /* the newest that is */
+    uint64_t rename_batch;     /* holds our new name */
     bool self_dirty;           /* STORE_SELF must be written */
     bool store_failed;
     struct member **dirty;     /* roster entries to be written at the end of the step */
@@ -252,6 +258,12 @@ void session_candidate(core_t *c, const struct addr *addr, const struct node_id 
                        enum candidate_source source);
 void session_candidates_tick(core_t *c);
 void session_forget_candidates_of(core_t *c, const struct member *m);
+
+/* names.c */
+/* Members of this name have come, gone, or changed their name: who is shown how. */
+void names_refresh(core_t *c, const char *name);
+/* The name that the store has for us. */
+void names_loaded(core_t *c, struct span name);
 
 /* reach.c */
 /* Its probe was answered in this way. */

@@ -63,6 +63,9 @@ struct member {
     struct span label_map;    /* inside labels */
     char version[HM_VERSION_BYTES_MAX + 1];
 
+    char shown[SHOWN_NAME_BYTES]; /* its name, or NAME~2 */
+    unsigned name_rank;       /* 1, or its number among those of one name */
+
     enum member_status status;
     enum reason reason;
     struct node_id observer;

@@ -74,7 +74,7 @@ static void log_event(core_t *c, struct member *m, enum member_event_type type, 
     if (observer != NULL) {
         ev.observer = *observer;
     }
-    memcpy(ev.name, m->rec.name, sizeof ev.name);
+    memcpy(ev.name, m->shown, sizeof ev.name);
     if (evlog_add(&c->events, &ev)) {
         persist_self(c);
     }
@@ -154,6 +154,7 @@ static enum member_event_type event_of(enum member_status status)
 static void up_changed(core_t *c, struct member *m, bool was_up)
 {
     reorder(c, m, was_up);
+    names_refresh(c, m->rec.name);
     overlay_touch(c);
     c->view_changed_ns = c->now_ns;
     core_changed(c);
@@ -236,6 +237,7 @@ struct member *merge_new_member(core_t *c, const struct node_id *id, struct span
     }
     settle_address(m);
     roster_hash_in(&c->roster, m);
+    names_refresh(c, m->rec.name);
     if (c->self == NULL) {
         return m; /* ourselves: in no probe order, no peer */
     }
@@ -334,17 +336,31 @@ static void follow_record(core_t *c, struct member *m, bool differs, const struc
     }
 }
 
+/* Puts this record in the place of the one that m has. HM_ENOMEM. */
+static int replace_record(core_t *c, struct member *m, struct span bytes,
+                          const struct node_record *rec)
+{
+    char name[sizeof m->rec.name];
+    memcpy(name, m->rec.name, sizeof name);
+    roster_hash_out(&c->roster, m);
+    int rc = member_set_record(m, bytes, rec);
+    roster_hash_in(&c->roster, m);
+    settle_address(m);
+    if (strcmp(name, m->rec.name) != 0) {
+        names_refresh(c, name);
+        names_refresh(c, m->rec.name);
+    }
+    return rc;
+}
+
 static void take_record(core_t *c, struct member *m, struct span bytes,
                         const struct node_record *rec, const struct node_id *from)
 {
     bool differs = looks_different(&m->rec, rec);
     bool moved = !merge_names_all(m->rec.addrs, m->rec.addr_count, rec->addrs, rec->addr_count);
-    roster_hash_out(&c->roster, m);
-    if (member_set_record(m, bytes, rec) != 0) {
+    if (replace_record(c, m, bytes, rec) != 0) {
         c->fx.failed = true;
     }
-    roster_hash_in(&c->roster, m);
-    settle_address(m);
     c->view_changed_ns = c->now_ns;
     persist_member(c, m);
     follow_record(c, m, differs, from);
@@ -474,12 +490,9 @@ static void take_carried_record(core_t *c, struct member *m, const struct claim 
         !node_id_eq(&id, &m->id) || rec.incarnation > claim->incarnation) {
         return;
     }
-    roster_hash_out(&c->roster, m);
-    if (member_set_record(m, claim->record, &rec) != 0) {
+    if (replace_record(c, m, claim->record, &rec) != 0) {
         c->fx.failed = true;
     }
-    roster_hash_in(&c->roster, m);
-    settle_address(m);
 }
 
 static void claim_failed(core_t *c, struct member *m, const struct claim *claim,
@@ -633,10 +646,7 @@ int merge_sign_self(core_t *c, uint64_t incarnation, enum record_state state)
             c->self = merge_new_member(c, &id, buf_span(&b), &rec, STATUS_ALIVE);
             rc = c->self == NULL ? HM_ENOMEM : HM_OK;
         } else {
-            roster_hash_out(&c->roster, c->self);
-            rc = member_set_record(c->self, buf_span(&b), &rec);
-            roster_hash_in(&c->roster, c->self);
-            settle_address(c->self);
+            rc = replace_record(c, c->self, buf_span(&b), &rec);
         }
     }
     buf_fini(&b);

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define SHOWN_NAME_BYTES 80 /* a node's name, `~`, a number, and the end of the text */
+
 enum note_level { NOTE_DEBUG, NOTE_INFO, NOTE_WARN, NOTE_ERROR };
 
 enum note_code {
@@ -74,8 +76,8 @@ struct note {
     struct node_id observer; /* zero: none */
     struct addr addr;        /* family 0: none */
     uint64_t value;
-    char name[64];           /* of the node, "" if unknown */
-    char observer_name[64];
+    char name[SHOWN_NAME_BYTES]; /* of the node, "" if unknown */
+    char observer_name[SHOWN_NAME_BYTES];
 };
 
 /* "no-ack", "refused", … */

@@ -3,7 +3,7 @@
  * changed in a step becomes one transaction at its end. A record that does not read is dropped and
  * counted; nothing else depends on it.
  *
- *     STORE_SELF    "self"   [version, incarnation, boot epoch, event numbers reserved]
+ *     STORE_SELF    "self"   [version, incarnation, boot epoch, event numbers reserved, name if renamed]
  *     STORE_ROSTER  node id  [version, status, dead incarnation, since, observers, record, labels] */
 #include "base/err.h"
 #include "core/core_priv.h"
@@ -23,9 +23,14 @@ static bool load_self(core_t *c, struct span value, uint64_t *ret_incarnation)
     uint64_t incarnation = mp_read_uint(&r, UINT64_MAX - 2);
     uint64_t epoch = mp_read_uint(&r, UINT64_MAX - 1);
     uint64_t reserved = mp_read_uint(&r, UINT64_MAX / 2);
+    struct span name = span_of(NULL, 0);
+    if (count > 4 && !mp_try_nil(&r)) {
+        name = mp_read_str(&r, HM_NAME_BYTES_MAX);
+    }
     if (mp_failed(&r) || count < 4 || version != STORED_VERSION) {
         return false;
     }
+    names_loaded(c, name);
     *ret_incarnation = incarnation;
     c->boot_epoch = epoch;
     c->events.next_seq = reserved > 0 ? reserved : 1;
@@ -126,6 +131,9 @@ void persist_load(core_t *c, const struct store_entry *entries, size_t count)
     if (dropped > 0) {
         core_note(c, NOTE_WARN, NOTE_STORE_DAMAGED, NULL, NULL, REASON_NONE, dropped);
     }
+    if (c->name_overrides) {
+        core_note(c, NOTE_WARN, NOTE_NAME_GIVEN, c->self, NULL, REASON_NONE, 0);
+    }
     persist_self(c);
 }
 
@@ -164,11 +172,16 @@ void persist_everything(core_t *c)
 static struct span encode_self(core_t *c, struct buf *b)
 {
     buf_clear(b);
-    mp_array(b, 4);
+    mp_array(b, 5);
     mp_uint(b, STORED_VERSION);
     mp_uint(b, c->self->rec.incarnation);
     mp_uint(b, c->boot_epoch);
     mp_uint(b, c->events.reserved_to);
+    if (c->renamed) {
+        mp_str(b, c->name);
+    } else {
+        mp_nil(b);
+    }
     return fxlist_copy(&c->fx, buf_span(b));
 }
 

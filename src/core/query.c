@@ -51,7 +51,8 @@ static void view_of(const core_t *c, const struct member *m, struct member_view 
 {
     memset(v, 0, sizeof *v);
     v->id = m->id;
-    v->name = m->rec.name;
+    v->name = m->shown;
+    v->name_rank = m->name_rank;
     v->addr = m->addr;
     v->status = m->status;
     v->incarnation = m->rec.incarnation;
@@ -95,31 +96,24 @@ static bool id_has_prefix(const struct node_id *id, const char *who)
     return true;
 }
 
-/* A name wins over a prefix. Of several with one name, the only one that is up is meant. */
+/* A name wins over a prefix. What is shown is what is meant. */
 int core_member_find(const core_t *c, const char *who, struct member_view *ret_view)
 {
-    const struct member *named = NULL, *up = NULL, *prefixed = NULL;
-    size_t named_count = 0, up_count = 0, prefixed_count = 0;
+    const struct member *found = NULL;
+    size_t prefixed = 0;
     for (size_t i = 0; i < c->roster.count; i++) {
         const struct member *m = c->roster.items[i];
-        if (strcmp(m->rec.name, who) == 0) {
-            named = m;
-            named_count++;
-            if (member_is_up(m)) {
-                up = m;
-                up_count++;
-            }
-        } else if (id_has_prefix(&m->id, who)) {
-            prefixed = m;
-            prefixed_count++;
+        if (strcmp(m->shown, who) == 0) {
+            view_of(c, m, ret_view);
+            return HM_OK;
+        }
+        if (id_has_prefix(&m->id, who)) {
+            found = m;
+            prefixed++;
         }
     }
-    const struct member *found = up_count == 1 ? up : named_count == 1 ? named : NULL;
-    if (found == NULL && named_count == 0 && prefixed_count == 1) {
-        found = prefixed;
-    }
-    if (found == NULL) {
-        return named_count + prefixed_count > 0 ? HM_EAMBIGUOUS : HM_ENOTFOUND;
+    if (prefixed != 1) {
+        return prefixed > 1 ? HM_EAMBIGUOUS : HM_ENOTFOUND;
     }
     view_of(c, found, ret_view);
     return HM_OK;
@@ -140,6 +134,7 @@ void core_status(const core_t *c, struct core_status *s)
     memset(s, 0, sizeof *s);
     s->mesh = c->mesh;
     s->name = c->name;
+    s->name_given = c->name_given ? c->name_at_start : NULL;
     s->version = c->version;
     s->link_port = c->link_port;
     s->uptime_ns = c->now_ns - c->started_ns;

@@ -300,7 +300,8 @@ static int parse(int argc, char *const *argv, char *const *environ_list, bool wi
     if (rc == HM_OK) {
         rc = check_whole(conf, why);
     }
-    if (rc == HM_OK && conf->name[0] == '\0') {
+    conf->name_given = conf->name[0] != '\0';
+    if (rc == HM_OK && !conf->name_given) {
         default_name(conf);
     }
     return rc;

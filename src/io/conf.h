@@ -45,6 +45,7 @@ struct conf {
     struct conf_origin origins[CONF_OPTIONS_MAX];
     char mesh[HM_MESH_NAME_BYTES_MAX + 1];
     char name[HM_NAME_BYTES_MAX + 1]; /* always set: the folded host name if not given */
+    bool name_given;                  /* it is not the host's */
     char data_dir[4096];
     char key_file[4096];
     char token[1024];     /* "-": on stdin */

@@ -223,6 +223,7 @@ static int make_core(driver_t *d, const struct driver_conf *conf)
     uint64_t seed;
     struct core_conf core = {.mesh = conf->mesh,
                              .name = conf->name,
+                             .name_given = conf->name_given,
                              .version = conf->version,
                              .port = d->advertise.port,
                              .link_port = d->link_port,

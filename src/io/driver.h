@@ -24,6 +24,7 @@ typedef struct driver driver_t;
 struct driver_conf {
     const char *mesh;
     const char *name; /* a DNS label */
+    bool name_given;  /* it wins over one that `nodes rename` stored */
     const char *version;
     const char *socket_path;  /* of the local API; at most 107 bytes */
     store_t *store;           /* open (after store_check); taken when driver_new succeeds */

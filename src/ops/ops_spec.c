@@ -37,6 +37,11 @@ static const struct op_arg nodes_events_args[] = {
     SINCE_ARG,
     WAIT_ARG,
 };
+static const struct op_arg nodes_rename_args[] = {
+    {.name = "name", .type = ARG_TEXT, .is_required = true, .position = 1, .min = 1,
+     .max = HM_NAME_BYTES_MAX, .value = "NEW",
+     .help = "its new name: a-z, 0-9 and -, as a host name"},
+};
 static const struct op_arg events_args[] = {SINCE_ARG, WAIT_ARG};
 static const struct op_arg rtt_args[] = {
     NODE_ARG(true, "the node at the other end; with TO the one at this end"),
@@ -77,14 +82,14 @@ static const struct op_field status_fields[] = {
     {"foreign_key.ago_ms", NULL, FIELD_UINT, false, "how long ago"},
     {"problems", NULL, FIELD_LIST, false, "what somebody should look at, worst first"},
     {"problems.code", NULL, FIELD_TEXT, false,
-     "isolated, store-failed, foreign-key, path, members-failed, members-suspect, slow, leaving"},
+     "isolated, store-failed, foreign-key, same-name, path, members-failed, members-suspect, slow, leaving"},
     {"problems.text", NULL, FIELD_TEXT, false, "what is wrong"},
     {"problems.mend", NULL, FIELD_TEXT, true, "what mends it"},
 };
 
 #define NODE_FIELDS                                                                                \
     {"id", NULL, FIELD_ID, false, "hash of its public key"},                                       \
-    {"name", "NAME", FIELD_TEXT, false, "only a label: two nodes may share one"},                  \
+    {"name", "NAME", FIELD_TEXT, false, "a label; the second node of one name is NAME~2"},         \
     {"address", "ADDRESS", FIELD_ADDRESS, true, "where it was last reached"},                      \
     {"status", "STATUS", FIELD_STATUS, false, "what SWIM says of it"},                             \
     {"labels", "LABELS", FIELD_MAP, false, "its own and the detected ones"},                       \
@@ -129,6 +134,14 @@ static const struct op_field event_fields[] = {
 static const struct op_field events_around[] = {
     {"last", NULL, FIELD_UINT, false, "number of the newest event there is"},
     {"asked", NULL, FIELD_ID, false, "id of the node whose numbers these are"},
+};
+
+static const struct op_field rename_fields[] = {
+    {"mesh", NULL, FIELD_TEXT, false, "its mesh"},
+    {"name", NULL, FIELD_TEXT, false, "the new name, stored"},
+    {"id", NULL, FIELD_ID, false, "the node that has it"},
+    {"given", NULL, FIELD_TEXT, true,
+     "the name that its start was given (--name, MESHD_NAME, meshd.yaml): it wins at the next start"},
 };
 
 static const struct op_field rtt_fields[] = {
@@ -230,6 +243,7 @@ static const struct op_field version_fields[] = {
 
 static const int errors_none[] = {0};
 static const int errors_node[] = {HM_ENOTFOUND, HM_EAMBIGUOUS, 0};
+static const int errors_rename[] = {HM_EEXIST, HM_EBUSY, HM_ETIMEDOUT, 0};
 static const int errors_token[] = {HM_EDENIED, HM_EIO, 0};
 
 #define ARGS(a) .args = (a), .arg_count = COUNT_OF(a)
@@ -269,6 +283,15 @@ static const struct op_spec table[] = {
         .help = "Lists what happened to one node, oldest first: when it came, was suspected, "
                 "failed or left, who saw it and why. Without NAME: to all of them.",
         .example = "meshctl nodes events nas1"},
+    [OP_NODES_RENAME] = {
+        .op = OP_NODES_RENAME, .name = "nodes.rename", .kind = OP_CALL, .role = ROLE_ADMIN,
+        .scope = SCOPE_NODE, ARGS(nodes_rename_args), FIELDS(rename_fields),
+        .errors = errors_rename,
+        .summary = "give a node another name",
+        .help = "Renames this node, or with --node another one. The name is stored: it stays after "
+                "a restart, unless the start gives a name. A name is only a label: nothing else "
+                "changes. When two nodes have one name, the second is shown as NAME~2.",
+        .example = "meshctl --node=pi~2 nodes rename pi3"},
     [OP_EVENTS] = {
         .op = OP_EVENTS, .name = "events", .kind = OP_STREAM, .role = ROLE_VIEWER,
         .scope = SCOPE_ALL, ARGS(events_args), .items = "events", FIELDS(event_fields),

@@ -17,6 +17,7 @@
     X(OP_NODES_LIST, nodes_list)                                                                   \
     X(OP_NODES_SHOW, nodes_show)                                                                   \
     X(OP_NODES_EVENTS, nodes_events)                                                               \
+    X(OP_NODES_RENAME, nodes_rename)                                                               \
     X(OP_EVENTS, events)                                                                           \
     X(OP_RTT, rtt)                                                                                 \
     X(OP_PEERS, peers)                                                                             \

@@ -221,10 +221,39 @@ static void put_path_problems(struct buf *b, const core_t *core, const struct co
     }
 }
 
+/* The first member that shares its name with one before it, and is up. */
+static bool find_same_name(const core_t *core, struct member_view *ret_view)
+{
+    for (size_t i = 0; i < core_member_count(core); i++) {
+        core_member_at(core, i, ret_view);
+        if (ret_view->name_rank > 1 && ret_view->status <= STATUS_SUSPECT) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void put_same_name_problem(struct buf *b, const core_t *core)
+{
+    struct member_view m;
+    char text[256];
+    char mend[256];
+    char id[NODE_ID_TEXT_BYTES];
+    if (find_same_name(core, &m)) {
+        snprintf(text, sizeof text, "two nodes have one name; the one with the id %.12s is shown as %s",
+                 text_hex(m.id.b, NODE_ID_BYTES, id), m.name);
+        snprintf(mend, sizeof mend, "give it a name of its own: meshctl --node=%s nodes rename NEW",
+                 m.name);
+        put_problem(b, "same-name", text, mend);
+    }
+}
+
 static void put_problems(struct buf *b, const core_t *core, const struct core_status *s,
                          const struct member_view *found, size_t found_count)
 {
+    struct member_view same;
     size_t count = (s->isolated ? 1u : 0u) + count_path_problems(core) +
+                   (find_same_name(core, &same) ? 1u : 0u) +
                    (s->store_failed ? 1u : 0u) + (is_foreign_recent(s) ? 1u : 0u) +
                    (s->failed > 0 ? 1u : 0u) + (s->suspect > 0 ? 1u : 0u) +
                    (s->health > 0 ? 1u : 0u) + (s->leaving ? 1u : 0u);
@@ -242,6 +271,7 @@ static void put_problems(struct buf *b, const core_t *core, const struct core_st
     if (is_foreign_recent(s)) {
         put_foreign_problem(b, s);
     }
+    put_same_name_problem(b, core);
     put_path_problems(b, core, s);
     if (s->failed > 0) {
         put_absent_problem(b, core, s, found, found_count, STATUS_FAILED);

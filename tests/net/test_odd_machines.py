@@ -3,8 +3,8 @@
 import time
 
 from harness import options
-from lab import expect, hold_for, wait_for
-from mesh import no_change, start_mesh, views, wait_formed, wait_status
+from lab import MESHD, expect, hold_for, wait_for
+from mesh import MESH, Node, no_change, start_mesh, views, wait_formed, wait_status
 
 
 def rules(host, text):
@@ -88,3 +88,40 @@ def test_stopped_for_a_while(lab):
              and nodes[1].event("failed", "n3", since) is None, 3, "n2 called somebody failed",
              poll=0.5)
     expect("held up" in nodes[1].log(), "its log says that it was held up")
+
+
+@options(timeout=90)
+def test_one_name_twice(lab):
+    """R1.5a: two nodes of one name are told apart everywhere; a new name stays after a restart."""
+    hosts = lab.add_hosts(3)
+    nodes = [Node(hosts[0]).start()]
+    for host in hosts[1:]:
+        nodes.append(Node(host, name="pi", data_dir=f"{lab.dir}/state/{host.name}",
+                          env={"MESHD_NAME": ""}))
+        nodes[-1].argv = lambda more=(), node=nodes[-1]: [
+            MESHD, f"--discover={MESH}", f"--data-dir={node.data_dir}", *more]
+        nodes[-1].process = host.popen(host.name, ["unshare", "--uts", "sh", "-c", "hostname pi; exec "
+                                                   + " ".join(nodes[-1].argv())])
+    wait_for(lambda: all(set(node.nodes()) == {"n1", "pi", "pi~2"} for node in nodes), 20,
+             lambda: f"pi and pi~2: {[sorted(node.nodes()) for node in nodes]}")
+    ids = [{name: entry["id"] for name, entry in node.nodes().items()} for node in nodes]
+    expect(ids[0] == ids[1] == ids[2], lambda: f"all call them the same: {ids}")
+    expect("same-name" in problems(nodes[0]), lambda: f"status names it: {problems(nodes[0])}")
+    second = next(node for node in nodes[1:] if node.self_entry()["name"] == "pi~2")
+    done = nodes[0].ctl("--node=pi~2", "nodes", "rename", "attic")
+    expect(done.returncode == 0, lambda: f"rename: {done.stderr}")
+    wait_for(lambda: all(set(node.nodes()) == {"n1", "pi", "attic"} for node in nodes), 10,
+             lambda: f"attic: {[sorted(node.nodes()) for node in nodes]}")
+    expect("same-name" not in problems(nodes[0]), "no problem any more")
+    expect(nodes[0].ctl("nodes", "rename", "attic").returncode == 1, "a taken name is refused")
+    expect(nodes[0].ctl("nodes", "rename", "At tic").returncode in (1, 2), "no name at all")
+    second.kill()
+    second.process = second.host.popen("again", ["unshare", "--uts", "sh", "-c", "hostname pi; exec "
+                                                 + " ".join(second.argv())])
+    wait_for(lambda: second.nodes() and second.self_entry()["name"] == "attic", 10,
+             lambda: f"it is still attic: {second.log()}")
+    second.kill()
+    second.process = second.host.popen("given", second.argv(["--name=cellar"]))
+    wait_for(lambda: second.nodes() and second.self_entry()["name"] == "cellar", 10,
+             "the name given at the start wins")
+    expect("nodes rename" in second.log(), lambda: f"and that is told: {second.log()}")

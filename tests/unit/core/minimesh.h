@@ -31,6 +31,7 @@ struct mesh_node {
     uint64_t session;
     bool up;
     bool deaf;
+    bool name_given; /* at its next start */
     bool asleep;                      /* takes nothing, does nothing; its machine seems silent */
     bool knows[MESH_NODES_MAX];       /* whose keys it has */
     bool linked[MESH_NODES_MAX];      /* as it was told */
@@ -66,18 +67,20 @@ struct mesh {
     uint64_t order;
 };
 
-/* Any operation: waits as long as it may, then answers nil; but "knock" knocks. */
+/* "rename:NEW" renames the node, "knock" knocks; any other operation waits as long as it may. Then nil. */
 static inline void mesh_handle(void *ctx, core_t *core, const char *op, struct span args,
                                bool is_local, bool is_last, struct buf *reply,
                                struct call_result *ret_result)
 {
     (void) ctx, (void) args, (void) is_local;
+    bool is_rename = strncmp(op, "rename:", 7) == 0;
     bool is_knock = strcmp(op, "knock") == 0;
     if (is_knock) {
         core_knock(core);
     }
-    ret_result->code = HM_OK;
-    ret_result->wait = !is_last && !is_knock;
+    int rc = is_rename ? core_rename(core, op + 7) : is_knock ? HM_OK : HM_ESTALE;
+    ret_result->wait = rc == HM_ESTALE && !is_last;
+    ret_result->code = rc == HM_ESTALE ? HM_OK : rc;
     mp_nil(reply);
 }
 
@@ -353,6 +356,7 @@ static inline struct core_conf mesh_conf(const struct mesh *m, size_t i,
     const struct mesh_node *n = &m->node[i];
     struct core_conf conf = {.mesh = "home",
                              .name = n->name,
+                             .name_given = n->name_given,
                              .version = "0.1",
                              .session = n->session,
                              .secret = {n->secret},

@@ -7,6 +7,12 @@
 
 #include <string.h>
 
+int core_rename(core_t *core, const char *name)
+{
+    (void) core, (void) name;
+    return HM_OK;
+}
+
 const char *member_path_name(enum member_path path)
 {
     static const char *const names[] = {"", "direct", "relayed", "link"};

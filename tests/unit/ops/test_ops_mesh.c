@@ -244,9 +244,9 @@ static void test_replies_are_as_in_the_table(void **state)
     (void) state;
     for (size_t i = 0; i < OP_COUNT; i++) {
         const struct op_spec *spec = ops_spec((enum op) i);
-        bool needs_node = spec->arg_count > 0 && spec->args[0].is_required;
+        bool needs_arg = spec->arg_count > 0 && spec->args[0].is_required;
         json_t *json = ask(fake_core_small(), spec->name, true, true,
-                           needs_node ? ARGS("node", "attic") : NO_ARGS);
+                           needs_arg ? ARGS(spec->args[0].name, "attic") : NO_ARGS);
         if (json == NULL) {
             print_error("%s: %s\n", spec->name, result.text);
             fail();
@@ -294,9 +294,9 @@ static void test_replies_golden(void **state)
     buf_init(&all, 1 << 20);
     for (size_t i = 0; i < OP_COUNT; i++) {
         const struct op_spec *spec = ops_spec((enum op) i);
-        bool needs_node = spec->arg_count > 0 && spec->args[0].is_required;
+        bool needs_arg = spec->arg_count > 0 && spec->args[0].is_required;
         json_t *json = ask(fake_core_small(), spec->name, true, true,
-                           needs_node ? ARGS("node", "attic") : NO_ARGS);
+                           needs_arg ? ARGS(spec->args[0].name, "attic") : NO_ARGS);
         char *text = json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
         assert_non_null(text);
         buf_append(&all, spec->name, strlen(spec->name));
