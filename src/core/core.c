@@ -455,6 +455,7 @@ static void dispatch(core_t *c, const struct event *ev)
     case EV_CALL_GONE: call_gone(c, ev->as.call.client); break;
     case EV_DURABLE: durable(c, ev->as.store.batch); break;
     case EV_BATCH_FAILED: batch_failed(c, ev->as.store.reason); break;
+    case EV_LABELS: labels_change(c, ev->as.labels.labels, ev->as.labels.count); break;
     case EV_SHUTDOWN: core_leave(c); break;
     }
 }

@@ -338,6 +338,8 @@ void overlay_want_link(core_t *c, struct member *m);
 /* labels.c */
 int labels_make(core_t *c, const struct label *labels, size_t count);
 int labels_sign(core_t *c);
+/* This node's labels from now on; what does not fit its record leaves the old ones. */
+void labels_change(core_t *c, const struct label *labels, size_t count);
 void labels_wanted(core_t *c);
 void labels_tick(core_t *c);
 void labels_frame(core_t *c, struct member *m, uint8_t type, struct span body);

@@ -30,6 +30,7 @@ enum event_type {
     EV_CALL_GONE,    /* that client went away: forget what it waits for */
     EV_DURABLE,      /* batches up to n are committed and synced */
     EV_BATCH_FAILED, /* batch n and all after it are not */
+    EV_LABELS,       /* this node's labels from now on: its configuration was read again */
     EV_SHUTDOWN,     /* leave, then FX_STOP */
 };
 
@@ -53,6 +54,8 @@ struct store_entry {
     struct span key;
     struct span value; /* data NULL: delete */
 };
+
+struct label; /* core.h */
 
 struct event {
     enum event_type type;
@@ -100,6 +103,10 @@ struct event {
             const struct addr *addrs; /* best first; ports are ignored */
             size_t count;
         } addresses;
+        struct {
+            const struct label *labels; /* all of them; as bounded as those of core_conf */
+            size_t count;
+        } labels;
         struct {
             uint64_t ms;
         } stalled;

@@ -17,7 +17,7 @@ static int by_key(const void *a, const void *b)
     return strcmp(((const struct label *) a)->key, ((const struct label *) b)->key);
 }
 
-int labels_make(core_t *c, const struct label *labels, size_t count)
+static int pack(struct buf *to, const struct label *labels, size_t count)
 {
     struct label sorted[HM_LABELS_MAX];
     if (count > HM_LABELS_MAX) {
@@ -27,12 +27,17 @@ int labels_make(core_t *c, const struct label *labels, size_t count)
         memcpy(sorted, labels, count * sizeof *labels);
         qsort(sorted, count, sizeof sorted[0], by_key);
     }
-    mp_map(&c->label_map, count);
+    mp_map(to, count);
     for (size_t i = 0; i < count; i++) {
-        mp_str(&c->label_map, sorted[i].key);
-        mp_str(&c->label_map, sorted[i].value);
+        mp_str(to, sorted[i].key);
+        mp_str(to, sorted[i].value);
     }
-    return buf_failed(&c->label_map) ? HM_EFULL : HM_OK;
+    return buf_failed(to) ? HM_EFULL : HM_OK;
+}
+
+int labels_make(core_t *c, const struct label *labels, size_t count)
+{
+    return pack(&c->label_map, labels, count);
 }
 
 static int keep(core_t *c, struct member *m, struct span bytes)
@@ -74,6 +79,30 @@ int labels_sign(core_t *c)
     }
     buf_fini(&b);
     return rc;
+}
+
+void labels_change(core_t *c, const struct label *labels, size_t count)
+{
+    struct buf fresh;
+    struct buf old = c->label_map;
+    buf_init(&fresh, HM_LABELS_BYTES_MAX);
+    bool same = pack(&fresh, labels, count) != HM_OK ||
+                (fresh.size == old.size && memcmp(fresh.data, old.data, old.size) == 0);
+    if (same || c->leaving || c->self == NULL) {
+        buf_fini(&fresh);
+        return;
+    }
+    c->label_map = fresh;
+    if (labels_sign(c) != HM_OK) {
+        c->label_map = old; /* more bytes than a record has room for, or out of memory */
+        buf_fini(&fresh);
+        return;
+    }
+    buf_fini(&old);
+    /* The alive record names the labels' hash: whoever hears of it asks for them. */
+    merge_renew_self(c, 0, RECORD_ALIVE);
+    merge_event(c, c->self, EVENT_UPDATED, REASON_UPDATED, &c->self->id);
+    core_changed(c);
 }
 
 int labels_take(core_t *c, struct member *m, struct span bytes)
