@@ -11,6 +11,8 @@
 
 #include "base/err.h"
 #include "base/text.h"
+#include "cmd/meshd_reload.h"
+#include "cmd/meshd_service.h"
 #include "io/conf.h"
 #include "io/detect.h"
 #include "io/driver.h"
@@ -50,6 +52,8 @@ struct meshd {
     bool is_renewed; /* there was a store and no identity */
     bool is_rekeyed; /* there were other members and no key ring */
     char token_addrs[TOKEN_ADDRS_MAX][ADDR_TEXT_BYTES];
+    const char *token_joins[TOKEN_ADDRS_MAX]; /* point into token_addrs */
+    size_t token_join_count;
     const char *joins[CONF_JOIN_MAX + TOKEN_ADDRS_MAX];
     size_t join_count;
     log_t *log;
@@ -58,6 +62,8 @@ struct meshd {
     driver_t *driver;
     struct ops ops;
     struct facts facts; /* as last asked for */
+    struct service service;
+    struct reload reload;
     int signal_fd;
 };
 
@@ -232,14 +238,13 @@ static int open_ring(struct meshd *m, struct why *why)
 
 static void collect_joins(struct meshd *m)
 {
-    for (size_t i = 0; i < m->conf.join_count; i++) {
-        m->joins[m->join_count++] = m->conf.join[i];
-    }
     bool is_own = m->has_token && node_id_eq(&m->token.issuer, keys_id(m->keys));
     for (size_t i = 0; m->has_token && !is_own && i < m->token.addr_count; i++) {
-        m->joins[m->join_count++] = addr_format(&m->token.addrs[i], m->token_addrs[i]);
+        m->token_joins[m->token_join_count++] = addr_format(&m->token.addrs[i], m->token_addrs[i]);
     }
     token_wipe(&m->token);
+    m->join_count = reload_joins(&m->conf, m->token_joins, m->token_join_count, m->joins,
+                                 CONF_JOIN_MAX + TOKEN_ADDRS_MAX);
 }
 
 /* For the operation `token`. */
@@ -319,11 +324,14 @@ static bool read_signal(void *ctx)
         return false;
     }
     if (info.ssi_signo == SIGHUP) {
-        log_line(m->log, NOTE_INFO, NULL, "hang-up signal ignored: there is nothing to read again");
+        service_reloading(&m->service);
+        reload_config(&m->reload);
+        service_reloaded(&m->service);
         return true;
     }
     log_line(m->log, NOTE_INFO, LOG_FIELDS({"signal", info.ssi_signo == SIGINT ? "INT" : "TERM"}),
              "stopping");
+    service_stopping(&m->service);
     driver_shutdown(m->driver);
     return true;
 }
@@ -487,12 +495,21 @@ static int run(struct meshd *m)
         log_line(m->log, NOTE_WARN, NULL,
                  "no thread for the log: a stuck stderr would stop this node");
     }
-    return driver_run(m->driver);
+    m->reload.conf = &m->conf;
+    m->reload.log = m->log;
+    m->reload.driver = m->driver;
+    m->reload.more_joins = m->token_joins;
+    m->reload.more_join_count = m->token_join_count;
+    service_started(&m->service, m->driver);
+    int code = driver_run(m->driver);
+    service_stopping(&m->service); /* also after `meshctl leave` */
+    return code;
 }
 
 static void finish(struct meshd *m)
 {
     driver_destroy(&m->driver);
+    service_fini(&m->service);
     if (m->store != NULL) {
         store_close(&m->store);
     }
@@ -505,6 +522,35 @@ static void finish(struct meshd *m)
     log_destroy(&m->log);
 }
 
+/* --print-config and --check-config: nothing is made, nothing is started. What is chosen by default is
+ * shown as it would be here. */
+static int show_config(struct conf *conf)
+{
+    struct paths paths;
+    struct why why = {""};
+    if (conf->mesh[0] != '\0' && paths_init(&paths, conf, &why) != HM_OK) {
+        fprintf(stderr, "meshd: %s\n", why.text);
+        return EXIT_USAGE;
+    }
+    if (conf->warning[0] != '\0') {
+        fprintf(stderr, "meshd: %s\n", conf->warning);
+    }
+    if (conf->want_check) {
+        printf("%s%s\n", conf->file[0] != '\0' ? conf->file : "no configuration file is read",
+               conf->file[0] != '\0' ? ": ok" : "; environment and flags are ok");
+        return fflush(stdout) == 0 ? 0 : EXIT_REFUSED;
+    }
+    if (conf->mesh[0] != '\0') {
+        text_copy(conf->data_dir, sizeof conf->data_dir, paths.data_dir);
+        text_copy(conf->key_file, sizeof conf->key_file, paths.ring);
+        text_copy(conf->socket, sizeof conf->socket,
+                  conf->socket[0] != '\0' ? paths.wanted_socket : paths.socket);
+    }
+    return (conf->print_json ? conf_print_json(stdout, conf) : conf_print(stdout, conf)) == HM_OK
+               ? 0
+               : EXIT_REFUSED;
+}
+
 int main(int argc, char **argv)
 {
     static struct meshd m; /* 100 KiB: rather not on the stack */
@@ -512,6 +558,7 @@ int main(int argc, char **argv)
     umask(077);
     m.signal_fd = -1;
     m.paths.lock_fd = -1;
+    m.service.notify.fd = -1;
     if (conf_parse(argc, argv, environ, &m.conf, &why) != HM_OK) {
         fprintf(stderr, "meshd: %s\n", why.text);
         return EXIT_USAGE;
@@ -519,6 +566,9 @@ int main(int argc, char **argv)
     if (m.conf.want_help) {
         conf_help(stdout);
         return 0;
+    }
+    if (m.conf.want_print || m.conf.want_check) {
+        return show_config(&m.conf);
     }
     if (sodium_init() < 0) {
         fprintf(stderr,
@@ -531,6 +581,9 @@ int main(int argc, char **argv)
     }
     setenv("ZSYS_SIGHANDLER", "false", 1); /* CZMQ takes no signals */
     wipe_token_given(argc, argv);
+    service_init(&m.service);
+    m.reload.argc = argc;
+    m.reload.argv = argv;
     raise_descriptor_limit();
     struct log_conf log = {.fd = STDERR_FILENO,
                            .format = m.conf.log_format,

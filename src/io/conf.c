@@ -254,6 +254,9 @@ static void default_name(struct conf *conf)
 static int check_whole(const struct conf *conf, struct why *why)
 {
     size_t bytes = strlen(conf->role) + strlen(conf->capabilities);
+    if (conf->mesh[0] == '\0' && conf->want_print) {
+        return HM_OK; /* what is missing shows */
+    }
     if (conf->mesh[0] == '\0' && conf->file[0] != '\0') {
         return why_set(why, HM_EINVAL,
                        "which mesh? %s does not say: write `discover: homelab` there, or start "

@@ -84,4 +84,23 @@ int conf_parse_again(int argc, char *const *argv, char *const *environ_list, str
                      struct why *why);
 void conf_help(FILE *to);
 
+/* Every option with its value and where it came from: as a configuration file with comments, or as
+ * JSON. A token is not shown. HM_EIO, HM_ENOMEM. */
+int conf_print(FILE *to, const struct conf *conf);
+int conf_print_json(FILE *to, const struct conf *conf);
+
+/* What two configurations differ in. */
+struct conf_change {
+    const char *option;
+    bool is_live; /* can be taken over while running */
+    char before[256], after[256]; /* "": not set; cut if long */
+    char from[300]; /* where the new value was said: "/etc/meshd/meshd.yaml:3", "MESHD_NAME" */
+};
+
+/* Returns how many (at most CONF_OPTIONS_MAX). */
+size_t conf_compare(const struct conf *running, const struct conf *fresh,
+                    struct conf_change ret_changes[CONF_OPTIONS_MAX]);
+/* Takes over what can change while running; the rest of running stays. */
+void conf_take_over(struct conf *running, const struct conf *fresh);
+
 #endif

@@ -72,6 +72,10 @@ int conf_set_list(struct conf *conf, const struct option *option, bool is_first,
 /* HM_EINVAL with "WHERE NAME=VALUE: expected". */
 int conf_wrong(const struct given *given, const char *expected);
 
+/* Where the option's value was said: "/etc/meshd/meshd.yaml:3", "MESHD_NAME", "--name" or
+ * "default". Returns text. */
+const char *conf_source_text(const struct conf *conf, const struct option *option, char *text,
+                             size_t max);
 /* The words of the sources: "--data-dir", "MESHD_DATA_DIR". */
 void conf_env_name(const char *name, char *text, size_t max);
 

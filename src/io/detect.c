@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/text.h"
 #include "io/file.h"
+#include "io/role.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -119,6 +120,13 @@ static void add_runtimes(struct detect *detect)
     }
 }
 
+static void add_role(struct detect *detect)
+{
+    struct role_facts facts = {.cpus = count_cpus(), .memory_mib = memory_mib()};
+    role_facts_read("", &facts);
+    add(detect, "role", role_choose(&facts));
+}
+
 static int by_key(const void *a, const void *b)
 {
     return strcmp(((const struct conf_label *) a)->key, ((const struct conf_label *) b)->key);
@@ -134,6 +142,9 @@ void detect_labels(const struct conf *conf, struct detect *ret_detect)
     }
     if (conf->role[0] != '\0') {
         add(detect, "role", conf->role);
+    }
+    if (conf->auto_role) {
+        add_role(detect); /* unless a role was given */
     }
     if (conf->capabilities[0] != '\0') {
         add(detect, "capabilities", conf->capabilities);

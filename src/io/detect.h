@@ -2,8 +2,8 @@
 /* A node's labels: what this machine is and has, and what the user said, which wins.
  *
  * Detected: arch (amd64, arm64, armv7, …), cpus (that this process may use), memory_mib, os (ID
- * of os-release), docker, podman and systemd ("true" if there). Given: --role as role,
- * --capabilities as capabilities, --label. */
+ * of os-release), docker, podman and systemd ("true" if there); with --auto-role also a role
+ * (io/role.h). Given: --role as role, --capabilities as capabilities, --label. */
 #ifndef HM_IO_DETECT_H
 #define HM_IO_DETECT_H
 

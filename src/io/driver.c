@@ -203,18 +203,19 @@ static int make_parts(driver_t *d)
     return make_links(d);
 }
 
-static int make_resolver(driver_t *d, const struct driver_conf *conf, struct why *why)
+int driver_resolve(const char *const *joins, size_t join_count, resolve_t **ret_resolve,
+                   struct why *why)
 {
     struct resolve_target targets[RESOLVE_TARGETS_MAX];
     size_t count = 0;
-    for (size_t i = 0; i < conf->join_count && count < RESOLVE_TARGETS_MAX; i++) {
-        if (resolve_target_read(conf->joins[i], DRIVER_PORT_DEFAULT, &targets[count]) != HM_OK) {
+    for (size_t i = 0; i < join_count && count < RESOLVE_TARGETS_MAX; i++) {
+        if (resolve_target_read(joins[i], DRIVER_PORT_DEFAULT, &targets[count]) != HM_OK) {
             return why_set(why, HM_EINVAL, "cannot join \"%s\": wanted HOST or HOST:PORT",
-                           conf->joins[i]);
+                           joins[i]);
         }
         count++;
     }
-    int rc = resolve_new(targets, count, &d->resolve);
+    int rc = resolve_new(targets, count, ret_resolve);
     return rc == HM_OK ? HM_OK : why_set(why, rc, "cannot start the resolver: %s", hm_strerror(rc));
 }
 
@@ -304,7 +305,7 @@ static int build(driver_t *d, const struct driver_conf *conf, struct why *why)
     if (rc != HM_OK) {
         return rc;
     }
-    rc = make_resolver(d, conf, why);
+    rc = driver_resolve(conf->joins, conf->join_count, &d->resolve, why);
     if (rc != HM_OK) {
         return rc;
     }
@@ -398,6 +399,10 @@ static void after_turn(driver_t *d)
         d->store_spoke = false;
         while (driver_read_store(d)) {
         }
+    }
+    if (d->members_stale && d->members_changed != NULL) {
+        d->members_stale = false;
+        d->members_changed(d->members_ctx);
     }
     if (zre_deadline_ns(d->zre) <= now_ns) {
         zre_tick(d->zre, now_ns);

@@ -9,6 +9,7 @@
 #include "io/keys.h"
 #include "io/log.h"
 #include "io/netif.h"
+#include "io/reactor.h"
 #include "io/store.h"
 #include "io/why.h"
 #include "ops/ops_facts.h"
@@ -63,6 +64,20 @@ const struct fact_limit *driver_limits(size_t *ret_count);
 void driver_facts(const driver_t *d, struct facts *facts);
 /* Begins to measure the disk. */
 void driver_measure(driver_t *d);
+
+/* The labels and the addresses to join from now on, instead of those in driver_conf. HM_EINVAL,
+ * HM_EIO, HM_ENOMEM: the old ones stay. */
+void driver_set_labels(driver_t *d, const struct label *labels, size_t count);
+int driver_set_joins(driver_t *d, const char *const *joins, size_t count, struct why *why);
+
+/* `changed` is called when members may have changed, once per turn of the loop; driver_status then
+ * says how things are. */
+void driver_on_members(driver_t *d, void (*changed)(void *ctx), void *ctx);
+void driver_status(const driver_t *d, struct core_status *ret_status);
+
+/* A timer of the caller's on the loop, as in io/reactor.h. HM_ENOMEM. */
+int driver_arm(driver_t *d, struct reactor_timer *timer, uint64_t at_ns);
+void driver_disarm(driver_t *d, struct reactor_timer *timer);
 
 /* A descriptor of the caller's on the loop, e.g. a signalfd. `read` as in io/reactor.h. */
 int driver_watch_fd(driver_t *d, int fd, bool (*read)(void *ctx), void *ctx);

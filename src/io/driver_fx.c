@@ -126,6 +126,7 @@ void driver_effect(driver_t *d, const struct effect *fx)
         break;
     case FX_NOTE:
         log_note(d->log, &fx->as.note);
+        d->members_stale = true; /* each change of a member is noted */
         break;
     case FX_STOP:
         stop(d, fx->as.stop.exit_code);

@@ -52,6 +52,9 @@ struct driver {
     struct buf opened; /* the body of one that came in; lives through the step */
     struct event backlog[DRIVER_BACKLOG_MAX];
     size_t backlog_count;
+    void (*members_changed)(void *ctx); /* NULL: nobody asked */
+    void *members_ctx;
+    bool members_stale; /* told at the turn's end */
     bool stepping;
     bool store_spoke; /* the store may have a report although its socket is silent */
     bool stopped;
@@ -61,6 +64,9 @@ struct driver {
 
 /* Hands one event to the core and carries out what it decides. Sets the event's times. */
 void driver_step(driver_t *d, struct event *ev);
+/* A resolver for these --join texts. HM_EINVAL, HM_EIO, HM_ENOMEM. */
+int driver_resolve(const char *const *joins, size_t join_count, resolve_t **ret_resolve,
+                   struct why *why);
 /* From within an effect: told to the core afterwards. */
 void driver_later(driver_t *d, const struct event *ev);
 /* driver_fx.c */

@@ -37,8 +37,8 @@ struct limit {
 
 struct log {
     int fd;
-    enum dress dress;
-    enum note_level level;
+    _Atomic enum dress dress;
+    _Atomic enum note_level level;
 
     pthread_mutex_t mutex; /* guards all below */
     pthread_cond_t wake;
@@ -381,17 +381,17 @@ static bool is_journal(int fd)
     return strcmp(stream, expected) == 0;
 }
 
-static enum dress choose_dress(const struct log_conf *conf)
+static enum dress choose_dress(int fd, enum log_format format)
 {
     const char *no_color = getenv("NO_COLOR");
-    if (conf->format == LOG_JSON) {
+    if (format == LOG_JSON) {
         return DRESS_JSON;
     }
-    if (is_journal(conf->fd)) {
+    if (is_journal(fd)) {
         return DRESS_JOURNAL;
     }
     bool wants_colour = no_color == NULL || *no_color == '\0';
-    return isatty(conf->fd) && wants_colour ? DRESS_TERMINAL : DRESS_PLAIN;
+    return isatty(fd) && wants_colour ? DRESS_TERMINAL : DRESS_PLAIN;
 }
 
 log_t *log_new(const struct log_conf *conf)
@@ -401,7 +401,7 @@ log_t *log_new(const struct log_conf *conf)
         return NULL;
     }
     log->fd = conf->fd;
-    log->dress = choose_dress(conf);
+    log->dress = choose_dress(conf->fd, conf->format);
     log->level = conf->level;
     text_copy(log->node, sizeof log->node, conf->node);
     pthread_mutex_init(&log->mutex, NULL);
@@ -472,6 +472,16 @@ void log_destroy(log_t **p)
 bool log_wants(const log_t *log, enum note_level level)
 {
     return log != NULL && level >= log->level;
+}
+
+void log_set_level(log_t *log, enum note_level level)
+{
+    log->level = level;
+}
+
+void log_set_format(log_t *log, enum log_format format)
+{
+    log->dress = choose_dress(log->fd, format);
 }
 
 void log_set_node(log_t *log, const char *name)

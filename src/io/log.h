@@ -51,6 +51,9 @@ int log_start(log_t *log);
 const char *log_level_name(enum note_level level);
 
 bool log_wants(const log_t *log, enum note_level level);
+/* Both at any time: from the next line on. */
+void log_set_level(log_t *log, enum note_level level);
+void log_set_format(log_t *log, enum log_format format);
 void log_set_node(log_t *log, const char *name);
 
 /* fields: NULL, or ends with a NULL key. log may be NULL: nothing happens. */
