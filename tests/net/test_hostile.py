@@ -14,36 +14,9 @@ import zmtp
 from harness import options
 from lab import PATIENCE, Skip, expect, hold_for, wait_for
 from mesh import Node, no_change, start_mesh, views, wait_event, wait_formed, wait_status
+from usage import SANITIZED, Usage
 
 LIB = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib")
-SANITIZED = any(name in os.environ for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS")) or PATIENCE > 1
-
-
-class Usage:
-    """Memory, descriptors and threads of a daemon."""
-
-    def __init__(self, node):
-        self.pid = node.pid
-        self.before = self.now()
-
-    def now(self):
-        with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
-            fields = dict(line.split(":", 1) for line in file.read().splitlines())
-        return {"KiB": int(fields["VmRSS"].split()[0]), "threads": int(fields["Threads"]),
-                "descriptors": len(os.listdir(f"/proc/{self.pid}/fd"))}
-
-    def grown(self):
-        now = self.now()
-        return {key: now[key] - value for key, value in self.before.items()}
-
-    def expect_flat(self, kib, seconds=10, descriptors=2):
-        """No more than so much memory more, and soon as many descriptors and threads as before."""
-        def flat():
-            grown = self.grown()
-            return grown["descriptors"] <= descriptors and grown["threads"] <= 0
-        wait_for(flat, seconds, lambda: f"flat again: {self.grown()}", poll=0.2)
-        grown = self.grown()["KiB"]
-        expect(grown <= (16 * kib if SANITIZED else kib), f"{grown} KiB more, {kib} are the most")
 
 
 def beacon_flood(nodes, host, kind, seconds, rate=10000):
