@@ -14,6 +14,7 @@ struct ctl_node {
     char status[16]; /* as the local node sees it */
     const json_t *member; /* as in "nodes list"; borrowed from ctl_all.members */
     bool is_self;
+    bool has_knocked; /* for doctor: it has made itself heard since */
     json_t *reply;   /* all pages joined; NULL: see code and error */
     int code;        /* HM_OK or HM_E* */
     char error[256]; /* in words, "" for HM_OK */

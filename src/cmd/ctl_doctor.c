@@ -156,34 +156,41 @@ static int examine(struct ctl *ctl, struct ctl_all *all, uint64_t deadline_ms,
     for (int i = 0; i < KNOCKS && code == HM_OK; i++) {
         uint64_t until_ms = ctl_now_ms() + KNOCK_MS;
         code = ctl_all_ask(ctl, all, spec, &values, until_ms < deadline_ms ? until_ms : deadline_ms);
+        for (size_t k = 0; k < all->count; k++) {
+            all->nodes[k].has_knocked |= all->nodes[k].reply != NULL;
+        }
         rest_until(until_ms < deadline_ms ? until_ms : deadline_ms);
     }
     ops_args_init(spec, &values);
     return code == HM_OK ? ctl_all_ask(ctl, all, spec, &values, deadline_ms) : code;
 }
 
-/* The nodes' own lines, check by check in the order of the first one's, the local node first. */
-static void collect(json_t *lines, const struct ctl_all *all)
+/* The nodes' own lines of one check, those of the local node first. */
+static void collect_check(json_t *lines, const struct ctl_all *all, const char *check)
 {
-    static const char *const order[] = {"interfaces", "mtu",         "ports",     "isolated",
-                                        "key",        "foreign-key", "strangers", "disk",
-                                        "clock",      "load",        "limits",    "versions",
-                                        NULL};
-    for (size_t k = 0; order[k] != NULL; k++) {
-        for (int self = 1; self >= 0; self--) {
-            for (size_t n = 0; n < all->count; n++) {
-                const struct ctl_node *node = &all->nodes[n];
-                size_t i;
-                json_t *line;
-                json_array_foreach(json_object_get(node->reply, "checks"), i, line)
-                {
-                    if (node->is_self == (self == 1) &&
-                        strcmp(ctl_text(line, "check"), order[k]) == 0) {
-                        json_array_append(lines, line);
-                    }
+    for (int self = 1; self >= 0; self--) {
+        for (size_t n = 0; n < all->count; n++) {
+            const struct ctl_node *node = &all->nodes[n];
+            size_t i;
+            json_t *line;
+            json_array_foreach(json_object_get(node->reply, "checks"), i, line)
+            {
+                if (node->is_self == (self == 1) && strcmp(ctl_text(line, "check"), check) == 0) {
+                    json_array_append(lines, line);
                 }
             }
         }
+    }
+}
+
+/* All of them, check by check. Who is isolated comes first of all: see ctl_doctor. */
+static void collect(json_t *lines, const struct ctl_all *all)
+{
+    static const char *const order[] = {"interfaces",  "mtu",       "ports",    "key",
+                                        "foreign-key", "strangers", "disk",     "clock",
+                                        "load",        "limits",    "versions", NULL};
+    for (size_t k = 0; order[k] != NULL; k++) {
+        collect_check(lines, all, order[k]);
     }
     /* What a newer node checks and this meshctl does not know. */
     for (size_t n = 0; n < all->count; n++) {
@@ -195,7 +202,7 @@ static void collect(json_t *lines, const struct ctl_all *all)
             while (order[k] != NULL && strcmp(order[k], ctl_text(line, "check")) != 0) {
                 k++;
             }
-            if (order[k] == NULL) {
+            if (order[k] == NULL && strcmp(ctl_text(line, "check"), "isolated") != 0) {
                 json_array_append(lines, line);
             }
         }
@@ -309,6 +316,7 @@ int ctl_doctor(const struct ctl_opts *opts, struct out *out)
         ctl_failed(&ctl, code, "");
         exit_code = without_daemon(&ctl, out);
     } else {
+        collect_check(lines, &all, "isolated");
         doctor_mesh(lines, &all, since_ms);
         collect(lines, &all);
         print_findings(&ctl, out, lines, &all, since_ms);

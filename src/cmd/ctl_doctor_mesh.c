@@ -169,7 +169,7 @@ static enum way way_of(const struct ctl_node *from, const struct ctl_node *to, u
     const json_t *arrived = json_object_get(pair, "arrived_ms");
     uint64_t window_ms = to->answered_ms - since_ms + ARRIVED_SLACK_MS;
     bool is_open = json_is_integer(arrived) && (uint64_t) json_integer_value(arrived) <= window_ms;
-    return is_open ? WAY_OPEN : WAY_SHUT;
+    return is_open ? WAY_OPEN : from->has_knocked ? WAY_SHUT : WAY_UNKNOWN;
 }
 
 typedef enum way way_fn(const struct ctl_node *from, const struct ctl_node *to, uint64_t since_ms);
@@ -249,18 +249,38 @@ static void say_shut(json_t *lines, const struct ctl_node *from, const struct ct
     }
 }
 
-static void say_blamed(json_t *lines, const struct ctl_node *node, bool leaving, size_t others)
+/* A warning as long as all of them go on as members with it. */
+static const char *severity_of_all(const struct ctl_all *all, const struct ctl_node *node)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        const struct ctl_node *other = &all->nodes[i];
+        if (other != node && has_answered(other) && has_answered(node) &&
+            strcmp(severity(node, other), "fail") == 0) {
+            return "fail";
+        }
+    }
+    return "warn";
+}
+
+static void say_blamed(json_t *lines, const struct ctl_all *all, const struct ctl_node *node,
+                       bool is_mute, bool is_deaf, size_t others)
 {
     char fix[256];
     char ip[64];
-    snprintf(fix, sizeof fix,
-             "a firewall on %s (nft list ruleset: UDP %s %s), its Wi-Fi or its switch", node->name,
-             leaving ? "from" : "to", ip_of(node, ip));
-    if (leaving) {
-        doctor_say(lines, "reach", "fail", node->name, fix,
+    const char *status = severity_of_all(all, node);
+    snprintf(fix, sizeof fix, "a firewall on %s (nft list ruleset: UDP %s %s), its Wi-Fi or its switch",
+             node->name, is_mute && is_deaf ? "from and to" : is_mute ? "from" : "to",
+             ip_of(node, ip));
+    if (is_mute && is_deaf) {
+        doctor_say(lines, "reach", status, node->name, fix,
+                   "no UDP from %s arrives at any of the %zu others, and none of the %zu others "
+                   "arrives at %s",
+                   node->name, others, others, node->name);
+    } else if (is_mute) {
+        doctor_say(lines, "reach", status, node->name, fix,
                    "no UDP from %s arrives at any of the %zu others", node->name, others);
     } else {
-        doctor_say(lines, "reach", "fail", node->name, fix,
+        doctor_say(lines, "reach", status, node->name, fix,
                    "no UDP of the %zu others arrives at %s", others, node->name);
     }
 }
@@ -291,11 +311,9 @@ static void check_reach(json_t *lines, const struct ctl_all *all, uint64_t since
         struct ways in = count_ways(all, way_of, node, false, since_ms);
         open += out.open;
         shut += out.shut;
-        if (is_to_blame(out)) {
-            say_blamed(lines, node, true, out.shut);
-        }
-        if (is_to_blame(in)) {
-            say_blamed(lines, node, false, in.shut);
+        if (is_to_blame(out) || is_to_blame(in)) {
+            say_blamed(lines, all, node, is_to_blame(out), is_to_blame(in),
+                       is_to_blame(out) ? out.shut : in.shut);
         }
         for (size_t k = 0; k < i; k++) {
             check_pair(lines, all, &all->nodes[k], node, since_ms, &said);
@@ -348,7 +366,8 @@ static enum way beacon_way(const struct ctl_node *from, const struct ctl_node *t
             return WAY_OPEN;
         }
     }
-    return WAY_SHUT;
+    /* Where no UDP passes at all, that is said already. */
+    return from->has_knocked && way_of(from, to, since_ms) == WAY_OPEN ? WAY_SHUT : WAY_UNKNOWN;
 }
 
 static const char *const broadcast_fix =

@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import time
 
+import zmtp
 from harness import options
 from lab import MESHCTL, PATIENCE, expect, wait_for
 from mesh import Events, Node, need_binaries, start_mesh, wait_event, wait_formed, wall
@@ -228,6 +230,39 @@ def test_rtt_between(lab):
     expect(by_coordinates["samples_ms"] == [], f"n1 has measured nothing there: {by_coordinates}")
     code(nodes[0].ctl("rtt", "nosuch", "n3"), NO_SUCH, "an end that nobody has")
     code(nodes[0].ctl("rtt", "n2", "nosuch"), NO_SUCH, "the other one")
+
+
+def test_peers(lab):
+    """peers: a Zyre program that said HELLO, with groups and headers, followed; then it is gone."""
+    nodes = start_mesh(lab, 2)
+    expect(nodes[0].json("peers") == [], "nobody yet; members are no peers")
+    other = lab.add_hosts(1)[0]
+    listener = other.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind((other.address, 49155))
+    listener.listen()
+    uuid = bytes(range(16))
+    dealer = zmtp.Dealer(other, nodes[0].host.address, nodes[0].port(), zmtp.identity(uuid))
+    dealer.send(zmtp.hello(1, f"tcp://{other.address}:49155", ["CHAT"], 1, "chatter",
+                           {"X-COLOR": "blue", "X-BAD": b"\x1b[31m"}))
+
+    def seen():
+        return nodes[0].json("peers")
+    peer = wait_for(seen, 5, "it is listed")[0]
+    expect((peer["name"], peer["address"]) == ("chatter", f"{other.address}:49155"), f"{peer}")
+    expect(peer["id"] == uuid.hex() and peer["groups"] == ["CHAT"], f"{peer}")
+    expect(peer["headers"]["X-COLOR"] == "blue" and "\x1b" not in peer["headers"]["X-BAD"], f"{peer}")
+    expect(peer["mesh"] is None and not peer["is_cut"] and peer["last_heard_ms"] < 30000, f"{peer}")
+    dealer.send(zmtp.join(2, "NEWS", 2))
+    dealer.send(zmtp.leave(3, "CHAT", 3))
+    wait_for(lambda: seen()[0]["groups"] == ["NEWS"], 5, "its groups are followed")
+    plain = code(nodes[0].ctl("peers"), DONE, "peers").stdout
+    expect("chatter" in plain and "NEWS" in plain and "X-COLOR=blue" in plain, plain)
+    both = json.loads(nodes[0].ctl("--all", "peers", "--format=json").stdout)
+    expect(sorted(len(peers) for peers in both["nodes"].values()) == [0, 1], f"--all: {both}")
+    dealer.send(zmtp.head(zmtp.PING, 9))  # a gap in its numbers: it is to begin anew
+    wait_for(lambda: seen() == [], 5, "it is forgotten")
+    dealer.close()
+    listener.close()
 
 
 COMPLETE = r"""

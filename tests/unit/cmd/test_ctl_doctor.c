@@ -25,6 +25,7 @@ void ctl_error(const char *format, ...)
 struct world {
     size_t count;
     bool is_silent[NODES_MAX]; /* it does not answer meshctl */
+    bool was_late[NODES_MAX];  /* it did not knock in time */
     bool udp[NODES_MAX][NODES_MAX];
     bool beacon[NODES_MAX][NODES_MAX];
     const char *time[NODES_MAX];
@@ -77,6 +78,7 @@ static json_t *diagnose(const struct world *w)
         snprintf(nodes[i].status, sizeof nodes[i].status, "%s",
                  w->sees[0][i] != NULL ? w->sees[0][i] : "alive");
         nodes[i].is_self = i == 0;
+        nodes[i].has_knocked = !w->was_late[i];
         nodes[i].asked_wall_ms = WALL_MS - 5;
         nodes[i].answered_wall_ms = WALL_MS + 5;
         nodes[i].answered_ms = ANSWERED_MS;
@@ -207,6 +209,30 @@ static void test_broadcast(void **state)
     json_decref(lines);
 }
 
+/* Who did not knock proves nothing by its silence. */
+static void test_no_knock_no_finding(void **state)
+{
+    struct world w;
+    (void) state;
+    open_world(&w, 4);
+    memset(w.udp[2], 0, sizeof w.udp[2]);
+    memset(w.beacon[2], 0, sizeof w.beacon[2]);
+    w.was_late[2] = true;
+    json_t *lines = diagnose(&w);
+    assert_int_equal(count_not_ok(lines, NULL), 0);
+    json_decref(lines);
+    w.was_late[2] = false;
+    lines = diagnose(&w);
+    assert_int_equal(count_not_ok(lines, "reach"), 1);
+    assert_int_equal(count_not_ok(lines, "broadcast"), 0); /* said already */
+    assert_int_equal(ctl_doctor_exit(lines), EXIT_DONE);   /* they are alive over TCP */
+    json_decref(lines);
+    w.sees[0][2] = w.sees[1][2] = "suspect";
+    lines = diagnose(&w);
+    assert_int_equal(ctl_doctor_exit(lines), EXIT_REFUSED);
+    json_decref(lines);
+}
+
 static void test_clocks(void **state)
 {
     struct world w;
@@ -253,8 +279,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_well),      cmocka_unit_test(test_each_shut_way_is_named),
-        cmocka_unit_test(test_broadcast),     cmocka_unit_test(test_clocks),
-        cmocka_unit_test(test_nodes_and_views),
+        cmocka_unit_test(test_broadcast),     cmocka_unit_test(test_no_knock_no_finding),
+        cmocka_unit_test(test_clocks),        cmocka_unit_test(test_nodes_and_views),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
