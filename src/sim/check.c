@@ -3,6 +3,8 @@
 #include "sim/check.h"
 
 #include "base/err.h"
+#include "sim/expect.h"
+#include "sim/timeline.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -67,7 +69,8 @@ static bool is_settled(const struct check *c, const struct sim_node *n)
 static bool is_disturbed(const struct check *c, const struct sim_node *n)
 {
     bool is_recent = n->disturbed_ns != 0 && n->disturbed_ns + CHECK_GRACE_NS > c->w->now_ns;
-    return n->is_stalled || n->cuts > 0 || n->radio_ppm > 0 || n->ear_ppm > 0 || is_recent;
+    return n->is_stalled || n->cuts > 0 || n->bad_paths > 0 || n->radio_ppm > 0 || n->ear_ppm > 0 ||
+           is_recent || world_is_cloned(c->w, n);
 }
 
 bool check_is_healthy(const struct check *c, const struct sim_node *n)
@@ -103,14 +106,18 @@ static void judge_failure(struct check *c, const struct sim_node *o, const struc
     if (!world_is_running(s)) {
         return;
     }
+    bool is_strictly_wrong =
+        is_settled(c, s) && is_settled(c, o) && !s->is_stalled && !world_is_cloned(c->w, s);
+    if (is_strictly_wrong) {
+        expect_failure(c->w, o, s);
+    }
     bool is_healthy = check_is_healthy(c, s) && check_is_healthy(c, o);
     c->false_failures += check_is_healthy(c, s);
     c->false_failures_healthy += is_healthy;
     if (c->is_lenient) {
         return;
     }
-    bool is_wrong =
-        c->is_strict ? is_settled(c, s) && is_settled(c, o) : is_healthy && !is_anybody_slow(c);
+    bool is_wrong = c->is_strict ? is_strictly_wrong : is_healthy && !is_anybody_slow(c);
     if (is_wrong) {
         world_violation(c->w, "%s holds %s failed (%s), which is up and reachable", o->name,
                         s->name, reason_name(reason));
@@ -126,7 +133,7 @@ static void judge_failure(struct check *c, const struct sim_node *o, const struc
 static void judge_revival(struct check *c, const struct sim_node *o, const struct sim_node *s,
                           uint64_t was, uint64_t now, uint64_t since_ns)
 {
-    if (s->core != NULL) {
+    if (s->core != NULL || world_is_anywhere(c->w, s)) {
         return;
     }
     bool was_dead_then = s->ended_ns <= since_ns;
@@ -211,8 +218,12 @@ static void observe(struct check *c, const struct sim_node *o, const struct sim_
     if (was != status) {
         c->since_ns[at] = c->w->now_ns;
     }
+    if (was != status && c->w->timeline != NULL) {
+        timeline_belief(c->w->timeline, c->w->now_ns, o->idx, s->idx, status);
+    }
     c->status[at] = status;
     c->incarnation[at] = incarnation;
+    expect_incarnation(c->w, s, incarnation);
     if (status == STATUS_FAILED && was != STATUS_FAILED && reason != REASON_REMEMBERED) {
         judge_failure(c, o, s, reason);
     }
@@ -224,8 +235,13 @@ static void observe(struct check *c, const struct sim_node *o, const struct sim_
     }
 }
 
-static bool had_address(const struct sim_node *s, const struct addr *addr)
+static bool had_address(const struct world *w, const struct sim_node *s, const struct addr *addr)
 {
+    for (unsigned i = 0; w->clones > 0 && i < w->count; i++) {
+        if (i != s->idx && w->nodes[i].original == s->idx && had_address(w, &w->nodes[i], addr)) {
+            return true; /* of a clone */
+        }
+    }
     for (unsigned i = 0; i <= s->addr_changes; i++) {
         struct addr a = world_addr_of(s, i);
         if (addr_eq(&a, addr)) {
@@ -240,11 +256,11 @@ static void judge_member(struct check *c, const struct sim_node *o, const struct
     const struct sim_node *s = world_node_by_id(c->w, &v->id);
     if (s == NULL || s->generation == 0) {
         world_violation(c->w, "%s has a member that does not exist (%s)", o->name, v->name);
-    } else if (strcmp(v->name, s->name) != 0) {
+    } else if (strcmp(v->name, s->host_name) != 0) {
         world_violation(c->w, "%s calls %s by the name \"%s\"", o->name, s->name, v->name);
-    } else if (!addr_is_none(&v->addr) && !had_address(s, &v->addr)) {
+    } else if (!addr_is_none(&v->addr) && !had_address(c->w, s, &v->addr)) {
         world_violation(c->w, "%s has an address for %s that it never had", o->name, s->name);
-    } else if (v->is_self != (s == o)) {
+    } else if (v->is_self != (s->idx == o->original)) {
         world_violation(c->w, "%s takes %s for itself", o->name, s->name);
     } else if (v->is_self && v->status != STATUS_ALIVE && !o->is_leaving) {
         world_violation(c->w, "%s does not hold itself alive", o->name);
@@ -306,7 +322,7 @@ static void read_events(struct check *c, const struct sim_node *o)
         }
         uint8_t was = c->status[(size_t) o->idx * c->n + s->idx];
         uint8_t status = status_of_event(e->type, was);
-        if (s != o && status != CHECK_UNKNOWN) {
+        if (s->idx != o->original && status != CHECK_UNKNOWN) {
             observe(c, o, s, status, e->incarnation, e->reason);
         }
     }
@@ -323,12 +339,13 @@ static void judge_own_incarnation(struct check *c, const struct sim_node *n)
                         status.incarnation, c->own_now[n->idx]);
     }
     c->own_now[n->idx] = status.incarnation;
-    if (status.incarnation > c->own_max[n->idx] + INCARNATION_JUMP_MAX) {
+    uint64_t *own_max = &c->own_max[n->original];
+    if (status.incarnation > *own_max + INCARNATION_JUMP_MAX) {
         world_violation(c->w, "%s jumps to its incarnation %" PRIu64 " from %" PRIu64, n->name,
-                        status.incarnation, c->own_max[n->idx]);
+                        status.incarnation, *own_max);
     }
-    if (status.incarnation > c->own_max[n->idx]) {
-        c->own_max[n->idx] = status.incarnation;
+    if (status.incarnation > *own_max) {
+        *own_max = status.incarnation;
     }
 }
 
@@ -357,6 +374,9 @@ void check_step(struct check *c, struct sim_node *n, const struct event *ev,
 
 void check_started(struct check *c, struct sim_node *n)
 {
+    if (c->w->timeline != NULL) {
+        timeline_truth(c->w->timeline, c->w->now_ns, n->idx, TRUTH_RUNNING);
+    }
     size_t row = (size_t) n->idx * c->n;
     memset(c->status + row, CHECK_UNKNOWN, c->n);
     memset(c->incarnation + row, 0, c->n * sizeof *c->incarnation);
@@ -390,7 +410,11 @@ static bool is_anybody_left(const struct check *c)
 
 void check_ended(struct check *c, struct sim_node *n)
 {
-    if (c->detection_count < CHECK_SAMPLES_MAX && is_anybody_left(c)) {
+    if (c->w->timeline != NULL) {
+        timeline_truth(c->w->timeline, c->w->now_ns, n->idx, timeline_truth_of_end(n->ending));
+    }
+    if (c->detection_count < CHECK_SAMPLES_MAX && is_anybody_left(c) &&
+        !world_is_anywhere(c->w, n)) {
         struct detection *d = &c->detections[c->detection_count++];
         *d = (struct detection){
             .node = n->idx, .ending = n->ending, .at_ns = n->ended_ns, .is_open = true};
@@ -411,13 +435,15 @@ static bool agrees(const struct sim_node *o, const struct check *c, char *ret_wh
     for (unsigned i = 0; i < c->n; i++) {
         const struct sim_node *s = &c->w->nodes[i];
         uint8_t status = c->status[(size_t) o->idx * c->n + i];
-        bool is_right = world_is_running(s) ? status == STATUS_ALIVE
-                                            : status == CHECK_UNKNOWN || is_held_down(status);
-        if (s != o && s->generation > 0 && !is_right) {
+        bool is_right = world_is_anywhere(c->w, s)
+                            ? status == STATUS_ALIVE
+                            : status == CHECK_UNKNOWN || is_held_down(status);
+        if (o->original != i && s->original == i && s->generation > 0 && !is_right &&
+            !world_is_cloned(c->w, s)) {
             snprintf(ret_why, max, "%s holds %s to be %s, but it is %s", o->name, s->name,
                      status == CHECK_UNKNOWN ? "unknown"
                                              : member_status_name((enum member_status) status),
-                     world_is_running(s) ? "running" : "not");
+                     world_is_anywhere(c->w, s) ? "running" : "not");
             return false;
         }
     }
@@ -450,19 +476,29 @@ static void explain(struct check *c, const struct sim_node *a, const struct sim_
     }
 }
 
+/* Two machines of one identity cannot both be right about it; the others must be about the rest. */
+static bool is_judged(const struct check *c, const struct sim_node *n)
+{
+    return world_is_running(n) && !world_is_cloned(c->w, n);
+}
+
 bool check_converged(struct check *c, char *ret_why, size_t max)
 {
     const struct sim_node *first = NULL;
     uint64_t first_hash = 0;
+    bool is_any_cloned = false;
     snprintf(ret_why, max, "it converged");
+    for (unsigned i = 0; i < c->n; i++) {
+        is_any_cloned = is_any_cloned || world_is_cloned(c->w, &c->w->nodes[i]);
+    }
     for (unsigned i = 0; i < c->n; i++) {
         const struct sim_node *n = &c->w->nodes[i];
         struct core_status status;
-        if (!world_is_running(n)) {
+        if (!is_judged(c, n)) {
             continue;
         }
         core_status(n->core, &status);
-        if (first != NULL && status.view_hash != first_hash) {
+        if (first != NULL && status.view_hash != first_hash && !is_any_cloned) {
             explain(c, first, n, ret_why, max);
             return false;
         }
@@ -470,7 +506,7 @@ bool check_converged(struct check *c, char *ret_why, size_t max)
         first_hash = status.view_hash;
     }
     for (unsigned i = 0; i < c->n; i++) {
-        if (world_is_running(&c->w->nodes[i])) {
+        if (is_judged(c, &c->w->nodes[i])) {
             scan(c, &c->w->nodes[i]);
             if (c->w->failed || !agrees(&c->w->nodes[i], c, ret_why, max)) {
                 return false;

@@ -48,13 +48,13 @@ struct check {
     uint64_t *own_now;     /* by node: in this life */
     uint32_t *scans;       /* by node: steps since its whole list was read */
     bool is_strict;
-    bool is_lenient;       /* no judgement of false failures: they are counted only */
+    bool is_lenient;                 /* no judgement of false failures: they are counted only */
     uint64_t false_suspicions;       /* of healthy nodes, at anybody: no harm, but work */
     uint64_t false_failures;         /* of healthy nodes, at anybody */
     uint64_t false_failures_healthy; /* of healthy nodes, at healthy observers */
     struct detection detections[CHECK_SAMPLES_MAX];
     unsigned detection_count;
-    unsigned *watched;     /* by node: its open detection plus one */
+    unsigned *watched; /* by node: its open detection plus one */
 };
 
 struct check *check_new(struct world *w);

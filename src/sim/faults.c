@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Faults and attackers as they happen: see faults.h. The plans are in scenarios.c. */
+/* Faults and attackers as they happen: see faults.h. */
 #include "sim/faults.h"
 
 #include "base/err.h"
 #include "base/limits.h"
 #include "sim/check.h"
+#include "sim/expect.h"
 #include "sim/simnet.h"
 #include "wire/record_msg.h"
 #include "wire/swim_msg.h"
@@ -12,6 +13,8 @@
 #include <string.h>
 
 #define CRASH_OVERDUE_NS (1500ULL * MS_NS)
+#define RESTART_MIN_NS (20ULL * MS_NS)
+#define RESTART_SPREAD_NS (180ULL * MS_NS)
 #define FORGED_PPM 100000 /* of the datagrams, while forging */
 
 void faults_net_default(struct net_conf *net)
@@ -25,44 +28,37 @@ void faults_net_default(struct net_conf *net)
     net->disk_ns = 8U * MS_NS;
 }
 
-static struct msg *fault_msg(struct world *w, enum fault_kind kind, unsigned a, unsigned b)
+static struct msg *post(struct world *w, uint64_t at_ns, enum fault_kind kind, unsigned a,
+                        unsigned b, uint64_t arg)
 {
     struct msg *m = world_msg(w, a, 0);
     m->as.fault.kind = (unsigned) kind;
     m->as.fault.a = a;
     m->as.fault.b = b;
+    m->as.fault.arg = arg;
+    world_post(w, m, MSG_FAULT, at_ns);
     return m;
 }
 
-void faults_at(struct world *w, uint64_t at_ns, enum fault_kind kind, unsigned a, unsigned b,
-               uint64_t arg)
+void faults_post(struct world *w, const struct plan *plan)
 {
-    struct msg *m = fault_msg(w, kind, a, b);
-    m->as.fault.arg = arg;
-    world_post(w, m, MSG_FAULT, at_ns);
-}
-
-void faults_repeat(struct world *w, uint64_t from_ns, uint64_t until_ns, uint64_t every_ns,
-                   enum fault_kind kind, unsigned a, unsigned b)
-{
-    struct msg *m = fault_msg(w, kind, a, b);
-    m->as.fault.every_ns = every_ns;
-    m->as.fault.until_ns = until_ns;
-    world_post(w, m, MSG_FAULT, from_ns);
+    w->plan = plan;
+    for (size_t i = 0; i < plan->fault_count; i++) {
+        const struct plan_fault *f = &plan->faults[i];
+        HM_ASSERT(f->a < w->count && f->b < w->count);
+        struct msg *m = post(w, f->at_ns, f->kind, f->a, f->b, f->arg);
+        m->as.fault.every_ns = f->every_ns;
+        m->as.fault.until_ns = f->until_ns;
+    }
 }
 
 /* ---- partitions ---- */
 
-static void partition(struct world *w, unsigned small, uint64_t seed)
+static void partition(struct world *w, const struct plan_sides *sides)
 {
-    struct prng p;
-    prng_init(&p, seed);
-    unsigned first = (unsigned) prng_below(&p, w->count);
     for (unsigned i = 0; i < w->count; i++) {
         for (unsigned j = 0; j < w->count; j++) {
-            bool i_small = (i + w->count - first) % w->count < small;
-            bool j_small = (j + w->count - first) % w->count < small;
-            if (i_small != j_small) {
+            if (sides->side[i] != sides->side[j]) {
                 simnet_cut(w, i, j, BLOCK_DROP);
             }
         }
@@ -209,9 +205,19 @@ static void crash_between(struct world *w, struct sim_node *n, bool is_overdue)
     }
     if (!is_overdue) {
         n->dies_between = true;
-        faults_at(w, w->now_ns + CRASH_OVERDUE_NS, FAULT_CRASH_OVERDUE, n->idx, 0, n->generation);
+        post(w, w->now_ns + CRASH_OVERDUE_NS, FAULT_CRASH_OVERDUE, n->idx, 0, n->generation);
     } else if (n->dies_between) {
         world_crash(w, n);
+    }
+}
+
+/* What a service manager does with a process that always crashes. */
+static void restart(struct world *w, struct sim_node *n)
+{
+    if (n->core != NULL) {
+        world_crash(w, n);
+        uint64_t wait = RESTART_MIN_NS + world_up_to(&w->fault_prng, RESTART_SPREAD_NS);
+        post(w, w->now_ns + wait, FAULT_START, n->idx, 0, 0);
     }
 }
 
@@ -239,6 +245,12 @@ static void do_to_one(struct world *w, enum fault_kind kind, struct sim_node *n,
         world_silence(w, n);
     } else if (kind == FAULT_LEAVE) {
         world_leave(w, n);
+    } else if (kind == FAULT_RESTART) {
+        restart(w, n);
+    } else if (kind == FAULT_CLOCK) {
+        world_clock_jump(w, n, (int64_t) arg);
+    } else if (kind == FAULT_DRIFT) {
+        world_clock_drift(w, n, (int64_t) arg);
     } else if (kind == FAULT_STALL || kind == FAULT_SLEEP) {
         world_stall(w, n, arg, kind == FAULT_SLEEP);
     } else if (kind == FAULT_READDRESS) {
@@ -262,6 +274,9 @@ static void do_fault(struct world *w, const struct msg *m)
     case FAULT_CRASH_OVERDUE:
     case FAULT_SILENCE:
     case FAULT_LEAVE:
+    case FAULT_RESTART:
+    case FAULT_CLOCK:
+    case FAULT_DRIFT:
     case FAULT_STALL:
     case FAULT_SLEEP:
     case FAULT_READDRESS:
@@ -271,7 +286,7 @@ static void do_fault(struct world *w, const struct msg *m)
         do_to_one(w, kind, &w->nodes[a], m->as.fault.arg);
         break;
     case FAULT_PARTITION:
-        partition(w, a, m->as.fault.arg);
+        partition(w, &w->plan->sides[m->as.fault.arg]);
         break;
     case FAULT_SEGMENTS:
         segments(w);
@@ -314,6 +329,21 @@ static void do_fault(struct world *w, const struct msg *m)
         break;
     case FAULT_LOSS:
         w->net.loss_ppm = (uint32_t) m->as.fault.arg;
+        break;
+    case FAULT_LATENCY:
+        w->net.latency_ns = m->as.fault.arg;
+        break;
+    case FAULT_JITTER:
+        w->net.jitter_ns = m->as.fault.arg;
+        break;
+    case FAULT_PATH:
+        simnet_path(w, a, b, m->as.fault.arg, &w->plan->paths[m->as.fault.arg]);
+        break;
+    case FAULT_CLONE:
+        world_clone(w, &w->nodes[a], &w->nodes[b]);
+        break;
+    case FAULT_EXPECT:
+        expect_now(w, m->as.fault.arg);
         break;
     case FAULT_JOIN:
         tell_address(w, a, &w->nodes[b].addr);

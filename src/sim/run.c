@@ -3,7 +3,8 @@
 #include "sim/run.h"
 
 #include "base/err.h"
-#include "sim/simnet.h"
+#include "sim/expect.h"
+#include "sim/faults.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -48,43 +49,69 @@ static unsigned draw_nodes(const struct scenario *s, uint64_t seed)
     return s->nodes_min + (a < b ? a : b);
 }
 
-static struct world *make_world(const struct run_conf *conf, unsigned nodes)
+static void scenario_plan(const struct run_conf *conf, struct plan *p)
 {
-    struct world_conf wc = {.seed = conf->seed, .nodes = nodes};
-    struct prng p;
-    prng_init(&p, prng_mix(conf->seed ^ 0x6e6574U));
-    faults_net_default(&wc.net);
-    if (conf->scenario->net != NULL) {
-        conf->scenario->net(&wc.net, &p, nodes);
+    const struct scenario *s = conf->scenario;
+    unsigned nodes = conf->nodes != 0 ? conf->nodes : draw_nodes(s, conf->seed);
+    struct prng net_prng;
+    plan_init(p, conf->seed, nodes);
+    snprintf(p->name, sizeof p->name, "%s", s->name);
+    prng_init(&net_prng, prng_mix(conf->seed ^ 0x6e6574U));
+    faults_net_default(&p->net);
+    if (s->net != NULL) {
+        s->net(&p->net, &net_prng, nodes);
+    }
+    p->for_ns = conf->for_ns != RUN_NOT_SET ? conf->for_ns : s->for_ms * MS_NS;
+    p->converge_ns = s->converge_ms * MS_NS;
+    p->flags = s->flags;
+    if (nodes < s->nodes_min) { /* there may be no way around its faults */
+        p->flags &= ~(unsigned) PLAN_STRICT;
+    }
+    s->plan(p);
+}
+
+/* The plan of a run: drawn by the scenario or the file, and then as the command line wants it. */
+void run_draw(const struct run_conf *conf, struct plan *p)
+{
+    if (conf->plan != NULL) {
+        plan_copy(p, conf->plan);
+    } else if (conf->script != NULL) {
+        script_plan(conf->script, conf->seed, p);
+    } else {
+        scenario_plan(conf, p);
     }
     if (conf->loss_ppm != RUN_NOT_SET) {
-        wc.net.loss_ppm = (uint32_t) conf->loss_ppm;
+        p->net.loss_ppm = (uint32_t) conf->loss_ppm;
     }
     if (conf->latency_ns != RUN_NOT_SET) {
-        wc.net.latency_ns = conf->latency_ns;
+        p->net.latency_ns = conf->latency_ns;
     }
     if (conf->jitter_ns != RUN_NOT_SET) {
-        wc.net.jitter_ns = conf->jitter_ns;
+        p->net.jitter_ns = conf->jitter_ns;
     }
+}
+
+static struct world *make_world(const struct run_conf *conf, const struct plan *p)
+{
+    struct world_conf wc = {.seed = p->seed, .nodes = p->nodes, .net = p->net};
     core_params_default(&wc.params);
     wc.params.lifeguard = !conf->no_lifeguard;
     wc.params.broken = conf->broken;
-    wc.keep_disks = (conf->scenario->flags & SCENARIO_NO_DISKS) == 0;
+    wc.keep_disks = (p->flags & PLAN_NO_DISKS) == 0;
     wc.note_sink = conf->note_sink;
     wc.note_ctx = conf->note_ctx;
     struct world *w = world_new(&wc);
+    w->timeline = conf->timeline;
     w->check = check_new(w);
-    /* With fewer nodes than the scenario is for, there may be no way around its faults. */
-    w->check->is_strict =
-        (conf->scenario->flags & SCENARIO_STRICT) != 0 && nodes >= conf->scenario->nodes_min;
-    w->check->is_lenient = conf->is_lenient || (conf->scenario->flags & SCENARIO_LENIENT) != 0;
+    w->check->is_strict = (p->flags & PLAN_STRICT) != 0;
+    w->check->is_lenient = conf->is_lenient || (p->flags & PLAN_LENIENT) != 0;
     return w;
 }
 
 /* Runs to the end of the calm, then until all agree. */
-static void run_to_agreement(struct world *w, const struct plan *plan, uint64_t limit_ns,
-                             struct run_result *r)
+static void run_to_agreement(struct world *w, const struct plan *plan, struct run_result *r)
 {
+    uint64_t limit_ns = plan->converge_ns;
     char why[FAIL_TEXT_BYTES];
     uint64_t t = plan->calm_ns;
     world_run(w, t);
@@ -184,33 +211,51 @@ static void judge_detections(struct world *w, const struct plan *plan, struct ru
     free(took);
 }
 
+/* What a node sent in the whole run, on average. */
+static void measure_traffic(const struct world *w, struct run_result *r)
+{
+    for (unsigned i = 0; i < w->count; i++) {
+        r->datagrams += w->nodes[i].datagrams_sent;
+        r->datagram_bytes += w->nodes[i].datagram_bytes_sent;
+    }
+}
+
 static void run_once(const struct run_conf *conf, struct run_result *r)
 {
-    const struct scenario *s = conf->scenario;
+    struct plan plan;
     memset(r, 0, sizeof *r);
-    r->nodes = conf->nodes != 0 ? conf->nodes : draw_nodes(s, conf->seed);
-    r->for_ns = conf->for_ns != RUN_NOT_SET ? conf->for_ns : s->for_ms * MS_NS;
-    struct world *w = make_world(conf, r->nodes);
-    struct check *c = w->check;
-    struct plan plan = {.for_ns = r->for_ns};
-    s->plan(w, &plan);
+    run_draw(conf, &plan);
+    r->nodes = plan.nodes;
     r->for_ns = plan.for_ns;
-    run_to_agreement(w, &plan, s->converge_ms * MS_NS, r);
-    if (s->flags & SCENARIO_IDLE) {
-        measure_idle(w, r->for_ns);
+    r->flags = plan.flags;
+    struct world *w = make_world(conf, &plan);
+    struct check *c = w->check;
+    faults_post(w, &plan);
+    run_to_agreement(w, &plan, r);
+    if (plan.flags & PLAN_IDLE) {
+        measure_idle(w, plan.for_ns);
     }
-    world_run(w, r->for_ns);
+    world_run(w, plan.for_ns);
     judge_detections(w, &plan, r);
-    w->rare[RARE_HEALED] += !w->failed && (s->flags & SCENARIO_PARTITIONS);
+    expect_end(w);
+    w->rare[RARE_HEALED] += !w->failed && (plan.flags & PLAN_PARTITIONS);
     r->failed = w->failed;
     memcpy(r->violation, w->violation, sizeof r->violation);
+    r->violation_kind = w->violation_kind;
     memcpy(r->rare, w->rare, sizeof r->rare);
     r->hash = w->trace.hash;
     r->effects = w->trace.effects;
     r->steps = w->steps;
+    r->end_ns = w->now_ns;
     r->false_suspicions = c->false_suspicions;
     r->false_failures = c->false_failures;
     r->false_failures_healthy = c->false_failures_healthy;
+    measure_traffic(w, r);
+    if (conf->ret_plan != NULL) {
+        *conf->ret_plan = plan;
+    } else {
+        plan_fini(&plan);
+    }
     world_destroy(&w);
     check_destroy(&c);
 }
@@ -225,7 +270,10 @@ static void compare_with_plain(const struct run_conf *conf, struct run_result *r
     plain.is_lenient = true;
     plain.broken |= BREAK_SINGLE_OBSERVER;
     plain.note_sink = NULL;
+    plain.timeline = NULL;
+    plain.ret_plan = NULL;
     run_once(&plain, other);
+    r->has_plain = true;
     r->plain_false_failures = other->false_failures;
     r->plain_false_failures_healthy = other->false_failures_healthy;
     r->plain_median_ns = other->median_ns;
@@ -249,8 +297,7 @@ static void compare_with_plain(const struct run_conf *conf, struct run_result *r
 void run(const struct run_conf *conf, struct run_result *ret_result)
 {
     run_once(conf, ret_result);
-    if ((conf->scenario->flags & SCENARIO_LIFEGUARD) == 0 || conf->no_lifeguard ||
-        ret_result->failed) {
+    if ((ret_result->flags & PLAN_LIFEGUARD) == 0 || conf->no_lifeguard || ret_result->failed) {
         return;
     }
     compare_with_plain(conf, ret_result);

@@ -1,83 +1,94 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The plans of what goes wrong: see faults.h. Times in the plans are milliseconds of virtual time.
- * */
-#include "sim/faults.h"
+/* The built-in scenarios: see scenarios.h. Times in the plans are milliseconds of virtual time. */
+#include "sim/scenarios.h"
 
 #include <string.h>
 
 #define S 1000U /* ms in a second */
 #define MIN (60U * S)
+#define CLONE_INCARNATION_MAX 1000 /* a fight would pass it in a minute */
 
 /* ---- helpers ---- */
 
-static void calm_from(struct plan *p, uint64_t at_ns)
+static void at(struct plan *p, uint64_t ms, enum fault_kind kind, unsigned a, unsigned b,
+               uint64_t arg)
 {
-    if (at_ns > p->calm_ns) {
-        p->calm_ns = at_ns;
-    }
+    plan_at(p, ms * MS_NS, kind, a, b, arg);
 }
 
-static void at(struct world *w, struct plan *p, uint64_t ms, enum fault_kind kind, unsigned a,
-               unsigned b, uint64_t arg)
+static void repeat(struct plan *p, uint64_t from_ms, uint64_t until_ms, uint64_t every_us,
+                   enum fault_kind kind, unsigned a, unsigned b)
 {
-    faults_at(w, ms * MS_NS, kind, a, b, arg);
-    calm_from(p, ms * MS_NS);
+    plan_repeat(p, from_ms * MS_NS, until_ms * MS_NS, every_us * 1000U, kind, a, b);
 }
 
-static void repeat(struct world *w, struct plan *p, uint64_t from_ms, uint64_t until_ms,
-                   uint64_t every_us, enum fault_kind kind, unsigned a, unsigned b)
+static uint64_t between(struct plan *p, uint64_t low, uint64_t high)
 {
-    faults_repeat(w, from_ms * MS_NS, until_ms * MS_NS, every_us * 1000U, kind, a, b);
-    calm_from(p, until_ms * MS_NS);
+    return low + prng_below(&p->prng, high - low + 1);
 }
 
-static uint64_t between(struct world *w, uint64_t low, uint64_t high)
+/* So long before the run ends; a short run (--for) has no such time. */
+static uint64_t before_end(const struct plan *p, uint64_t ms)
 {
-    return low + prng_below(&w->fault_prng, high - low + 1);
+    uint64_t end = p->for_ns / MS_NS;
+    return end > ms ? end - ms : 0;
 }
 
-static unsigned any_node(struct world *w)
+static unsigned any_node(struct plan *p)
 {
-    return (unsigned) prng_below(&w->fault_prng, w->count);
+    return (unsigned) prng_below(&p->prng, p->nodes);
 }
 
 /* Somebody else; in a world of one, the same. */
-static unsigned another(struct world *w, unsigned than)
+static unsigned another(struct plan *p, unsigned than)
 {
-    return w->count == 1
-               ? than
-               : (than + 1 + (unsigned) prng_below(&w->fault_prng, w->count - 1)) % w->count;
+    return p->nodes == 1 ? than
+                         : (than + 1 + (unsigned) prng_below(&p->prng, p->nodes - 1)) % p->nodes;
 }
 
-static bool one_in(struct world *w, unsigned of)
+static bool one_in(struct plan *p, unsigned of)
 {
-    return prng_below(&w->fault_prng, of) == 0;
+    return prng_below(&p->prng, of) == 0;
+}
+
+/* So many neighbours in number are cut off from the others. */
+static void part(struct plan *p, uint64_t ms, unsigned small, uint64_t seed)
+{
+    struct prng drawn;
+    uint64_t idx;
+    prng_init(&drawn, seed);
+    unsigned first = (unsigned) prng_below(&drawn, p->nodes);
+    struct plan_sides *sides = plan_add_sides(p, &idx);
+    for (unsigned i = 0; i < small; i++) {
+        sides->side[(first + i) % p->nodes] = 1;
+    }
+    at(p, ms, FAULT_PARTITION, 0, 0, idx);
 }
 
 /* Draws who is on which side. (One draw a statement: compilers order arguments as they like, and a
  * seed must give the same run with each.) */
-static void partition_at(struct world *w, struct plan *p, uint64_t ms)
+static void partition_at(struct plan *p, uint64_t ms)
 {
-    if (w->count < 2) {
+    if (p->nodes < 2) {
         return;
     }
-    unsigned small = 1 + (unsigned) prng_below(&w->fault_prng, w->count - 1);
-    at(w, p, ms, FAULT_PARTITION, small, 0, prng_next(&w->fault_prng));
+    unsigned small = 1 + (unsigned) prng_below(&p->prng, p->nodes - 1);
+    part(p, ms, small, prng_next(&p->prng));
 }
 
-static void start_all(struct world *w, struct plan *p, uint64_t within_ms)
+static void start_all(struct plan *p, uint64_t within_ms)
 {
-    for (unsigned i = 0; i < w->count; i++) {
-        at(w, p, between(w, 0, within_ms), FAULT_START, i, 0, 0);
+    for (unsigned i = 0; i < p->nodes; i++) {
+        at(p, between(p, 0, within_ms), FAULT_START, i, 0, 0);
     }
 }
 
 /* For two broadcast domains: somebody of each is told of one in the other until all have met. */
-static void join_segments(struct world *w, struct plan *p, uint64_t until_ms)
+static void join_segments(struct plan *p, uint64_t until_ms)
 {
-    unsigned per = w->net.segment_nodes;
-    for (unsigned first = per; per > 0 && first < w->count; first += per) {
-        repeat(w, p, S, until_ms, 2000000U, FAULT_JOIN, first, first - per);
+    unsigned per = p->net.segment_nodes;
+    for (unsigned first = per; per > 0 && first < p->nodes; first += per) {
+        repeat(p, S, until_ms, 2000000U, FAULT_JOIN, first, first - per);
     }
 }
 
@@ -89,15 +100,15 @@ static void two_segments(struct net_conf *net, struct prng *p, unsigned nodes)
 
 /* ---- forming ---- */
 
-static void plan_form(struct world *w, struct plan *p)
+static void plan_form(struct plan *p)
 {
-    start_all(w, p, 100);
+    start_all(p, 100);
 }
 
-static void plan_big(struct world *w, struct plan *p)
+static void plan_big(struct plan *p)
 {
-    start_all(w, p, S);
-    join_segments(w, p, 15 * S);
+    start_all(p, S);
+    join_segments(p, 15 * S);
     p->calm_ns = 1ULL * SECOND_NS;
 }
 
@@ -108,11 +119,11 @@ static void net_big(struct net_conf *net, struct prng *p, unsigned nodes)
     net->segment_nodes = 50;
 }
 
-static void plan_join(struct world *w, struct plan *p)
+static void plan_join(struct plan *p)
 {
-    start_all(w, p, 3 * S);
-    for (unsigned i = 1; i < w->count; i++) {
-        repeat(w, p, 3 * S, 12 * S, 1000000U, FAULT_JOIN, i, i / 2);
+    start_all(p, 3 * S);
+    for (unsigned i = 1; i < p->nodes; i++) {
+        repeat(p, 3 * S, 12 * S, 1000000U, FAULT_JOIN, i, i / 2);
     }
 }
 
@@ -125,130 +136,129 @@ static void net_no_broadcast(struct net_conf *net, struct prng *p, unsigned node
 
 /* ---- deaths ---- */
 
-static void plan_crash(struct world *w, struct plan *p)
+static void plan_crash(struct plan *p)
 {
-    start_all(w, p, 100);
-    unsigned victim = any_node(w);
-    bool is_between = one_in(w, 2);
-    at(w, p, between(w, 20 * S, 30 * S), is_between ? FAULT_CRASH_BETWEEN : FAULT_CRASH, victim, 0,
-       0);
-    at(w, p, 60 * S, FAULT_START, victim, 0, 0);
+    start_all(p, 100);
+    unsigned victim = any_node(p);
+    bool is_between = one_in(p, 2);
+    at(p, between(p, 20 * S, 30 * S), is_between ? FAULT_CRASH_BETWEEN : FAULT_CRASH, victim, 0, 0);
+    at(p, 60 * S, FAULT_START, victim, 0, 0);
     p->detect_ns = 3ULL * SECOND_NS;
 }
 
-static void plan_silence(struct world *w, struct plan *p)
+static void plan_silence(struct plan *p)
 {
-    start_all(w, p, 100);
-    unsigned victim = any_node(w);
-    at(w, p, between(w, 20 * S, 30 * S), FAULT_SILENCE, victim, 0, 0);
-    at(w, p, 60 * S, FAULT_START, victim, 0, 0);
+    start_all(p, 100);
+    unsigned victim = any_node(p);
+    at(p, between(p, 20 * S, 30 * S), FAULT_SILENCE, victim, 0, 0);
+    at(p, 60 * S, FAULT_START, victim, 0, 0);
     p->detect_ns = 10ULL * SECOND_NS;
 }
 
-static void plan_restart(struct world *w, struct plan *p)
+static void plan_restart(struct plan *p)
 {
-    start_all(w, p, 100);
-    unsigned quick = any_node(w);
-    unsigned slow = any_node(w);
-    uint64_t t = between(w, 20 * S, 25 * S);
-    at(w, p, t, FAULT_CRASH, quick, 0, 0);
-    at(w, p, t + between(w, 20, 190), FAULT_START, quick, 0, 0);
-    t = between(w, 40 * S, 45 * S);
-    at(w, p, t, FAULT_CRASH_BETWEEN, slow, 0, 0);
-    at(w, p, t + between(w, 1600, 15 * S), FAULT_START, slow, 0, 0);
+    start_all(p, 100);
+    unsigned quick = any_node(p);
+    unsigned slow = any_node(p);
+    uint64_t t = between(p, 20 * S, 25 * S);
+    at(p, t, FAULT_CRASH, quick, 0, 0);
+    at(p, t + between(p, 20, 190), FAULT_START, quick, 0, 0);
+    t = between(p, 40 * S, 45 * S);
+    at(p, t, FAULT_CRASH_BETWEEN, slow, 0, 0);
+    at(p, t + between(p, 1600, 15 * S), FAULT_START, slow, 0, 0);
     for (unsigned i = 0; i < 3; i++) {
-        t = between(w, 65 * S, 75 * S);
-        at(w, p, t, one_in(w, 3) ? FAULT_SILENCE : FAULT_CRASH, slow, 0, 0);
-        at(w, p, t + between(w, 0, 3 * S), FAULT_START, slow, 0, 0);
+        t = between(p, 65 * S, 75 * S);
+        at(p, t, one_in(p, 3) ? FAULT_SILENCE : FAULT_CRASH, slow, 0, 0);
+        at(p, t + between(p, 0, 3 * S), FAULT_START, slow, 0, 0);
     }
-    if (one_in(w, 2)) {
-        at(w, p, 80 * S, FAULT_CRASH, quick, 0, 0);
-        at(w, p, 90 * S, FAULT_DISK_NEW, quick, 0, 0);
+    if (one_in(p, 2)) {
+        at(p, 80 * S, FAULT_CRASH, quick, 0, 0);
+        at(p, 90 * S, FAULT_DISK_NEW, quick, 0, 0);
     }
-    at(w, p, 91 * S, FAULT_START, quick, 0, 0);
-    at(w, p, 91 * S, FAULT_START, slow, 0, 0);
+    at(p, 91 * S, FAULT_START, quick, 0, 0);
+    at(p, 91 * S, FAULT_START, slow, 0, 0);
 }
 
-static void plan_leave(struct world *w, struct plan *p)
+static void plan_leave(struct plan *p)
 {
-    start_all(w, p, 100);
-    unsigned first = any_node(w);
-    unsigned second = another(w, first);
-    at(w, p, 20 * S, FAULT_LEAVE, first, 0, 0);
-    at(w, p, 25 * S, FAULT_LEAVE, second, 0, 0);
-    at(w, p, 45 * S, FAULT_START, first, 0, 0);
+    start_all(p, 100);
+    unsigned first = any_node(p);
+    unsigned second = another(p, first);
+    at(p, 20 * S, FAULT_LEAVE, first, 0, 0);
+    at(p, 25 * S, FAULT_LEAVE, second, 0, 0);
+    at(p, 45 * S, FAULT_START, first, 0, 0);
     p->detect_ns = 2ULL * SECOND_NS;
 }
 
-static void plan_all_restart(struct world *w, struct plan *p)
+static void plan_all_restart(struct plan *p)
 {
-    start_all(w, p, 100);
-    enum fault_kind how = one_in(w, 2) ? FAULT_CRASH : one_in(w, 2) ? FAULT_SILENCE : FAULT_LEAVE;
-    for (unsigned i = 0; i < w->count; i++) {
-        at(w, p, between(w, 20 * S, 20 * S + 50), how, i, 0, 0);
+    start_all(p, 100);
+    enum fault_kind how = one_in(p, 2) ? FAULT_CRASH : one_in(p, 2) ? FAULT_SILENCE : FAULT_LEAVE;
+    for (unsigned i = 0; i < p->nodes; i++) {
+        at(p, between(p, 20 * S, 20 * S + 50), how, i, 0, 0);
     }
-    for (unsigned i = 0; i < w->count; i++) {
-        at(w, p, between(w, 25 * S, 26 * S), FAULT_START, i, 0, 0);
+    for (unsigned i = 0; i < p->nodes; i++) {
+        at(p, between(p, 25 * S, 26 * S), FAULT_START, i, 0, 0);
     }
 }
 
 /* ---- paths ---- */
 
-static void plan_partition(struct world *w, struct plan *p)
+static void plan_partition(struct plan *p)
 {
-    start_all(w, p, 100);
-    join_segments(w, p, 10 * S);
-    uint64_t length = one_in(w, 2) ? 20 * S : 90 * S;
-    if (one_in(w, 2)) {
-        at(w, p, 30 * S, FAULT_SEGMENTS, 0, 0, 0);
+    start_all(p, 100);
+    join_segments(p, 10 * S);
+    uint64_t length = one_in(p, 2) ? 20 * S : 90 * S;
+    if (one_in(p, 2)) {
+        at(p, 30 * S, FAULT_SEGMENTS, 0, 0, 0);
     } else {
-        partition_at(w, p, 30 * S);
+        partition_at(p, 30 * S);
     }
-    at(w, p, 30 * S + length, FAULT_HEAL, 0, 0, 0);
+    at(p, 30 * S + length, FAULT_HEAL, 0, 0, 0);
 }
 
 /* Two halves that no beacon crosses: only the probing of the failed finds the way back. */
-static void plan_split(struct world *w, struct plan *p)
+static void plan_split(struct plan *p)
 {
-    start_all(w, p, 100);
-    join_segments(w, p, 10 * S);
-    at(w, p, 30 * S, FAULT_SEGMENTS, 0, 0, 0);
-    at(w, p, 30 * S + between(w, 15 * S, 200 * S), FAULT_HEAL, 0, 0, 0);
+    start_all(p, 100);
+    join_segments(p, 10 * S);
+    at(p, 30 * S, FAULT_SEGMENTS, 0, 0, 0);
+    at(p, 30 * S + between(p, 15 * S, 200 * S), FAULT_HEAL, 0, 0, 0);
 }
 
-static void plan_oneway(struct world *w, struct plan *p)
+static void plan_oneway(struct plan *p)
 {
-    start_all(w, p, 100);
-    unsigned a = any_node(w);
-    at(w, p, 20 * S, FAULT_CUT, a, another(w, a), 0);
-    at(w, p, 80 * S, FAULT_HEAL, 0, 0, 0);
+    start_all(p, 100);
+    unsigned a = any_node(p);
+    at(p, 20 * S, FAULT_CUT, a, another(p, a), 0);
+    at(p, 80 * S, FAULT_HEAL, 0, 0, 0);
 }
 
-static void plan_deaf(struct world *w, struct plan *p)
+static void plan_deaf(struct plan *p)
 {
-    start_all(w, p, 100);
-    unsigned victim = any_node(w);
+    start_all(p, 100);
+    unsigned victim = any_node(p);
     for (uint64_t t = 20 * S; t < 300 * S; t += 30 * S) {
-        at(w, p, t, FAULT_DEAF, victim, 0, 0);
-        at(w, p, t + between(w, 5 * S, 20 * S), FAULT_HEAL, 0, 0, 0);
+        at(p, t, FAULT_DEAF, victim, 0, 0);
+        at(p, t + between(p, 5 * S, 20 * S), FAULT_HEAL, 0, 0, 0);
     }
     for (uint64_t t = 320 * S; t < 400 * S; t += 20 * S) {
-        at(w, p, t, FAULT_EAR, victim, 0, between(w, 600000, 980000));
+        at(p, t, FAULT_EAR, victim, 0, between(p, 600000, 980000));
     }
-    at(w, p, 400 * S, FAULT_EAR, victim, 0, 0);
+    at(p, 400 * S, FAULT_EAR, victim, 0, 0);
 }
 
-static void plan_reject(struct world *w, struct plan *p)
+static void plan_reject(struct plan *p)
 {
-    start_all(w, p, 100);
-    unsigned a = any_node(w);
-    at(w, p, 20 * S, FAULT_REJECT, a, another(w, a), 0);
-    at(w, p, 80 * S, FAULT_HEAL, 0, 0, 0);
+    start_all(p, 100);
+    unsigned a = any_node(p);
+    at(p, 20 * S, FAULT_REJECT, a, another(p, a), 0);
+    at(p, 80 * S, FAULT_HEAL, 0, 0, 0);
 }
 
-static void plan_loss(struct world *w, struct plan *p)
+static void plan_loss(struct plan *p)
 {
-    start_all(w, p, 100);
+    start_all(p, 100);
     p->calm_ns = 1ULL * SECOND_NS;
 }
 
@@ -280,91 +290,91 @@ static void net_two(struct net_conf *net, struct prng *p, unsigned nodes)
 /* ---- slow machines ---- */
 
 /* Machines that are not slow lose their power, one a minute. */
-static void others_die(struct world *w, struct plan *p, unsigned slow, uint64_t end)
+static void others_die(struct plan *p, unsigned slow, uint64_t end)
 {
-    for (uint64_t t = MIN; slow < w->count && t + MIN < end; t += MIN) {
-        unsigned victim = slow + (unsigned) prng_below(&w->fault_prng, w->count - slow);
-        at(w, p, t + between(w, 0, 10 * S), FAULT_SILENCE, victim, 0, 0);
-        at(w, p, t + 40 * S, FAULT_START, victim, 0, 0);
+    for (uint64_t t = MIN; slow < p->nodes && t + MIN < end; t += MIN) {
+        unsigned victim = slow + (unsigned) prng_below(&p->prng, p->nodes - slow);
+        at(p, t + between(p, 0, 10 * S), FAULT_SILENCE, victim, 0, 0);
+        at(p, t + 40 * S, FAULT_START, victim, 0, 0);
     }
 }
 
 /* As in Lifeguard's paper: a slow machine is held up for some time, runs for a moment, and so on.
  * */
-static uint64_t slow_spell(struct world *w, struct plan *p, unsigned node, uint64_t from_ms)
+static uint64_t slow_spell(struct plan *p, unsigned node, uint64_t from_ms)
 {
-    uint64_t held_ms = between(w, 1, 100) <= 50 ? between(w, 100, 2 * S) : between(w, S, 30 * S);
-    uint64_t runs_ms = one_in(w, 2) ? between(w, 1, 20) : between(w, 20, S);
-    uint64_t until = from_ms + between(w, 20 * S, 120 * S);
+    uint64_t held_ms = between(p, 1, 100) <= 50 ? between(p, 100, 2 * S) : between(p, S, 30 * S);
+    uint64_t runs_ms = one_in(p, 2) ? between(p, 1, 20) : between(p, 20, S);
+    uint64_t until = from_ms + between(p, 20 * S, 120 * S);
     uint64_t t = from_ms;
     for (; t < until; t += held_ms + runs_ms) {
-        at(w, p, t, FAULT_STALL, node, 0, held_ms * MS_NS);
+        at(p, t, FAULT_STALL, node, 0, held_ms * MS_NS);
     }
-    calm_from(p, t * MS_NS);
+    plan_calm_from(p, t * MS_NS);
     return t;
 }
 
-static void plan_stall(struct world *w, struct plan *p)
+static void plan_stall(struct plan *p)
 {
-    start_all(w, p, 100);
-    unsigned slow = 1 + (unsigned) prng_below(&w->fault_prng, w->count / 4 + 1);
-    uint64_t end = p->for_ns / MS_NS - 5 * MIN;
-    for (unsigned i = 0; i < slow && i < w->count; i++) {
-        for (uint64_t t = between(w, 30 * S, 60 * S); t < end; t += between(w, 5 * S, 60 * S)) {
-            t = slow_spell(w, p, i, t);
+    start_all(p, 100);
+    unsigned slow = 1 + (unsigned) prng_below(&p->prng, p->nodes / 4 + 1);
+    uint64_t end = before_end(p, 5 * MIN);
+    for (unsigned i = 0; i < slow && i < p->nodes; i++) {
+        for (uint64_t t = between(p, 30 * S, 60 * S); t < end; t += between(p, 5 * S, 60 * S)) {
+            t = slow_spell(p, i, t);
         }
     }
-    others_die(w, p, slow, end);
+    others_die(p, slow, end);
 }
 
-static void plan_radio(struct world *w, struct plan *p)
+static void plan_radio(struct plan *p)
 {
-    start_all(w, p, 100);
-    unsigned slow = 1 + (unsigned) prng_below(&w->fault_prng, w->count / 4 + 1);
-    uint64_t end = p->for_ns / MS_NS - 5 * MIN;
-    for (unsigned i = 0; i < slow && i < w->count; i++) {
-        for (uint64_t t = between(w, 30 * S, 60 * S); t < end; t += between(w, 5 * S, 60 * S)) {
-            at(w, p, t, FAULT_RADIO, i, 0, between(w, 300000, 950000));
-            t += between(w, 5 * S, 60 * S);
-            at(w, p, t, FAULT_RADIO, i, 0, 0);
+    start_all(p, 100);
+    unsigned slow = 1 + (unsigned) prng_below(&p->prng, p->nodes / 4 + 1);
+    uint64_t end = before_end(p, 5 * MIN);
+    for (unsigned i = 0; i < slow && i < p->nodes; i++) {
+        for (uint64_t t = between(p, 30 * S, 60 * S); t < end; t += between(p, 5 * S, 60 * S)) {
+            at(p, t, FAULT_RADIO, i, 0, between(p, 300000, 950000));
+            t += between(p, 5 * S, 60 * S);
+            at(p, t, FAULT_RADIO, i, 0, 0);
         }
     }
-    others_die(w, p, slow, end);
+    others_die(p, slow, end);
 }
 
-static void plan_sleep(struct world *w, struct plan *p)
+static void plan_sleep(struct plan *p)
 {
-    start_all(w, p, 100);
+    start_all(p, 100);
     for (unsigned i = 0; i < 2; i++) {
-        uint64_t t = between(w, 20 * S, 30 * S) + i * 200U * S;
-        uint64_t length = between(w, S, 150 * S);
-        at(w, p, t, FAULT_SLEEP, any_node(w), 0, length * MS_NS);
-        calm_from(p, (t + length) * MS_NS);
+        uint64_t t = between(p, 20 * S, 30 * S) + i * 200U * S;
+        uint64_t length = between(p, S, 150 * S);
+        at(p, t, FAULT_SLEEP, any_node(p), 0, length * MS_NS);
+        plan_calm_from(p, (t + length) * MS_NS);
     }
 }
 
-static void plan_readdress(struct world *w, struct plan *p)
+static void plan_readdress(struct plan *p)
 {
-    start_all(w, p, 100);
-    unsigned mover = any_node(w);
-    at(w, p, 20 * S, FAULT_READDRESS, mover, 0, 0);
-    unsigned sleeper = any_node(w);
-    at(w, p, 60 * S, FAULT_SILENCE, sleeper, 0, 0);
-    at(w, p, 80 * S, FAULT_READDRESS, sleeper, 0, 0);
-    at(w, p, 81 * S, FAULT_START, sleeper, 0, 0);
+    start_all(p, 100);
+    unsigned mover = any_node(p);
+    at(p, 20 * S, FAULT_READDRESS, mover, 0, 0);
+    unsigned sleeper = any_node(p);
+    at(p, 60 * S, FAULT_SILENCE, sleeper, 0, 0);
+    at(p, 80 * S, FAULT_READDRESS, sleeper, 0, 0);
+    at(p, 81 * S, FAULT_START, sleeper, 0, 0);
 }
 
-static void plan_disk(struct world *w, struct plan *p)
+static void plan_disk(struct plan *p)
 {
-    start_all(w, p, 100);
-    unsigned victim = any_node(w);
-    unsigned other = any_node(w);
-    at(w, p, 20 * S, FAULT_DISK_FAILS, victim, 0, 0);
-    at(w, p, 25 * S, FAULT_CRASH, other, 0, 0);
-    at(w, p, 35 * S, FAULT_START, other, 0, 0);
-    at(w, p, 40 * S, FAULT_DISK_MENDED, victim, 0, 0);
-    at(w, p, 45 * S, FAULT_CRASH_BETWEEN, victim, 0, 0);
-    at(w, p, 47 * S, FAULT_START, victim, 0, 0);
+    start_all(p, 100);
+    unsigned victim = any_node(p);
+    unsigned other = any_node(p);
+    at(p, 20 * S, FAULT_DISK_FAILS, victim, 0, 0);
+    at(p, 25 * S, FAULT_CRASH, other, 0, 0);
+    at(p, 35 * S, FAULT_START, other, 0, 0);
+    at(p, 40 * S, FAULT_DISK_MENDED, victim, 0, 0);
+    at(p, 45 * S, FAULT_CRASH_BETWEEN, victim, 0, 0);
+    at(p, 47 * S, FAULT_START, victim, 0, 0);
 }
 
 static void net_slow_disk(struct net_conf *net, struct prng *p, unsigned nodes)
@@ -374,112 +384,193 @@ static void net_slow_disk(struct net_conf *net, struct prng *p, unsigned nodes)
     net->disk_ns = 900U * MS_NS; /* an SD card in a bad hour */
 }
 
-/* ---- attackers ---- */
-
-static void plan_icmp(struct world *w, struct plan *p)
+/* One direction loses packets, or is slow. */
+static void bad_path(struct plan *p, uint64_t t, uint64_t length, unsigned a)
 {
-    start_all(w, p, 100);
-    repeat(w, p, 20 * S, 60 * S, 20000U, FAULT_ICMP, 0, 0);
+    uint64_t bad, good;
+    struct path_conf *path = plan_add_path(p, &bad);
+    path->loss_ppm = (uint32_t) between(p, 0, 1000000);
+    path->latency_ns = between(p, 0, 200) * MS_NS;
+    path->jitter_ns = between(p, 0, 200) * MS_NS;
+    plan_add_path(p, &good);
+    unsigned b = another(p, a);
+    at(p, t, FAULT_PATH, a, b, bad);
+    at(p, t + length, FAULT_PATH, a, b, good);
 }
 
-static void plan_replay(struct world *w, struct plan *p)
+static void bad_clock(struct plan *p, bool jumps, uint64_t t, unsigned a)
 {
-    start_all(w, p, 100);
-    repeat(w, p, 10 * S, 90 * S, 50000U, FAULT_REPLAY, 0, 0);
-    unsigned victim = any_node(w);
-    unsigned restarted = another(w, victim);
-    at(w, p, 30 * S, FAULT_CRASH, victim, 0, 0);
-    at(w, p, 40 * S, FAULT_CRASH, restarted, 0, 0);
-    at(w, p, 41 * S, FAULT_START, restarted, 0, 0);
+    if (jumps) {
+        int64_t back = one_in(p, 2) ? -1 : 1;
+        int64_t ms = (int64_t) between(p, 1, 10000000) * back;
+        at(p, t, FAULT_CLOCK, a, 0, (uint64_t) (one_in(p, 2) ? ms : ms * 100000));
+    } else {
+        int64_t back = one_in(p, 2) ? -1 : 1;
+        at(p, t, FAULT_DRIFT, a, 0, (uint64_t) (back * (int64_t) between(p, 1, 2000)));
+    }
+}
+
+/* A cloned disk: the last machine starts with the identity of another, until it is taken away. */
+static void plan_clone(struct plan *p)
+{
+    unsigned last = p->nodes - 1;
+    for (unsigned i = 0; i < last; i++) {
+        at(p, between(p, 0, 100), FAULT_START, i, 0, 0);
+    }
+    unsigned original = (unsigned) prng_below(&p->prng, last);
+    struct expect *fights = plan_add_expect(p, EXPECT_INCARNATION);
+    node_set_all(&fights->who, p->nodes);
+    fights->limit = CLONE_INCARNATION_MAX;
+    struct expect *others = plan_add_expect(p, EXPECT_NO_FAILED);
+    for (unsigned i = 0; i < last; i++) {
+        if (i != original) {
+            node_set_add(&others->who, i);
+        }
+    }
+    at(p, between(p, 15 * S, 25 * S), FAULT_CLONE, original, last, 0);
+    at(p, between(p, 60 * S, 120 * S), one_in(p, 2) ? FAULT_SILENCE : FAULT_CRASH, last, 0, 0);
+}
+
+static void plan_storm(struct plan *p)
+{
+    start_all(p, 100);
+    unsigned a = any_node(p);
+    repeat(p, 20 * S, 80 * S, between(p, 550, 650) * 1000U, FAULT_RESTART, a, 0);
+    struct expect *others = plan_add_expect(p, EXPECT_NO_FAILED);
+    for (unsigned i = 0; i < p->nodes; i++) {
+        if (i != a) {
+            node_set_add(&others->who, i);
+        }
+    }
+}
+
+static void plan_clocks(struct plan *p)
+{
+    start_all(p, 100);
+    for (unsigned i = 0; i < 2 * p->nodes; i++) {
+        uint64_t t = between(p, 15 * S, 80 * S);
+        unsigned a = any_node(p);
+        bad_clock(p, one_in(p, 2), t, a);
+    }
+}
+
+static void plan_paths(struct plan *p)
+{
+    start_all(p, 100);
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t t = between(p, 15 * S, 60 * S);
+        uint64_t length = between(p, 5 * S, 60 * S);
+        unsigned a = any_node(p);
+        bad_path(p, t, length, a);
+    }
+}
+
+/* ---- attackers ---- */
+
+static void plan_icmp(struct plan *p)
+{
+    start_all(p, 100);
+    repeat(p, 20 * S, 60 * S, 20000U, FAULT_ICMP, 0, 0);
+}
+
+static void plan_replay(struct plan *p)
+{
+    start_all(p, 100);
+    repeat(p, 10 * S, 90 * S, 50000U, FAULT_REPLAY, 0, 0);
+    unsigned victim = any_node(p);
+    unsigned restarted = another(p, victim);
+    at(p, 30 * S, FAULT_CRASH, victim, 0, 0);
+    at(p, 40 * S, FAULT_CRASH, restarted, 0, 0);
+    at(p, 41 * S, FAULT_START, restarted, 0, 0);
     p->detect_ns = 4ULL * SECOND_NS;
 }
 
 /* Who was thought failed comes back in the same session: what was seen of it before stays seen. */
-static void plan_replay_heal(struct world *w, struct plan *p)
+static void plan_replay_heal(struct plan *p)
 {
-    start_all(w, p, 100);
-    repeat(w, p, 10 * S, 90 * S, 20000U, FAULT_REPLAY, 0, 0);
+    start_all(p, 100);
+    repeat(p, 10 * S, 90 * S, 20000U, FAULT_REPLAY, 0, 0);
     for (uint64_t t = 20 * S; t < 80 * S; t += 25 * S) {
-        partition_at(w, p, t);
-        at(w, p, t + 12 * S, FAULT_HEAL, 0, 0, 0);
+        partition_at(p, t);
+        at(p, t + 12 * S, FAULT_HEAL, 0, 0, 0);
     }
 }
 
 /* Its disk is new and so is its address; only its user tells one other where it is. */
-static void plan_reborn(struct world *w, struct plan *p)
+static void plan_reborn(struct plan *p)
 {
-    start_all(w, p, 100);
-    for (unsigned i = 1; i < w->count; i++) {
-        repeat(w, p, S, 10 * S, 1000000U, FAULT_JOIN, i, 0);
+    start_all(p, 100);
+    for (unsigned i = 1; i < p->nodes; i++) {
+        repeat(p, S, 10 * S, 1000000U, FAULT_JOIN, i, 0);
     }
-    unsigned victim = any_node(w);
-    at(w, p, 20 * S, FAULT_SILENCE, victim, 0, 0);
-    if (one_in(w, 2)) {
-        at(w, p, 21 * S, FAULT_READDRESS, victim, 0, 0);
+    unsigned victim = any_node(p);
+    at(p, 20 * S, FAULT_SILENCE, victim, 0, 0);
+    if (one_in(p, 2)) {
+        at(p, 21 * S, FAULT_READDRESS, victim, 0, 0);
     }
-    if (one_in(w, 2)) {
-        at(w, p, 22 * S, FAULT_DISK_NEW, victim, 0, 0);
+    if (one_in(p, 2)) {
+        at(p, 22 * S, FAULT_DISK_NEW, victim, 0, 0);
     }
-    at(w, p, 40 * S, FAULT_START, victim, 0, 0);
+    at(p, 40 * S, FAULT_START, victim, 0, 0);
     /* Both ways of being told: the others' users know its new address, or it knows one of theirs.
      * */
-    unsigned friend = another(w, victim);
-    if (one_in(w, 2)) {
-        repeat(w, p, 41 * S, 50 * S, 1000000U, FAULT_JOIN, friend, victim);
+    unsigned friend = another(p, victim);
+    if (one_in(p, 2)) {
+        repeat(p, 41 * S, 50 * S, 1000000U, FAULT_JOIN, friend, victim);
     } else {
-        repeat(w, p, 41 * S, 50 * S, 1000000U, FAULT_JOIN, victim, friend);
+        repeat(p, 41 * S, 50 * S, 1000000U, FAULT_JOIN, victim, friend);
     }
 }
 
-static void plan_beacons(struct world *w, struct plan *p)
+static void plan_beacons(struct plan *p)
 {
-    repeat(w, p, 0, 60 * S, 500U, FAULT_BEACON, 0, 0);
-    repeat(w, p, 0, 60 * S, 10000U, FAULT_STRANGER, 0, 0);
-    start_all(w, p, 100);
-    at(w, p, 30 * S, FAULT_START, 0, 0, 0);
+    repeat(p, 0, 60 * S, 500U, FAULT_BEACON, 0, 0);
+    repeat(p, 0, 60 * S, 10000U, FAULT_STRANGER, 0, 0);
+    start_all(p, 100);
+    at(p, 30 * S, FAULT_START, 0, 0, 0);
 }
 
-static void plan_forge(struct world *w, struct plan *p)
+static void plan_forge(struct plan *p)
 {
-    start_all(w, p, 100);
-    at(w, p, 15 * S, FAULT_FORGE, 0, 0, 60ULL * SECOND_NS);
-    calm_from(p, 60ULL * SECOND_NS);
+    start_all(p, 100);
+    at(p, 15 * S, FAULT_FORGE, 0, 0, 60ULL * SECOND_NS);
+    plan_calm_from(p, 60ULL * SECOND_NS);
 }
 
 /* ---- long runs ---- */
 
 /* Somebody away when another died comes back with the old view, again and again. */
-static void plan_revive(struct world *w, struct plan *p)
+static void plan_revive(struct plan *p)
 {
-    start_all(w, p, 100);
-    unsigned dead = any_node(w);
-    uint64_t end = p->for_ns / MS_NS - 2 * MIN;
-    at(w, p, 20 * S, FAULT_PARTITION, w->count > 8 ? 4 : 1, 0, 7);
-    at(w, p, 21 * S, FAULT_CRASH, dead, 0, 0);
-    at(w, p, 22 * S, FAULT_HEAL, 0, 0, 0);
-    for (uint64_t t = 60 * S; t < end; t += between(w, 15 * S, 60 * S)) {
-        uint64_t length = between(w, 100, 12 * S);
-        partition_at(w, p, t);
-        at(w, p, t + length, FAULT_HEAL, 0, 0, 0);
+    start_all(p, 100);
+    unsigned dead = any_node(p);
+    uint64_t end = before_end(p, 2 * MIN);
+    part(p, 20 * S, p->nodes > 8 ? 4 : 1, 7);
+    at(p, 21 * S, FAULT_CRASH, dead, 0, 0);
+    at(p, 22 * S, FAULT_HEAL, 0, 0, 0);
+    for (uint64_t t = 60 * S; t < end; t += between(p, 15 * S, 60 * S)) {
+        uint64_t length = between(p, 100, 12 * S);
+        partition_at(p, t);
+        at(p, t + length, FAULT_HEAL, 0, 0, 0);
         t += length;
     }
 }
 
 /* ---- one death after another, for the sweep ---- */
 
-static void plan_deaths(struct world *w, struct plan *p)
+static void plan_deaths(struct plan *p)
 {
-    unsigned deaths = w->count > 300 ? 1 : w->count > 50 ? 3 : 6;
-    for (unsigned i = 0; i < w->count; i++) {
-        faults_at(w, (uint64_t) i * 100000U, FAULT_START, i, 0, 0);
+    unsigned deaths = p->nodes > 300 ? 1 : p->nodes > 50 ? 3 : 6;
+    for (unsigned i = 0; i < p->nodes; i++) {
+        plan_at(p, (uint64_t) i * 100000U, FAULT_START, i, 0, 0);
     }
-    join_segments(w, p, 15 * S);
+    join_segments(p, 15 * S);
     uint64_t t = 75 * S;
     for (unsigned i = 0; i < 2 * deaths; i++) {
-        unsigned victim = any_node(w);
-        uint64_t death = t + between(w, 0, S);
-        at(w, p, death, i % 2 == 0 ? FAULT_CRASH : FAULT_SILENCE, victim, 0, 0);
-        at(w, p, death + 30 * S, FAULT_START, victim, 0, 0);
+        unsigned victim = any_node(p);
+        uint64_t death = t + between(p, 0, S);
+        at(p, death, i % 2 == 0 ? FAULT_CRASH : FAULT_SILENCE, victim, 0, 0);
+        at(p, death + 30 * S, FAULT_START, victim, 0, 0);
         t += 45 * S;
     }
     p->for_ns = (t + 30 * S) * MS_NS;
@@ -517,6 +608,10 @@ enum swarm_kind {
     SWARM_FORGE,
     SWARM_READDRESS,
     SWARM_DISK,
+    SWARM_CLOCK,
+    SWARM_DRIFT,
+    SWARM_PATH,
+    SWARM_STORM,
     SWARM_KINDS,
 };
 
@@ -548,149 +643,162 @@ static void net_swarm(struct net_conf *net, struct prng *p, unsigned nodes)
     }
 }
 
-static void swarm_down_and_up(struct world *w, struct plan *p, uint64_t t, enum fault_kind how,
-                              uint64_t low_ms, uint64_t high_ms)
+static void swarm_down_and_up(struct plan *p, uint64_t t, enum fault_kind how, uint64_t low_ms,
+                              uint64_t high_ms)
 {
-    unsigned victim = any_node(w);
-    at(w, p, t, how, victim, 0, 0);
-    if (how == FAULT_CRASH && one_in(w, 4)) {
-        at(w, p, t + low_ms, FAULT_DISK_NEW, victim, 0, 0);
+    unsigned victim = any_node(p);
+    at(p, t, how, victim, 0, 0);
+    if (how == FAULT_CRASH && one_in(p, 4)) {
+        at(p, t + low_ms, FAULT_DISK_NEW, victim, 0, 0);
     }
-    at(w, p, t + between(w, low_ms, high_ms), FAULT_START, victim, 0, 0);
+    at(p, t + between(p, low_ms, high_ms), FAULT_START, victim, 0, 0);
 }
 
-static void swarm_one(struct world *w, struct plan *p, enum swarm_kind kind, uint64_t t)
+static void swarm_one(struct plan *p, enum swarm_kind kind, uint64_t t)
 {
-    unsigned a = any_node(w);
-    uint64_t length = between(w, 50, 20 * S);
+    unsigned a = any_node(p);
+    uint64_t length = between(p, 50, 20 * S);
     if (kind == SWARM_CRASH) {
-        swarm_down_and_up(w, p, t, FAULT_CRASH, 200, 25 * S);
+        swarm_down_and_up(p, t, FAULT_CRASH, 200, 25 * S);
     } else if (kind == SWARM_BETWEEN) {
-        swarm_down_and_up(w, p, t, FAULT_CRASH_BETWEEN, 1600, 20 * S);
+        swarm_down_and_up(p, t, FAULT_CRASH_BETWEEN, 1600, 20 * S);
     } else if (kind == SWARM_SILENCE) {
-        swarm_down_and_up(w, p, t, FAULT_SILENCE, S, 25 * S);
+        swarm_down_and_up(p, t, FAULT_SILENCE, S, 25 * S);
     } else if (kind == SWARM_LEAVE) {
-        swarm_down_and_up(w, p, t, FAULT_LEAVE, 2 * S, 20 * S);
+        swarm_down_and_up(p, t, FAULT_LEAVE, 2 * S, 20 * S);
     } else if (kind == SWARM_QUICK) {
-        swarm_down_and_up(w, p, t, FAULT_CRASH, 10, 190);
+        swarm_down_and_up(p, t, FAULT_CRASH, 10, 190);
     } else if (kind == SWARM_STALL || kind == SWARM_SLEEP) {
-        at(w, p, t, kind == SWARM_STALL ? FAULT_STALL : FAULT_SLEEP, a, 0, length * MS_NS);
-        calm_from(p, (t + length) * MS_NS);
+        at(p, t, kind == SWARM_STALL ? FAULT_STALL : FAULT_SLEEP, a, 0, length * MS_NS);
+        plan_calm_from(p, (t + length) * MS_NS);
     } else if (kind == SWARM_PARTITION) {
-        partition_at(w, p, t);
-        at(w, p, t + length, FAULT_HEAL, 0, 0, 0);
+        partition_at(p, t);
+        at(p, t + length, FAULT_HEAL, 0, 0, 0);
     } else if (kind == SWARM_CUT || kind == SWARM_REJECT) {
-        at(w, p, t, kind == SWARM_CUT ? FAULT_CUT : FAULT_REJECT, a, another(w, a), 0);
-        at(w, p, t + length, FAULT_HEAL, 0, 0, 0);
+        at(p, t, kind == SWARM_CUT ? FAULT_CUT : FAULT_REJECT, a, another(p, a), 0);
+        at(p, t + length, FAULT_HEAL, 0, 0, 0);
     } else if (kind == SWARM_DEAF) {
-        at(w, p, t, FAULT_DEAF, a, 0, 0);
-        at(w, p, t + length, FAULT_HEAL, 0, 0, 0);
+        at(p, t, FAULT_DEAF, a, 0, 0);
+        at(p, t + length, FAULT_HEAL, 0, 0, 0);
     } else if (kind == SWARM_RADIO) {
-        at(w, p, t, FAULT_RADIO, a, 0, between(w, 100000, 950000));
-        at(w, p, t + length, FAULT_RADIO, a, 0, 0);
+        at(p, t, FAULT_RADIO, a, 0, between(p, 100000, 950000));
+        at(p, t + length, FAULT_RADIO, a, 0, 0);
     } else if (kind == SWARM_ICMP) {
-        repeat(w, p, t, t + length, 30000U, FAULT_ICMP, 0, 0);
+        repeat(p, t, t + length, 30000U, FAULT_ICMP, 0, 0);
     } else if (kind == SWARM_REPLAY) {
-        repeat(w, p, t, t + length, 30000U, FAULT_REPLAY, 0, 0);
+        repeat(p, t, t + length, 30000U, FAULT_REPLAY, 0, 0);
     } else if (kind == SWARM_BEACONS) {
-        repeat(w, p, t, t + length, 3000U, FAULT_BEACON, 0, 0);
+        repeat(p, t, t + length, 3000U, FAULT_BEACON, 0, 0);
     } else if (kind == SWARM_FORGE) {
-        at(w, p, t, FAULT_FORGE, 0, 0, (t + length) * MS_NS);
-        calm_from(p, (t + length) * MS_NS);
+        at(p, t, FAULT_FORGE, 0, 0, (t + length) * MS_NS);
+        plan_calm_from(p, (t + length) * MS_NS);
     } else if (kind == SWARM_READDRESS) {
-        at(w, p, t, FAULT_READDRESS, a, 0, 0);
+        at(p, t, FAULT_READDRESS, a, 0, 0);
     } else if (kind == SWARM_DISK) {
-        at(w, p, t, FAULT_DISK_FAILS, a, 0, 0);
-        at(w, p, t + length, FAULT_DISK_MENDED, a, 0, 0);
+        at(p, t, FAULT_DISK_FAILS, a, 0, 0);
+        at(p, t + length, FAULT_DISK_MENDED, a, 0, 0);
+    } else if (kind == SWARM_CLOCK || kind == SWARM_DRIFT) {
+        bad_clock(p, kind == SWARM_CLOCK, t, a);
+    } else if (kind == SWARM_PATH) {
+        bad_path(p, t, length, a);
+    } else if (kind == SWARM_STORM) {
+        repeat(p, t, t + length, between(p, 400, 2000) * 1000U, FAULT_RESTART, a, 0);
     }
 }
 
-static void plan_swarm(struct world *w, struct plan *p)
+static void plan_swarm(struct plan *p)
 {
-    uint64_t kinds = prng_next(&w->fault_prng) & prng_next(&w->fault_prng);
-    start_all(w, p, one_in(w, 2) ? 100 : 20 * S);
-    join_segments(w, p, 25 * S);
+    uint64_t kinds = prng_next(&p->prng) & prng_next(&p->prng);
+    start_all(p, one_in(p, 2) ? 100 : 20 * S);
+    join_segments(p, 25 * S);
     for (unsigned kind = SWARM_CRASH; kind < SWARM_KINDS; kind++) {
-        unsigned times = (kinds & (1U << kind)) == 0 ? 0 : 1 + (unsigned) between(w, 0, 3);
+        unsigned times = (kinds & (1U << kind)) == 0 ? 0 : 1 + (unsigned) between(p, 0, 3);
         for (unsigned i = 0; i < times; i++) {
-            swarm_one(w, p, (enum swarm_kind) kind, between(w, 10 * S, 90 * S));
+            swarm_one(p, (enum swarm_kind) kind, between(p, 10 * S, 90 * S));
         }
     }
     /* One dial of the user's, for those who moved while nobody could hear them. */
-    join_segments(w, p, 130 * S);
-    calm_from(p, 120ULL * SECOND_NS);
-    for (unsigned i = 0; i < w->count; i++) {
-        if (!one_in(w, 8)) {
-            at(w, p, 119 * S, FAULT_START, i, 0, 0);
+    join_segments(p, 130 * S);
+    plan_calm_from(p, 120ULL * SECOND_NS);
+    for (unsigned i = 0; i < p->nodes; i++) {
+        if (!one_in(p, 8)) {
+            at(p, 119 * S, FAULT_START, i, 0, 0);
         }
     }
-    at(w, p, 119 * S, FAULT_HEAL, 0, 0, 0);
+    at(p, 119 * S, FAULT_HEAL, 0, 0, 0);
 }
 
 /* ---- the table ---- */
 
 const struct scenario scenarios[] = {
     {"form", "all start at once and find each other by beacon", 1, 30, 20 * S, 3 * S, 12,
-     SCENARIO_STRICT, NULL, plan_form},
+     PLAN_STRICT, NULL, plan_form},
     {"join", "no broadcast: each is told the address of one other", 2, 12, 40 * S, 10 * S, 4,
-     SCENARIO_STRICT, net_no_broadcast, plan_join},
+     PLAN_STRICT, net_no_broadcast, plan_join},
     {"idle", "nothing happens: the idle budget is measured", 2, 12, 220 * S, 5 * S, 3,
-     SCENARIO_STRICT | SCENARIO_IDLE, NULL, plan_form},
+     PLAN_STRICT | PLAN_IDLE, NULL, plan_form},
     {"crash", "a process dies, half of the time between two effects; it comes back later", 2, 30,
-     75 * S, 5 * S, 12, SCENARIO_STRICT, NULL, plan_crash},
+     75 * S, 5 * S, 12, PLAN_STRICT, NULL, plan_crash},
     {"silence", "a machine loses its power; it comes back later", 2, 30, 75 * S, 5 * S, 8,
-     SCENARIO_STRICT, NULL, plan_silence},
+     PLAN_STRICT, NULL, plan_silence},
     {"restart", "restarts: within 200 ms, between effects, often, with an empty disk", 2, 12,
      130 * S, 15 * S, 12, 0, NULL, plan_restart},
-    {"leave", "two leave; one comes back", 2, 12, 60 * S, 5 * S, 6, SCENARIO_STRICT, NULL,
-     plan_leave},
+    {"leave", "two leave; one comes back", 2, 12, 60 * S, 5 * S, 6, PLAN_STRICT, NULL, plan_leave},
     {"all-restart", "all die, lose power or leave at the same moment, and start again", 2, 30,
      45 * S, 8 * S, 8, 0, NULL, plan_all_restart},
     {"partition", "a full partition of 20 or 90 s heals", 2, 16, 150 * S, 10 * S, 8,
-     SCENARIO_PARTITIONS, two_segments, plan_partition},
+     PLAN_PARTITIONS, two_segments, plan_partition},
     {"split", "two networks lose and find each other; no beacon crosses", 2, 16, 270 * S, 20 * S, 6,
-     SCENARIO_PARTITIONS, two_segments, plan_split},
+     PLAN_PARTITIONS, two_segments, plan_split},
     {"oneway", "one node cannot reach another, but all others can", 3, 8, 100 * S, 10 * S, 6,
-     SCENARIO_STRICT, NULL, plan_oneway},
+     PLAN_STRICT, NULL, plan_oneway},
     {"deaf", "one node sends but hears nobody, later little: it must not talk others into errors",
      4, 12, 430 * S, 20 * S, 6, 0, NULL, plan_deaf},
     {"reject", "a firewall at one node rejects another; all others reach both", 3, 8, 100 * S,
-     10 * S, 6, SCENARIO_STRICT, NULL, plan_reject},
+     10 * S, 6, PLAN_STRICT, NULL, plan_reject},
     {"loss", "5, 10 or 25 % of all packets are lost, some come twice or late", 2, 30, 120 * S,
-     20 * S, 8, SCENARIO_STRICT, net_loss, plan_loss},
-    {"wifi", "5 % loss and 300 ms of jitter", 20, 50, 120 * S, 25 * S, 2, SCENARIO_STRICT, net_wifi,
+     20 * S, 8, PLAN_STRICT, net_loss, plan_loss},
+    {"wifi", "5 % loss and 300 ms of jitter", 20, 50, 120 * S, 25 * S, 2, PLAN_STRICT, net_wifi,
      plan_loss},
     {"stall", "Lifeguard's experiment: a quarter or less stall for 1 to 30 s, others die", 32, 32,
-     20 * MIN, 60 * S, 2, SCENARIO_LIFEGUARD, NULL, plan_stall},
+     20 * MIN, 60 * S, 2, PLAN_LIFEGUARD, NULL, plan_stall},
     {"radio", "the same with machines that lose 30 to 95 % of their packets", 32, 32, 20 * MIN,
-     20 * S, 2, SCENARIO_LIFEGUARD, NULL, plan_radio},
+     20 * S, 2, PLAN_LIFEGUARD, NULL, plan_radio},
     {"sleep", "laptops sleep and wake", 2, 8, 480 * S, 15 * S, 4, 0, NULL, plan_sleep},
     {"readdress", "machines get new addresses, running and switched off", 2, 8, 110 * S, 25 * S, 4,
      0, NULL, plan_readdress},
     {"disk", "a disk refuses to store, a slow one loses what was not durable", 2, 8, 80 * S, 15 * S,
      6, 0, net_slow_disk, plan_disk},
+    {"clone", "a machine starts with another's disk; the others are none of its business", 4, 9,
+     160 * S, 20 * S, 0, 0, NULL, plan_clone},
+    {"storm", "one node restarts 100 times a minute", 3, 9, 100 * S, 10 * S, 4, 0, NULL,
+     plan_storm},
+    {"clocks", "wall clocks jump by years, clocks drift", 2, 9, 120 * S, 10 * S, 6, PLAN_STRICT,
+     NULL, plan_clocks},
+    {"paths", "single directions lose packets or are slow", 5, 12, 140 * S, 15 * S, 6, PLAN_STRICT,
+     NULL, plan_paths},
     {"icmp", "forged port-unreachable reports about healthy nodes", 2, 8, 80 * S, 10 * S, 6,
-     SCENARIO_STRICT, NULL, plan_icmp},
+     PLAN_STRICT, NULL, plan_icmp},
     {"replay", "old datagrams are sent again, also those of the dead", 2, 8, 110 * S, 10 * S, 6,
-     SCENARIO_STRICT, NULL, plan_replay},
+     PLAN_STRICT, NULL, plan_replay},
     {"replay-heal", "the same across partitions that heal", 2, 6, 110 * S, 10 * S, 6, 0, NULL,
      plan_replay_heal},
     {"reborn", "a machine comes back with a new address, a new disk or both; no broadcast", 2, 8,
      80 * S, 15 * S, 12, 0, net_no_broadcast, plan_reborn},
     {"beacons", "2,000 forged beacons a second, and strangers with another key", 2, 6, 80 * S,
-     15 * S, 3, SCENARIO_STRICT, NULL, plan_beacons},
+     15 * S, 3, PLAN_STRICT, NULL, plan_beacons},
     {"forge", "a member hands out records of others that it could not sign", 3, 8, 80 * S, 10 * S,
-     6, SCENARIO_STRICT, NULL, plan_forge},
-    {"two", "two nodes, 20 % loss, a day", 2, 2, 24 * 60 * MIN, 20 * S, 1, SCENARIO_STRICT, net_two,
+     6, PLAN_STRICT, NULL, plan_forge},
+    {"two", "two nodes, 20 % loss, a day", 2, 2, 24 * 60 * MIN, 20 * S, 1, PLAN_STRICT, net_two,
      plan_loss},
     {"revive", "one of many is dead for ever; others come and go with old views", 64, 64, 8 * MIN,
-     30 * S, 1, SCENARIO_PARTITIONS, NULL, plan_revive},
+     30 * S, 1, PLAN_PARTITIONS, NULL, plan_revive},
     {"swarm", "the seed draws which faults there are, then the schedule", 1, 24, 200 * S, 60 * S,
      40, 0, net_swarm, plan_swarm},
     {"deaths", "one after another dies and comes back, as a process and with its machine", 2, 30,
-     10 * MIN, 40 * S, 2, SCENARIO_STRICT, net_deaths, plan_deaths},
+     10 * MIN, 40 * S, 2, PLAN_STRICT, net_deaths, plan_deaths},
     {"big", "1,000 nodes in segments of 50", 1000, 1000, 60 * S, 40 * S, 0,
-     SCENARIO_STRICT | SCENARIO_NO_DISKS, net_big, plan_big},
+     PLAN_STRICT | PLAN_NO_DISKS, net_big, plan_big},
 };
 
 const unsigned scenario_count = sizeof scenarios / sizeof scenarios[0];

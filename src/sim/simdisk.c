@@ -181,6 +181,17 @@ void simdisk_wipe(struct disk *d)
     d->count = 0;
 }
 
+void simdisk_copy(struct disk *to, const struct disk *from)
+{
+    simdisk_wipe(to);
+    for (size_t i = 0; i < from->count; i++) {
+        struct store_entry e = from->items[i];
+        e.key = copy(e.key);
+        e.value = copy(e.value);
+        put(to, &e);
+    }
+}
+
 void simdisk_fini(struct disk *d)
 {
     simdisk_wipe(d);

@@ -33,6 +33,8 @@ uint64_t simdisk_fail(struct disk *d);
 size_t simdisk_crash(struct disk *d);
 /* Forgets everything: a new disk. */
 void simdisk_wipe(struct disk *d);
+/* What is durable on one disk, on another: its own is forgotten. */
+void simdisk_copy(struct disk *to, const struct disk *from);
 /* True if a batch has an entry of this table. */
 bool simdisk_touches(const struct store_entry *entries, size_t count, enum store_table table);
 

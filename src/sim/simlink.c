@@ -107,13 +107,20 @@ static void conn_release(struct world *w, struct conn *c)
     }
 }
 
-/* The end of a node towards a peer, DIALING or UP; there is at most one. */
-static struct conn *find_end(const struct sim_node *n, unsigned peer, unsigned *ret_side)
+static unsigned original_of(const struct world *w, unsigned node)
 {
+    return w->nodes[node].original;
+}
+
+/* The end of a node towards a peer (or its clone), DIALING or UP; there is at most one. */
+static struct conn *find_end(const struct world *w, const struct sim_node *n, unsigned peer,
+                             unsigned *ret_side)
+{
+    unsigned original = original_of(w, peer);
     for (size_t i = 0; i < n->conn_count; i++) {
         struct conn *c = n->conns[i];
         unsigned side = c->node[0] == n->idx ? 0 : 1;
-        if (c->node[1 - side] == peer) {
+        if (original_of(w, c->node[1 - side]) == original) {
             *ret_side = side;
             return c;
         }
@@ -147,9 +154,8 @@ static void close_end(struct world *w, struct conn *c, unsigned side)
 
 bool simlink_is_up(const struct world *w, const struct sim_node *n, unsigned peer)
 {
-    (void) w;
     unsigned side;
-    const struct conn *c = find_end(n, peer, &side);
+    const struct conn *c = find_end(w, n, peer, &side);
     return c != NULL && c->end[side] == END_UP;
 }
 
@@ -327,12 +333,12 @@ static void send_syn(struct world *w, struct conn *c, unsigned tries)
 void simlink_dial(struct world *w, struct sim_node *n, const struct effect *fx)
 {
     unsigned side;
-    const struct sim_node *peer = world_node_by_id(w, &fx->as.dial.peer);
-    if (peer == NULL || peer == n || !n->peers[peer->idx]) {
+    const struct sim_node *peer = world_node_at(w, &fx->as.dial.peer, &fx->as.dial.to);
+    if (peer == NULL || peer->original == n->original || !n->peers[peer->original]) {
         world_violation(w, "%s dials somebody it has not admitted", n->name);
         return;
     }
-    if (find_end(n, peer->idx, &side) != NULL) {
+    if (find_end(w, n, peer->idx, &side) != NULL) {
         return; /* it stands, or is being made */
     }
     struct conn *c = conn_new(w, n->idx, peer->idx);
@@ -364,7 +370,7 @@ void simlink_hangup(struct world *w, struct sim_node *n, const struct node_id *p
 {
     unsigned side;
     const struct sim_node *other = world_node_by_id(w, peer);
-    struct conn *c = other == NULL ? NULL : find_end(n, other->idx, &side);
+    struct conn *c = other == NULL ? NULL : find_end(w, n, other->idx, &side);
     if (c == NULL) {
         return;
     }
@@ -385,7 +391,7 @@ void simlink_send(struct world *w, struct sim_node *n, const struct effect *fx)
 {
     unsigned side;
     const struct sim_node *peer = world_node_by_id(w, &fx->as.frame.peer);
-    struct conn *c = peer == NULL ? NULL : find_end(n, peer->idx, &side);
+    struct conn *c = peer == NULL ? NULL : find_end(w, n, peer->idx, &side);
     if (fx->as.frame.body.size > HM_FRAME_BYTES_MAX - FRAME_HEAD_BYTES) {
         world_violation(w, "%s sends a frame of %zu bytes", n->name, fx->as.frame.body.size);
         return;
@@ -515,7 +521,7 @@ void simlink_arrive(struct world *w, struct msg *m)
 static bool replace(struct world *w, struct sim_node *n, struct conn *c)
 {
     unsigned side;
-    struct conn *old = find_end(n, c->node[0], &side);
+    struct conn *old = find_end(w, n, c->node[0], &side);
     if (old == NULL) {
         return true;
     }
@@ -535,8 +541,8 @@ static bool replace(struct world *w, struct sim_node *n, struct conn *c)
     if (n->core == NULL || n->generation != life) {
         return false;
     }
-    old =
-        find_end(n, c->node[0], &side); /* dialled at once: the one that is here already will do */
+    old = find_end(w, n, c->node[0],
+                   &side); /* dialled at once: the one that is here already will do */
     if (old != NULL) {
         close_end(w, old, side);
         conn_release(w, old);
@@ -547,8 +553,9 @@ static bool replace(struct world *w, struct sim_node *n, struct conn *c)
 static void take_syn(struct world *w, struct sim_node *n, struct conn *c)
 {
     uint64_t back_ns = simnet_latency(w, c->node[1], c->node[0]);
-    if (n->core == NULL || !n->peers[c->node[0]] || n->conn_count >= 2 * (size_t) HM_LINKS_MAX) {
-        w->rare[RARE_LINK_DENIED] += !n->peers[c->node[0]];
+    if (n->core == NULL || !n->peers[original_of(w, c->node[0])] ||
+        n->conn_count >= 2 * (size_t) HM_LINKS_MAX) {
+        w->rare[RARE_LINK_DENIED] += !n->peers[original_of(w, c->node[0])];
         dial_fails(w, c, back_ns);
         return;
     }

@@ -7,17 +7,53 @@
 #include "sim/check.h"
 #include "sim/faults.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define CONNECT_LIMIT_NS SECOND_NS /* FX_CONNECT answers within it */
 
+static const struct path_conf *path_between(const struct world *w, unsigned from, unsigned to)
+{
+    unsigned at = w->path_of == NULL ? 0 : w->path_of[(size_t) from * w->count + to];
+    return at == 0 ? NULL : &w->paths[at - 1];
+}
+
+static void count_bad_path(struct world *w, unsigned node, int change)
+{
+    struct sim_node *n = &w->nodes[node];
+    n->bad_paths = (unsigned) ((int) n->bad_paths + change);
+    world_disturb(w, n);
+}
+
+void simnet_path(struct world *w, unsigned from, unsigned to, uint64_t idx,
+                 const struct path_conf *path)
+{
+    if (from == to || idx >= PATHS_MAX) {
+        return;
+    }
+    if (w->path_of == NULL) {
+        w->path_of = calloc((size_t) w->count * w->count, 1);
+        HM_ASSERT(w->path_of != NULL);
+    }
+    const struct path_conf *old = path_between(w, from, to);
+    int change = (path->loss_ppm > 0) - (old != NULL && old->loss_ppm > 0);
+    if (change != 0) {
+        count_bad_path(w, from, change);
+        count_bad_path(w, to, change);
+    }
+    w->paths[idx] = *path;
+    w->path_of[(size_t) from * w->count + to] = (uint8_t) (idx + 1);
+}
+
 uint64_t simnet_latency(struct world *w, unsigned from, unsigned to)
 {
+    const struct path_conf *path = path_between(w, from, to);
+    uint64_t own_ns = path == NULL ? 0 : path->latency_ns + world_up_to(&w->prng, path->jitter_ns);
     uint64_t low = from < to ? from : to;
     uint64_t high = from < to ? to : from;
     uint64_t spread =
         w->net.spread_ns == 0 ? 0 : prng_mix(w->conf.seed ^ (low << 32) ^ high) % w->net.spread_ns;
-    return w->net.latency_ns + spread + world_up_to(&w->prng, w->net.jitter_ns);
+    return w->net.latency_ns + spread + own_ns + world_up_to(&w->prng, w->net.jitter_ns);
 }
 
 enum block simnet_block(const struct world *w, unsigned from, unsigned to)
@@ -52,7 +88,9 @@ void simnet_cut(struct world *w, unsigned from, unsigned to, enum block block)
 
 bool simnet_is_lost(struct world *w, unsigned from, unsigned to)
 {
+    const struct path_conf *path = path_between(w, from, to);
     return world_chance(&w->prng, w->net.loss_ppm) ||
+           (path != NULL && world_chance(&w->prng, path->loss_ppm)) ||
            world_chance(&w->prng, w->nodes[from].radio_ppm) ||
            world_chance(&w->prng, w->nodes[to].radio_ppm) ||
            world_chance(&w->prng, w->nodes[to].ear_ppm);

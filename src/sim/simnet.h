@@ -21,6 +21,9 @@ enum block simnet_block(const struct world *w, unsigned from, unsigned to);
 /* Draws whether a packet is lost on the way. */
 bool simnet_is_lost(struct world *w, unsigned from, unsigned to);
 void simnet_cut(struct world *w, unsigned from, unsigned to, enum block block);
+/* Packets of one to another have this path from now on: the plan's number idx, PATHS_MAX at most. */
+void simnet_path(struct world *w, unsigned from, unsigned to, uint64_t idx,
+                 const struct path_conf *path);
 void simnet_heal(struct world *w);
 
 #endif
