@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Labels that change while a node runs: all others have the new ones soon, also those that were away,
- * and what changes nothing tells nobody. */
+ * and what changes nothing tells nobody. And labels are believed only as their node signed them last. */
 #include "../unit.h"
 
 #include "base/limits.h"
@@ -134,6 +134,98 @@ static void too_many_are_refused(void **state)
     mesh_free(&m);
 }
 
+/* A frame with labels of n00 whose role is `watched` arrives as `swapped` instead. */
+struct swap {
+    const char *watched;
+    uint8_t swapped[HM_FRAME_BYTES_MAX];
+    size_t size;
+    bool keeps; /* the first one seen is what later ones become; else one letter of the role changes */
+    size_t count;
+};
+
+static uint8_t *find_text(const uint8_t *bytes, size_t size, const char *text)
+{
+    size_t length = strlen(text);
+    for (size_t i = 0; i + length <= size; i++) {
+        if (memcmp(bytes + i, text, length) == 0) {
+            return (uint8_t *) bytes + i;
+        }
+    }
+    return NULL;
+}
+
+static bool swap_labels(struct mesh *m, size_t from, const struct effect *fx)
+{
+    struct swap *s = m->arg;
+    if (fx->type != FX_FRAME || fx->as.frame.type != FRAME_LABELS ||
+        find_text(fx->as.frame.body.data, fx->as.frame.body.size, s->watched) == NULL) {
+        return true;
+    }
+    if (s->keeps) {
+        s->size = fx->as.frame.body.size;
+        memcpy(s->swapped, fx->as.frame.body.data, s->size);
+        return true;
+    }
+    if (s->size == 0) {
+        memcpy(s->swapped, fx->as.frame.body.data, fx->as.frame.body.size);
+        find_text(s->swapped, fx->as.frame.body.size, s->watched)[0] = 'A';
+    }
+    struct event ev = {.type = EV_FRAME, .as.frame.type = FRAME_LABELS};
+    ev.as.frame.peer = m->node[from].identity.id;
+    ev.as.frame.body.size = s->size > 0 ? s->size : fx->as.frame.body.size;
+    mesh_push(m, mesh_by_id(m, &fx->as.frame.peer), MINI_MS, &ev,
+              span_of(s->swapped, ev.as.frame.body.size));
+    s->count++;
+    return false;
+}
+
+/* The swapped labels have a hash that is not announced either: that they are counted as forged shows
+ * that the signature was looked at. */
+static void labels_that_their_node_did_not_sign_are_dropped(void **state)
+{
+    (void) state;
+    static struct swap s = {.watched = "attic"};
+    struct mesh *m = mesh_new_started(3);
+    mesh_run(m, 5 * MINI_SECOND);
+    m->passes = swap_labels;
+    m->arg = &s;
+    change(m, 0, "attic");
+    mesh_run(m, 5 * MINI_SECOND);
+    assert_true(s.count > 0);
+    for (size_t i = 1; i < m->count; i++) {
+        assert_true(has_role(m, i, 0, "nas")); /* what it had */
+        assert_true(mesh_metric(m, i, M_DROP_FORGED_RECORD) > 0);
+    }
+    m->passes = NULL;
+    mesh_run(m, 60 * MINI_SECOND);
+    assert_true(has_role(m, 1, 0, "attic"));
+    mesh_free(&m);
+}
+
+/* They are signed, but the alive record has the hash of others. */
+static void labels_of_the_past_are_not_taken(void **state)
+{
+    (void) state;
+    static struct swap s = {.watched = "attic", .keeps = true};
+    struct mesh *m = mesh_new_started(3);
+    mesh_run(m, 5 * MINI_SECOND);
+    m->passes = swap_labels;
+    m->arg = &s;
+    change(m, 0, "attic");
+    mesh_run(m, 5 * MINI_SECOND);
+    change(m, 0, "shed");
+    mesh_run(m, 5 * MINI_SECOND);
+    assert_true(has_role(m, 1, 0, "shed"));
+    s.watched = "roof";
+    s.keeps = false;
+    change(m, 0, "roof");
+    mesh_run(m, 5 * MINI_SECOND);
+    assert_true(s.count > 0 && s.size > 0);
+    assert_true(has_role(m, 1, 0, "shed"));
+    assert_true(has_role(m, 2, 0, "shed"));
+    mesh_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +234,8 @@ int main(void)
         cmocka_unit_test(the_newest_of_many_changes_wins),
         cmocka_unit_test(no_change_tells_nobody),
         cmocka_unit_test(too_many_are_refused),
+        cmocka_unit_test(labels_that_their_node_did_not_sign_are_dropped),
+        cmocka_unit_test(labels_of_the_past_are_not_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
