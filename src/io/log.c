@@ -191,7 +191,7 @@ static void start_line(const struct log *log, const char *node, enum note_level 
     char time[48];
     char head[256];
     line->size = 0;
-    switch (log->dress) {
+    switch ((enum dress) log->dress) {
     case DRESS_PLAIN:
         format_time(false, time, sizeof time);
         snprintf(head, sizeof head, "%s %-5s %s: ", time, log_level_name(level), node);
