@@ -156,9 +156,14 @@ static void run_here(core_t *c, const struct asker *asker, const struct api_requ
     if (run_once(c, asker, request, false)) {
         return;
     }
-    if (!has_share_left(c, &asker->from) ||
+    bool has_share = has_share_left(c, &asker->from);
+    if (!has_share) {
+        core_count(c, M_CALLS_REFUSED);
+    }
+    if (!has_share ||
         call_start(c, CALL_EVENT, asker, bytes, request->deadline_ms) == NULL) {
-        run_once(c, asker, request, true); /* too many wait already: what there is, now */
+        refuse(c, asker, HM_EBUSY,
+               "as many operations wait at this node as may; try again in a second");
     }
 }
 

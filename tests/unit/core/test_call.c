@@ -43,8 +43,8 @@ static void one_member_cannot_take_all_that_may_wait(void **state)
         ask(m, 0, 1, 1 + i, 20000);
     }
     mesh_run(m, MINI_SECOND);
-    assert_int_equal(m->node[0].replies, 5); /* they got at once what there was */
-    assert_int_equal(m->node[0].reply_code, HM_OK);
+    assert_int_equal(m->node[0].replies, 5);
+    assert_int_equal(m->node[0].reply_code, HM_EBUSY); /* no answer: it would be asked again at once */
     ask(m, 1, 1, 1, 10000);
     mesh_run(m, MINI_SECOND);
     assert_int_equal(m->node[1].replies, 0);
@@ -54,11 +54,27 @@ static void one_member_cannot_take_all_that_may_wait(void **state)
     mesh_free(&m);
 }
 
+static void too_many_that_wait_are_told_to_come_again(void **state)
+{
+    (void) state;
+    struct mesh *m = mesh_new_started(1);
+    for (size_t i = 0; i < HM_CALLS_MAX + 1; i++) {
+        ask(m, 0, 0, 1 + i, 20000);
+    }
+    assert_int_equal(m->node[0].replies, 1);
+    assert_int_equal(m->node[0].reply_code, HM_EBUSY);
+    mesh_run(m, 21 * MINI_SECOND);
+    assert_int_equal(m->node[0].replies, HM_CALLS_MAX + 1);
+    assert_int_equal(m->node[0].reply_code, HM_OK);
+    mesh_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_long_poll_at_another_node_is_answered_in_time),
         cmocka_unit_test(one_member_cannot_take_all_that_may_wait),
+        cmocka_unit_test(too_many_that_wait_are_told_to_come_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
