@@ -336,6 +336,14 @@ static bool read_signal(void *ctx)
     return true;
 }
 
+/* Older ones fall to bytes that anybody can send (CVE-2019-6250, CVE-2019-13132). */
+static bool libzmq_is_old(void)
+{
+    int v[3];
+    zmq_version(&v[0], &v[1], &v[2]);
+    return v[0] < 4 || (v[0] == 4 && (v[1] < 3 || (v[1] == 3 && v[2] < 2)));
+}
+
 static void print_version(void)
 {
     int zmq[3];
@@ -578,6 +586,11 @@ int main(int argc, char **argv)
     if (m.conf.want_version) {
         print_version();
         return 0;
+    }
+    if (libzmq_is_old()) {
+        fprintf(stderr, "meshd: this libzmq has holes that strangers can use (meshd --version says "
+                        "which it is): install 4.3.2 or newer\n");
+        return EXIT_REFUSED;
     }
     setenv("ZSYS_SIGHANDLER", "false", 1); /* CZMQ takes no signals */
     wipe_token_given(argc, argv);

@@ -177,6 +177,24 @@ def test_help_and_version(lab):
                f"{flag}: {done.returncode} {done.stdout!r} {done.stderr!r}")
 
 
+def test_old_libzmq(lab):
+    """A libzmq older than its known holes is refused at the start; --version still says which."""
+    need_binaries()
+    host = lab.loopback_host()
+    source, shim = os.path.join(lab.dir, "old.c"), os.path.join(lab.dir, "old.so")
+    with open(source, "w", encoding="ascii") as file:
+        file.write("void zmq_version(int *a, int *b, int *c) { *a = 4; *b = 3; *c = 1; }\n")
+    made = subprocess.run(["cc", "-shared", "-fPIC", "-o", shim, source], check=False)
+    if made.returncode != 0 or "LD_PRELOAD" in lab.env or "ASAN_OPTIONS" in lab.env:
+        raise Skip("no compiler here, or sanitizers, which do not go with it")
+    env = {**lab.env, "LD_PRELOAD": shim}
+    done = host.run([MESHD, "--version"], env=env)
+    expect("libzmq 4.3.1" in done.stdout, f"--version: {done.stdout}")
+    process = host.popen("old", [MESHD, f"--discover={MESH}", f"--data-dir={lab.dir}/x"], env=env)
+    refused(process, 1, r"libzmq.*4\.3\.2")
+    expect(not os.path.exists(f"{lab.dir}/x"), "nothing was made")
+
+
 def fill(path):
     """Leave no free byte below path."""
     with open(os.path.join(path, "filler"), "wb", buffering=0) as file:
