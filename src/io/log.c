@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "io/log_line.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -18,16 +19,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-#define WRITE_BYTES 4096
+#define WRITE_BYTES 8192
+#define JOURNAL_SOCKET "/run/systemd/journal/socket"
 #define DESTROY_WAIT_MS 200
 #define LIMIT_KEY_BYTES 48
 #define WRITER_STACK_BYTES 65536
-
-enum dress { DRESS_PLAIN, DRESS_TERMINAL, DRESS_JOURNAL, DRESS_JSON };
 
 struct limit {
     char key[LIMIT_KEY_BYTES];
@@ -35,8 +37,20 @@ struct limit {
     uint64_t left_out;
 };
 
+/* In the ring, while there is a journal: what follows, text for stderr and the journal's entry. */
+struct record {
+    uint16_t text_size;
+    uint16_t entry_size; /* 0: none, the text is what counts */
+};
+_Static_assert(sizeof(struct record) + sizeof(((struct line *) NULL)->text) +
+                       sizeof(((struct entry *) NULL)->text) <=
+                   WRITE_BYTES,
+               "a record is one piece");
+
 struct log {
     int fd;
+    int journal_fd; /* -1: stderr is no journal, or it takes no entries */
+    struct sockaddr_un journal;
     _Atomic enum dress dress;
     _Atomic enum note_level level;
 
@@ -57,200 +71,6 @@ struct log {
     char ring[LOG_RING_BYTES];
 };
 
-/* ---- making a line --------------------------------------------------------------------------- */
-
-/* A line under construction: what does not fit is cut; one byte is kept for the line's end. */
-struct line {
-    char text[LOG_LINE_BYTES_MAX];
-    size_t size;
-};
-
-static void put(struct line *line, const char *text, size_t size)
-{
-    size_t room = sizeof line->text - 8 - line->size; /* 8: the ends of a cut JSON line */
-    size = size < room ? size : room;
-    memcpy(line->text + line->size, text, size);
-    line->size += size;
-}
-
-static void puts_line(struct line *line, const char *text)
-{
-    put(line, text, strlen(text));
-}
-
-/* Length of the clean UTF-8 character at text, 0 if it must be escaped. */
-static size_t clean_char(const char *text, size_t left)
-{
-    for (size_t n = 1; n <= 4 && n <= left; n++) {
-        if (text_is_clean_utf8((const uint8_t *) text, n)) {
-            return n;
-        }
-    }
-    return 0;
-}
-
-enum escape { ESCAPE_BARE, ESCAPE_QUOTED, ESCAPE_JSON };
-
-/* Escapes what is no clean UTF-8 (line ends, other control characters), and within quotes also
- * what could end them. */
-static void put_escaped(struct line *line, const char *text, enum escape how)
-{
-    size_t left = strlen(text);
-    while (left > 0) {
-        char escape[8];
-        size_t n = clean_char(text, left);
-        bool must_quote = how != ESCAPE_BARE && n == 1 && (*text == '"' || *text == '\\');
-        if (n != 0 && !must_quote) {
-            if (line->size + n > sizeof line->text - 16) {
-                return; /* no half characters */
-            }
-            put(line, text, n);
-        } else if (must_quote) {
-            snprintf(escape, sizeof escape, "\\%c", *text);
-            puts_line(line, escape);
-        } else if (*text == '\n') {
-            puts_line(line, "\\n");
-        } else {
-            /* A stray byte of no character shows as U+00XX in JSON: readable, and still JSON. */
-            snprintf(escape, sizeof escape, how == ESCAPE_JSON ? "\\u%04x" : "\\x%02x",
-                     (unsigned char) *text);
-            puts_line(line, escape);
-        }
-        text += n == 0 ? 1 : n;
-        left -= n == 0 ? 1 : n;
-        if (line->size >= sizeof line->text - 24) {
-            return;
-        }
-    }
-}
-
-const char *log_level_name(enum note_level level)
-{
-    switch (level) {
-    case NOTE_DEBUG:
-        return "debug";
-    case NOTE_INFO:
-        return "info";
-    case NOTE_WARN:
-        return "warn";
-    case NOTE_ERROR:
-        return "error";
-    }
-    return "info";
-}
-
-static const char *level_colour(enum note_level level)
-{
-    switch (level) {
-    case NOTE_DEBUG:
-        return "\033[2m";
-    case NOTE_INFO:
-        return "\033[32m";
-    case NOTE_WARN:
-        return "\033[33m";
-    case NOTE_ERROR:
-        return "\033[31m";
-    }
-    return "";
-}
-
-static unsigned level_syslog(enum note_level level)
-{
-    switch (level) {
-    case NOTE_DEBUG:
-        return 7;
-    case NOTE_INFO:
-        return 6;
-    case NOTE_WARN:
-        return 4;
-    case NOTE_ERROR:
-        return 3;
-    }
-    return 6;
-}
-
-static void format_time(bool is_short, char *text, size_t max)
-{
-    struct timespec now;
-    struct tm tm;
-    char date[32];
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (is_short) {
-        localtime_r(&now.tv_sec, &tm);
-        strftime(date, sizeof date, "%H:%M:%S", &tm);
-    } else {
-        gmtime_r(&now.tv_sec, &tm);
-        strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm);
-    }
-    snprintf(text, max, "%s.%03ld%s", date, now.tv_nsec / 1000000, is_short ? "" : "Z");
-}
-
-static void start_line(const struct log *log, const char *node, enum note_level level,
-                       struct line *line)
-{
-    char time[48];
-    char head[256];
-    line->size = 0;
-    switch ((enum dress) log->dress) {
-    case DRESS_PLAIN:
-        format_time(false, time, sizeof time);
-        snprintf(head, sizeof head, "%s %-5s %s: ", time, log_level_name(level), node);
-        break;
-    case DRESS_TERMINAL:
-        format_time(true, time, sizeof time);
-        snprintf(head, sizeof head, "\033[2m%s\033[0m %s%-5s\033[0m \033[1m%s\033[0m ", time,
-                 level_colour(level), log_level_name(level), node);
-        break;
-    case DRESS_JOURNAL:
-        snprintf(head, sizeof head, "<%u>%s: ", level_syslog(level), node);
-        break;
-    case DRESS_JSON:
-        format_time(false, time, sizeof time);
-        snprintf(head, sizeof head,
-                 "{\"time\":\"%s\",\"level\":\"%s\",\"self\":\"%s\",\"message\":\"", time,
-                 log_level_name(level), node);
-        break;
-    }
-    puts_line(line, head);
-}
-
-static bool needs_quotes(const char *value)
-{
-    if (*value == '\0') {
-        return true;
-    }
-    for (; *value != '\0'; value++) {
-        if ((unsigned char) *value <= ' ' || *value == '"' || *value == '=' || *value == '\\' ||
-            (unsigned char) *value >= 0x7f) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void put_field(const struct log *log, struct line *line, const char *key, const char *value)
-{
-    if (value == NULL || line->size > sizeof line->text - 128) {
-        return; /* no room for a whole field: rather none */
-    }
-    bool is_json = log->dress == DRESS_JSON;
-    bool is_quoted = is_json || needs_quotes(value);
-    puts_line(line, is_json ? ",\"" : log->dress == DRESS_TERMINAL ? " \033[2m" : " ");
-    puts_line(line, key);
-    puts_line(line, is_json ? "\":" : log->dress == DRESS_TERMINAL ? "=\033[0m" : "=");
-    puts_line(line, is_quoted ? "\"" : "");
-    put_escaped(line, value, is_json ? ESCAPE_JSON : is_quoted ? ESCAPE_QUOTED : ESCAPE_BARE);
-    puts_line(line, is_quoted ? "\"" : "");
-}
-
-static void end_line(const struct log *log, struct line *line)
-{
-    if (log->dress == DRESS_JSON) {
-        line->text[line->size++] = '}';
-    }
-    line->text[line->size++] = '\n';
-}
-
 /* ---- writing --------------------------------------------------------------------------------- */
 
 static void write_out(int fd, const char *text, size_t size)
@@ -270,6 +90,23 @@ static void write_out(int fd, const char *text, size_t size)
         }
         text += n;
         size -= (size_t) n;
+    }
+}
+
+/* Line and entry say the same: the line goes out only where the entry does not. */
+static void write_record(const struct log *log, const char *text, size_t text_size,
+                         const char *entry, size_t entry_size)
+{
+    ssize_t sent = -1;
+    while (entry_size > 0 && sent < 0) {
+        sent = sendto(log->journal_fd, entry, entry_size, MSG_NOSIGNAL,
+                      (const struct sockaddr *) &log->journal, sizeof log->journal);
+        if (sent < 0 && errno != EINTR) {
+            break; /* it is gone, perhaps only for a moment */
+        }
+    }
+    if (sent < 0) {
+        write_out(log->fd, text, text_size);
     }
 }
 
@@ -295,6 +132,9 @@ static size_t ring_take(struct log *log, char *text, size_t max)
 
 static void free_log(struct log *log)
 {
+    if (log->journal_fd >= 0) {
+        close(log->journal_fd);
+    }
     pthread_cond_destroy(&log->wake);
     pthread_mutex_destroy(&log->mutex);
     free(log);
@@ -307,7 +147,16 @@ static size_t next_piece(struct log *log, char *piece, size_t max)
     while (log->used == 0 && !log->stopping) {
         pthread_cond_wait(&log->wake, &log->mutex);
     }
-    size_t size = log->abandoned ? 0 : ring_take(log, piece, max);
+    size_t size = 0;
+    if (!log->abandoned && log->used > 0 && log->journal_fd >= 0) {
+        struct record record;
+        (void) ring_take(log, (char *) &record, sizeof record);
+        memcpy(piece, &record, sizeof record);
+        size = sizeof record +
+               ring_take(log, piece + sizeof record, record.text_size + record.entry_size);
+    } else if (!log->abandoned) {
+        size = ring_take(log, piece, max);
+    }
     pthread_mutex_unlock(&log->mutex);
     return size;
 }
@@ -317,7 +166,14 @@ static void *writer_main(void *arg)
     struct log *log = arg;
     char piece[WRITE_BYTES];
     for (size_t size; (size = next_piece(log, piece, sizeof piece)) > 0;) {
-        write_out(log->fd, piece, size);
+        if (log->journal_fd >= 0) {
+            struct record record;
+            memcpy(&record, piece, sizeof record);
+            const char *text = piece + sizeof record;
+            write_record(log, text, record.text_size, text + record.text_size, record.entry_size);
+        } else {
+            write_out(log->fd, piece, size);
+        }
     }
     pthread_mutex_lock(&log->mutex);
     log->is_done = true;
@@ -329,40 +185,59 @@ static void *writer_main(void *arg)
     return NULL;
 }
 
+/* Mutex held. */
+static size_t size_in_ring(const struct log *log, const struct line *line,
+                           const struct entry *entry)
+{
+    return line->size + (log->journal_fd >= 0 ? sizeof(struct record) + entry->size : 0);
+}
+
+static void put_in_ring(struct log *log, const struct line *line, const struct entry *entry)
+{
+    struct record record = {(uint16_t) line->size, (uint16_t) entry->size};
+    if (log->journal_fd >= 0) {
+        ring_put(log, (const char *) &record, sizeof record);
+    }
+    ring_put(log, line->text, line->size);
+    if (log->journal_fd >= 0) {
+        ring_put(log, entry->text, entry->size);
+    }
+}
+
 /* Mutex held. Says how many lines were lost as soon as there is room again. */
 static void tell_lost(struct log *log)
 {
     struct line line;
+    struct entry entry = {.size = 0};
+    enum dress dress = log->dress;
     char count[24];
     if (log->lost == log->lost_told || log->used + LOG_LINE_BYTES_MAX > LOG_RING_BYTES / 2) {
         return;
     }
     snprintf(count, sizeof count, "%" PRIu64, log->lost - log->lost_told);
-    start_line(log, log->node, NOTE_WARN, &line);
-    puts_line(&line, "log lines were lost because nobody read them");
-    puts_line(&line, log->dress == DRESS_JSON ? "\"" : "");
-    put_field(log, &line, "count", count);
-    end_line(log, &line);
-    ring_put(log, line.text, line.size);
+    line_start(&line, dress, log->node, NOTE_WARN, "log lines were lost because nobody read them");
+    line_field(&line, dress, "count", count);
+    line_end(&line, dress);
+    put_in_ring(log, &line, &entry);
     log->lost_told = log->lost;
 }
 
-static void emit(struct log *log, const struct line *line)
+static void emit(struct log *log, const struct line *line, const struct entry *entry)
 {
     pthread_mutex_lock(&log->mutex);
     bool is_direct = !log->has_writer;
     if (!is_direct) {
         tell_lost(log);
-        if (log->used + line->size > LOG_RING_BYTES) {
+        if (log->used + size_in_ring(log, line, entry) > LOG_RING_BYTES) {
             log->lost++;
         } else {
-            ring_put(log, line->text, line->size);
+            put_in_ring(log, line, entry);
         }
         pthread_cond_signal(&log->wake);
     }
     pthread_mutex_unlock(&log->mutex);
     if (is_direct) {
-        write_out(log->fd, line->text, line->size);
+        write_record(log, line->text, line->size, entry->text, entry->size);
     }
 }
 
@@ -394,6 +269,18 @@ static enum dress choose_dress(int fd, enum log_format format)
     return isatty(fd) && wants_colour ? DRESS_TERMINAL : DRESS_PLAIN;
 }
 
+/* The journal's own socket, where stderr is the journal. */
+static void open_journal(struct log *log, const char *path)
+{
+    path = path != NULL ? path : JOURNAL_SOCKET;
+    log->journal_fd = -1;
+    if (is_journal(log->fd) && strlen(path) < sizeof log->journal.sun_path) {
+        log->journal.sun_family = AF_UNIX;
+        text_copy(log->journal.sun_path, sizeof log->journal.sun_path, path);
+        log->journal_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    }
+}
+
 log_t *log_new(const struct log_conf *conf)
 {
     struct log *log = calloc(1, sizeof *log);
@@ -401,6 +288,7 @@ log_t *log_new(const struct log_conf *conf)
         return NULL;
     }
     log->fd = conf->fd;
+    open_journal(log, conf->journal_path);
     log->dress = choose_dress(conf->fd, conf->format);
     log->level = conf->level;
     text_copy(log->node, sizeof log->node, conf->node);
@@ -502,33 +390,38 @@ uint64_t log_lost(const log_t *log)
 
 /* ---- what callers use ------------------------------------------------------------------------ */
 
-static void start_message(struct log *log, enum note_level level, const char *message,
-                          struct line *line)
+/* event: what a program looks for, NULL: it is among the fields, or there is none. */
+static void log_message(struct log *log, enum note_level level, const char *event,
+                        const struct log_field *fields, uint64_t left_out, const char *message)
 {
+    static const struct log_field none = {NULL, NULL};
+    struct line line;
+    struct entry entry = {.size = 0};
+    enum dress dress = log->dress; /* may change at any time */
     char node[HM_NAME_BYTES_MAX + 1];
+    char count[24] = "";
+    fields = fields != NULL ? fields : &none;
     pthread_mutex_lock(&log->mutex);
     text_copy(node, sizeof node, log->node);
     pthread_mutex_unlock(&log->mutex);
-    start_line(log, node, level, line);
-    put_escaped(line, message, log->dress == DRESS_JSON ? ESCAPE_JSON : ESCAPE_BARE);
-    puts_line(line, log->dress == DRESS_JSON ? "\"" : "");
-}
-
-static void log_message(struct log *log, enum note_level level, const struct log_field *fields,
-                        uint64_t left_out, const char *message)
-{
-    struct line line;
-    char count[24];
-    start_message(log, level, message, &line);
-    for (; fields != NULL && fields->key != NULL; fields++) {
-        put_field(log, &line, fields->key, fields->value);
-    }
     if (left_out > 0) {
         snprintf(count, sizeof count, "%" PRIu64, left_out);
-        put_field(log, &line, "left_out", count);
     }
-    end_line(log, &line);
-    emit(log, &line);
+    line_start(&line, dress, node, level, message);
+    for (const struct log_field *field = fields; field->key != NULL; field++) {
+        line_field(&line, dress, field->key, field->value);
+    }
+    line_field(&line, dress, "left_out", left_out > 0 ? count : NULL);
+    line_end(&line, dress);
+    if (log->journal_fd >= 0 && dress == DRESS_JOURNAL) {
+        entry_start(&entry, node, level, &line);
+        entry_field(&entry, "event", event);
+        for (const struct log_field *field = fields; field->key != NULL; field++) {
+            entry_field(&entry, field->key, field->value);
+        }
+        entry_field(&entry, "left_out", left_out > 0 ? count : NULL);
+    }
+    emit(log, &line, &entry);
 }
 
 /* Whether a line of this key may be written now; *ret_left_out: how many were not since the
@@ -573,7 +466,7 @@ void log_line(log_t *log, enum note_level level, const struct log_field *fields,
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    log_message(log, level, fields, 0, message);
+    log_message(log, level, NULL, fields, 0, message);
 }
 
 void log_stranger(log_t *log, enum note_level level, const char *key,
@@ -588,7 +481,7 @@ void log_stranger(log_t *log, enum note_level level, const char *key,
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    log_message(log, level, fields, left_out, message);
+    log_message(log, level, key, fields, left_out, message);
 }
 
 static bool is_by_strangers(enum note_code code)
@@ -644,5 +537,5 @@ void log_note(log_t *log, const struct note *note)
         fields[i] = (struct log_field){text.fields[i].key, text.fields[i].value};
     }
     fields[text.field_count] = (struct log_field){NULL, NULL};
-    log_message(log, note->level, fields, left_out, text.message);
+    log_message(log, note->level, NULL, fields, left_out, text.message);
 }

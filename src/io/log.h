@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The log: one line per thing, to stderr. Text (coloured on a terminal, with syslog levels for
- * the journal) or JSON lines. Values from outside are escaped; nothing here can forge a line.
+/* The log: one line per thing, to stderr. Text (coloured on a terminal) or JSON lines. Where stderr
+ * is systemd's journal (JOURNAL_STREAM says so) text goes to the journal's own socket, with each field
+ * by itself; if that fails, to stderr with syslog levels. Values from outside are escaped; nothing
+ * here can forge a line.
  *
  * Never blocks the caller once log_start has been called: lines go into a bounded ring that a
  * thread of its own writes out. A stuck stderr fills the ring; then lines are lost and counted.
@@ -27,6 +29,7 @@ struct log_conf {
     enum log_format format;
     enum note_level level; /* the least that is written */
     const char *node;      /* this node's name; copied */
+    const char *journal_path; /* the journal's socket; NULL: where systemd has it */
 };
 
 typedef struct log log_t;

@@ -244,6 +244,28 @@ def test_service_manager(lab):
     expect(manager.all().index(b"READY=1") < manager.all().index(b"STOPPING=1"), "in that order")
 
 
+def test_journal(lab):
+    """Where stderr is the journal, entries with fields go to its socket; without it, to stderr with levels."""
+    need_binaries()
+    host = lab.loopback_host()
+    with open(f"{lab.dir}/n1.log", "wb") as log:
+        stat = os.fstat(log.fileno())
+    node = Configured(host, "n1", env={"JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino}"})
+    journal = Listener("/run/systemd/journal/socket")
+    node.start()
+    journal.wait(rb"(?m)^MESHD_EVENT=started$")
+    entry = next(entry for entry in journal.all() if b"MESHD_EVENT=started\n" in entry)
+    fields = dict(line.split("=", 1) for line in entry.decode().splitlines())
+    expect(fields["MESHD_NODE"] == "n1" and fields["PRIORITY"] == "6"
+           and fields["SYSLOG_IDENTIFIER"] == "meshd" and len(fields["MESHD_ID"]) == 32
+           and "this node is n1" in fields["MESSAGE"], f"{fields}")
+    expect(node.log() == "", f"nothing goes to stderr: {node.log()}")
+    os.remove("/run/systemd/journal/socket")
+    node.process.signal(signal.SIGHUP)
+    wait_for(lambda: re.search("(?m)^<6>n1: configuration read again", node.log()), 5,
+             lambda: f"lines go to stderr: {node.log()}")
+
+
 def test_watchdog_costs_little(lab):
     """With WatchdogSec=30 an idle node wakes up no more often than without."""
     need_binaries()
