@@ -285,3 +285,29 @@ def test_datagrams_under_an_old_key(lab):
     counted = sum(after[name] - before[name] for name in after if "_drops_" in name)
     expect(counted >= 10 * len(old), f"{counted} of {20 * len(old)} are counted")
     expect(len(nodes[0].log().splitlines()) < 40, lambda: f"the log is quiet: {nodes[0].log()}")
+
+
+# The local socket --------------------------------------------------------------------------------------
+
+
+def test_garbage_on_the_local_socket(lab):
+    """The user's own socket, spoken to wrongly: meshctl is answered, descriptors come back."""
+    nodes = start_mesh(lab, 1)
+    node = nodes[0]
+    path = os.path.join(node.data_dir, "meshd.sock")
+    usage = Usage(node)
+    openers = [b"", b"GET / HTTP/1.0\r\n\r\n", os.urandom(300), zmtp.greeting(), zmtp.greeting(b"CURVE"),
+               zmtp.greeting() + zmtp.ready(),
+               zmtp.greeting() + zmtp.ready() + zmtp.frame(b"id", more=True) + zmtp.frame(bytes(70000)),
+               zmtp.greeting() + zmtp.ready() + zmtp.frame(b"", more=True) * 1000,
+               zmtp.greeting() + zmtp.ready() + struct.pack("!BQ", 2, 2 ** 62)]
+    for number in range(300):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(1)
+            try:
+                sock.connect(path)
+                sock.sendall(openers[number % len(openers)])
+            except OSError:
+                pass
+    expect(node.ctl("status").returncode == 0 and node.process.running(), "it answers")
+    usage.expect_flat(4096)
