@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 from harness import options
-from lab import Skip, expect, wait_for
+from lab import MESHCTL, Skip, expect, wait_for
 from mesh import Node, need_binaries, refused, start_mesh, wait_formed
 from netns import mount_tmpfs
 
@@ -190,3 +190,35 @@ def test_copied_back_from_a_backup(lab):
     shutil.copytree(backup, second.data_dir)
     second.start()
     wait_formed([first, second], 8)
+
+
+def test_litter_in_the_runtime_directory(lab):
+    """Files, loops and links to nowhere among the links to nodes: meshctl finds the node all the same."""
+    rng = random.Random(9)
+    need_binaries()
+    node = Node(lab.add_hosts(1)[0]).start()
+    node.wait_up()
+    # /run is this test's own; root's nodes are there.
+    runtime = next((path for path in ("/run/meshd", lab.env["XDG_RUNTIME_DIR"] + "/meshd")
+                    if os.path.isdir(path)), None)
+    expect(runtime, "a runtime directory")
+    false_dir = os.path.join(lab.dir, "false")
+    os.mkdir(false_dir)
+    write(os.path.join(false_dir, "lock"), rng.randbytes(5000))
+    write(os.path.join(runtime, "file"), b"x")
+    os.symlink("/nonexistent", os.path.join(runtime, "nowhere"))
+    os.symlink("loop", os.path.join(runtime, "loop"))
+    os.symlink(false_dir, os.path.join(runtime, "false"))
+    os.symlink(false_dir, os.path.join(runtime, "\x1b[31m\n"))
+    os.symlink("/etc/passwd", os.path.join(runtime, "passwd"))
+    os.mkdir(os.path.join(runtime, "directory"))
+    for arguments in (["status"], ["nodes", "list"], ["--node=n1", "version"]):
+        done = node.host.run([MESHCTL, *arguments])
+        expect(done.returncode == 0, f"{arguments}: {done.returncode} {done.stderr!r}")
+        expect("\x1b" not in done.stdout + done.stderr, "no escapes of a stranger's reach the terminal")
+    node.kill()
+    node.start()
+    node.wait_up()
+    expect(node.host.run([MESHCTL, "status"]).returncode == 0, "and after a restart")
+    with open("/etc/passwd", encoding="utf-8") as file:
+        expect("root" in file.read(), "what links point to is not touched")
