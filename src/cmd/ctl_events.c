@@ -30,15 +30,32 @@ static const char *or_dash(const char *text)
     return text[0] != '\0' ? text : "-";
 }
 
+/* "direct, 3 helpers; its health 2" */
+static const char *tries_of(const json_t *event, char ret_text[OUT_TEXT_BYTES])
+{
+    long long health = (long long) ctl_int(event, "observer_health");
+    const char *tried = ctl_text(event, "tried");
+    if (tried[0] == '\0') {
+        return "-";
+    }
+    if (health > 0) {
+        snprintf(ret_text, OUT_TEXT_BYTES, "%.30s; its health %lld", tried, health);
+    } else {
+        snprintf(ret_text, OUT_TEXT_BYTES, "%s", tried);
+    }
+    return ret_text;
+}
+
 void ctl_print_events(struct out *out, const json_t *reply)
 {
     static const struct out_column columns[] = {
         {"TIME", 2, false},   {"EVENT", 0, false},   {"NODE", 0, false},
-        {"REASON", 3, false}, {"SEEN BY", 4, false}, {"SEQ", 5, true},
+        {"REASON", 3, false}, {"SEEN BY", 4, false}, {"TRIED", 6, false},
+        {"SEQ", 5, true},
     };
     size_t i;
     json_t *event;
-    table_t *table = table_new(columns, 6);
+    table_t *table = table_new(columns, 7);
     if (table == NULL) {
         ctl_error("out of memory");
         return;
@@ -47,6 +64,7 @@ void ctl_print_events(struct out *out, const json_t *reply)
     {
         char time[OUT_TEXT_BYTES];
         char seq[32];
+        char tried[OUT_TEXT_BYTES];
         const char *type = ctl_text(event, "type");
         snprintf(seq, sizeof seq, "%lld", (long long) ctl_int(event, "seq"));
         table_add(table, STYLE_DIM, out_time(ctl_text(event, "time"), time));
@@ -54,6 +72,7 @@ void ctl_print_events(struct out *out, const json_t *reply)
         table_add(table, STYLE_BOLD, ctl_text(event, "node"));
         table_add(table, STYLE_PLAIN, or_dash(ctl_text(event, "reason")));
         table_add(table, STYLE_PLAIN, or_dash(ctl_text(event, "observer")));
+        table_add(table, STYLE_DIM, tries_of(event, tried));
         table_add(table, STYLE_DIM, seq);
     }
     table_print(table, out);
@@ -64,6 +83,7 @@ void ctl_print_events(struct out *out, const json_t *reply)
 static void print_event(const struct out *out, const json_t *event)
 {
     char time[OUT_TEXT_BYTES];
+    char tried[OUT_TEXT_BYTES];
     const char *type = ctl_text(event, "type");
     out_put(out, STYLE_DIM, out_time(ctl_text(event, "time"), time), 21);
     out_put(out, event_style(type), type, TYPE_COLUMNS + 2);
@@ -71,6 +91,11 @@ static void print_event(const struct out *out, const json_t *event)
     fputs("  ", stdout);
     out_put(out, STYLE_PLAIN, or_dash(ctl_text(event, "reason")), 12);
     out_put(out, STYLE_PLAIN, or_dash(ctl_text(event, "observer")), 0);
+    if (ctl_text(event, "tried")[0] != '\0') {
+        fputs("  (", stdout);
+        out_put(out, STYLE_DIM, tries_of(event, tried), 0);
+        fputc(')', stdout);
+    }
     fputc('\n', stdout);
 }
 

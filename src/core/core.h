@@ -17,6 +17,7 @@
 #include "core/effect.h"
 #include "core/event.h"
 #include "core/params.h"
+#include "wire/swim_msg.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -121,7 +122,7 @@ struct member_event {
     struct node_id observer; /* who saw it; zero: nobody (remembered) */
     enum reason reason;
     uint64_t incarnation;
-    uint32_t observer_health; /* the local health score of this node then: 0 is healthy */
+    struct evidence evidence; /* the observer's: its health; of suspicions and failures also its tries */
     char name[SHOWN_NAME_BYTES];
 };
 

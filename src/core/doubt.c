@@ -120,6 +120,16 @@ static bool has_self(const core_t *c, const struct watch *w)
     return false;
 }
 
+static struct evidence own_evidence(const core_t *c, const struct member *m)
+{
+    unsigned helpers = m->watch->helpers_asked;
+    struct evidence e = {.is_known = true,
+                         .by_link = m->link == LINK_UP,
+                         .health = (uint8_t) (c->health < EVIDENCE_MAX ? c->health : EVIDENCE_MAX),
+                         .helpers = (uint8_t) (helpers < EVIDENCE_MAX ? helpers : EVIDENCE_MAX)};
+    return e;
+}
+
 void doubt_suspect(core_t *c, struct member *m, enum reason reason, const struct node_id *observers,
                    size_t count)
 {
@@ -175,6 +185,7 @@ void doubt_own_probe_failed(core_t *c, struct member *m)
 {
     struct watch *w = m->watch;
     if (m->status == STATUS_ALIVE || m->is_remembered) {
+        m->evidence = own_evidence(c, m);
         doubt_suspect(c, m, REASON_NO_ACK, &c->self->id, 1);
     } else if (m->status == STATUS_SUSPECT && !w->is_observer) {
         become_observer(c, m);
@@ -211,6 +222,7 @@ void doubt_verdict_tick(core_t *c, struct member *m)
     for (size_t i = 0; i < w->observer_count; i++) {
         observers_add(observers, &count, &w->observers[i]);
     }
+    m->evidence = own_evidence(c, m);
     merge_failed(c, m, member_incarnation(m), REASON_NO_ACK, observers, count, true, true);
 }
 
@@ -278,6 +290,7 @@ static void judge_refused(core_t *c, struct member *m)
     for (size_t i = 0; i < w->refused_count; i++) {
         observers_add(observers, &count, &w->refused_by[i]);
     }
+    m->evidence = own_evidence(c, m);
     merge_failed(c, m, member_incarnation(m), REASON_REFUSED, observers, count, true, true);
 }
 
@@ -290,7 +303,8 @@ static void refused_twice(core_t *c, struct member *m)
                           .incarnation = member_incarnation(m),
                           .reason = REASON_REFUSED,
                           .observers = {c->self->id},
-                          .observer_count = 1};
+                          .observer_count = 1,
+                          .evidence = own_evidence(c, m)};
     if (w->refused_count == HM_OBSERVERS_MAX) {
         w->refused_count--;
     }

@@ -71,6 +71,7 @@ struct member {
     struct node_id observer;
     struct node_id observers[HM_OBSERVERS_MAX]; /* of the verdict, while failed */
     size_t observer_count;
+    struct evidence evidence; /* of the first observer, while suspect or failed */
     uint64_t dead_incarnation; /* highest one known to have failed; a record must be above it */
     uint64_t since_wall_ms;
     bool is_remembered;       /* from the last run, not heard since */

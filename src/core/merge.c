@@ -69,10 +69,14 @@ static void log_event(core_t *c, struct member *m, enum member_event_type type, 
                               .type = type,
                               .node = m->id,
                               .reason = reason,
-                              .incarnation = m->rec.incarnation,
-                              .observer_health = c->health};
+                              .incarnation = m->rec.incarnation};
     if (observer != NULL) {
         ev.observer = *observer;
+    }
+    if (type == EVENT_SUSPECT || type == EVENT_FAILED) {
+        ev.evidence = m->evidence;
+    } else if (node_id_eq(&ev.observer, &c->self->id)) {
+        ev.evidence = (struct evidence){.is_known = true, .health = (uint8_t) c->health};
     }
     memcpy(ev.name, m->shown, sizeof ev.name);
     if (evlog_add(&c->events, &ev)) {
@@ -415,6 +419,7 @@ void merge_failed(core_t *c, struct member *m, uint64_t incarnation, enum reason
     struct claim claim = {.kind = CLAIM_FAILED, .target = m->id, .reason = (uint8_t) reason};
     memcpy(claim.observers, observers, count * sizeof *observers);
     claim.observer_count = count;
+    claim.evidence = m->evidence;
     roster_hash_out(&c->roster, m);
     if (incarnation > m->dead_incarnation) {
         m->dead_incarnation = incarnation;
@@ -495,6 +500,15 @@ static void take_carried_record(core_t *c, struct member *m, const struct claim 
     }
 }
 
+/* The claim's evidence is that of its first observer, who may not be among those that we know. */
+static void take_evidence(struct member *m, const struct claim *claim, const struct node_id *first)
+{
+    memset(&m->evidence, 0, sizeof m->evidence);
+    if (node_id_eq(first, &claim->observers[0])) {
+        m->evidence = claim->evidence;
+    }
+}
+
 static void claim_failed(core_t *c, struct member *m, const struct claim *claim,
                          const struct node_id *observers, size_t count, bool spread)
 {
@@ -503,17 +517,20 @@ static void claim_failed(core_t *c, struct member *m, const struct claim *claim,
     if (!member_is_up(m)) {
         if (claim->incarnation > member_incarnation(m)) {
             take_carried_record(c, m, claim);
+            take_evidence(m, claim, &observers[0]);
             merge_failed(c, m, claim->incarnation, reason, observers, count, false, spread);
         }
         return;
     }
     if (count >= 2 || (c->params.broken & BREAK_SINGLE_OBSERVER) != 0) {
+        take_evidence(m, claim, &observers[0]);
         merge_failed(c, m, claim->incarnation, reason, observers, count, false, spread);
         return;
     }
     core_count(c, M_CLAIMS_DOUBTED);
     core_note(c, NOTE_INFO, NOTE_VERDICT_DOUBTED, m, &observers[0], reason, 0);
     if (m->status == STATUS_ALIVE) {
+        take_evidence(m, claim, &observers[0]);
         doubt_suspect(c, m, reason, observers, count);
     } else {
         doubt_confirmed(c, m, observers, count);
@@ -548,6 +565,7 @@ static void meet_failed(core_t *c, const struct claim *claim, const struct node_
     memcpy(m->observers, claim->observers, sizeof m->observers);
     m->observer_count = claim->observer_count;
     m->observer = claim->observers[0];
+    m->evidence = claim->evidence;
     persist_member(c, m);
     c->view_changed_ns = c->now_ns;
     if (c->ready) {
@@ -583,6 +601,7 @@ void merge_claim(core_t *c, const struct claim *claim, struct member *from, bool
     switch (claim->kind) {
     case CLAIM_SUSPECT:
         if (m->status == STATUS_ALIVE || m->is_remembered) {
+            take_evidence(m, claim, &observers[0]);
             doubt_suspect(c, m, REASON_NO_ACK, observers, count);
         } else if (m->status == STATUS_SUSPECT) {
             doubt_confirmed(c, m, observers, count);

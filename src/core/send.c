@@ -113,6 +113,7 @@ static void claim_observers(struct claim *claim, const struct node_id *observers
 bool claim_about(const struct member *m, struct claim *ret_claim)
 {
     struct claim claim = {.target = m->id,
+                          .evidence = m->evidence,
                           .incarnation = member_incarnation(m),
                           .reason = (uint8_t) m->reason};
     switch (m->status) {

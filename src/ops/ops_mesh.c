@@ -213,9 +213,31 @@ void ops_nodes_show(struct ops_call *call)
     ops_put_ms(call->reply, "estimate_ms", estimate_to(call->core, &view.id));
 }
 
+/* What the observer tried before it said so: "direct, 3 helpers, link". "" where that is not known. */
+static void tries_of(const struct member_event *ev, char *ret_text, size_t size)
+{
+    const struct evidence *e = &ev->evidence;
+    char helpers[24] = "";
+    bool is_silent = ev->type == EVENT_SUSPECT || ev->type == EVENT_FAILED;
+    ret_text[0] = '\0';
+    if (!is_silent || !e->is_known) {
+        return;
+    }
+    if (ev->reason == REASON_REFUSED) {
+        snprintf(ret_text, size, "connected twice");
+        return;
+    }
+    if (e->helpers > 0) {
+        snprintf(helpers, sizeof helpers, ", %u helper%s", e->helpers, e->helpers > 1 ? "s" : "");
+    }
+    snprintf(ret_text, size, "direct%s%s", helpers, e->by_link ? ", link" : "");
+}
+
 static void put_event(struct buf *b, const core_t *core, const struct member_event *ev)
 {
-    mp_map(b, 10);
+    char tried[64];
+    tries_of(ev, tried, sizeof tried);
+    mp_map(b, 11);
     ops_put_time(b, "time", ev->wall_ms);
     ops_put_str(b, "type", member_event_name(ev->type));
     ops_put_str(b, "node", ev->name);
@@ -224,7 +246,13 @@ static void put_event(struct buf *b, const core_t *core, const struct member_eve
     ops_put_str_or_nil(b, "reason", ev->reason == REASON_NONE ? "" : reason_name(ev->reason));
     ops_put_uint(b, "seq", ev->seq);
     ops_put_id_or_nil(b, "observer_id", &ev->observer);
-    ops_put_uint(b, "observer_health", ev->observer_health);
+    mp_str(b, "observer_health");
+    if (ev->evidence.is_known) {
+        mp_uint(b, ev->evidence.health);
+    } else {
+        mp_nil(b);
+    }
+    ops_put_str_or_nil(b, "tried", tried);
     ops_put_uint(b, "incarnation", ev->incarnation);
 }
 

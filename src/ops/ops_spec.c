@@ -127,8 +127,10 @@ static const struct op_field event_fields[] = {
      "path-direct, path-relayed, path-link, isolated, reaches, same-name, same-identity, version"},
     {"seq", "SEQ", FIELD_UINT, false, "rises on each node, also across restarts"},
     {"observer_id", NULL, FIELD_ID, true, "id of the node that saw it"},
-    {"observer_health", NULL, FIELD_UINT, false,
-     "local health score, then, of the node that was asked: 0 is healthy"},
+    {"observer_health", NULL, FIELD_UINT, true,
+     "local health score of the observer then: 0 is healthy; null if it did not say"},
+    {"tried", "TRIED", FIELD_TEXT, true,
+     "what the observer tried in vain: direct, helpers, its link; or that its connects were refused"},
     {"incarnation", NULL, FIELD_UINT, false, "SWIM's incarnation number"},
 };
 static const struct op_field events_around[] = {

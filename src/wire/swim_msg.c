@@ -144,10 +144,27 @@ void swim_update_write_record(struct buf *b, struct span record)
     mp_bin(b, record.data, record.size);
 }
 
+/* One number: bit 0 known, 1 link, 2 to 5 health, 6 to 9 helpers; higher bits are for later. */
+static uint64_t pack_evidence(const struct evidence *e)
+{
+    return !e->is_known ? 0
+                        : 1U | (e->by_link ? 2U : 0U) | (unsigned) (e->health & EVIDENCE_MAX) << 2 |
+                              (unsigned) (e->helpers & EVIDENCE_MAX) << 6;
+}
+
+static struct evidence unpack_evidence(uint64_t packed)
+{
+    struct evidence e = {.is_known = (packed & 1) != 0,
+                         .by_link = (packed & 2) != 0,
+                         .health = (uint8_t) (packed >> 2 & EVIDENCE_MAX),
+                         .helpers = (uint8_t) (packed >> 6 & EVIDENCE_MAX)};
+    return e;
+}
+
 void swim_update_write_claim(struct buf *b, const struct claim *claim)
 {
     bool with_record = claim->record.data != NULL;
-    mp_array(b, with_record ? 7 : 6);
+    mp_array(b, with_record ? 8 : 7);
     mp_uint(b, UPDATE_CLAIM);
     mp_uint(b, (uint64_t) claim->kind);
     mp_id(b, &claim->target);
@@ -157,6 +174,7 @@ void swim_update_write_claim(struct buf *b, const struct claim *claim)
     for (size_t i = 0; i < claim->observer_count; i++) {
         mp_id(b, &claim->observers[i]);
     }
+    mp_uint(b, pack_evidence(&claim->evidence));
     if (with_record) {
         mp_bin(b, claim->record.data, claim->record.size);
     }
@@ -177,6 +195,7 @@ static void read_claim(struct mp_reader *r, struct claim *claim)
     for (size_t i = 0; i < claim->observer_count; i++) {
         mp_read_id(r, &claim->observers[i]);
     }
+    claim->evidence = unpack_evidence(mp_read_uint(r, UINT64_MAX));
 }
 
 bool swim_update_next(struct mp_reader *r, struct swim_update *ret_update)
@@ -186,7 +205,7 @@ bool swim_update_next(struct mp_reader *r, struct swim_update *ret_update)
         memset(&u, 0, sizeof u);
         size_t count = mp_read_array(r);
         uint64_t kind = mp_read_uint(r, UINT64_MAX);
-        size_t known = kind == UPDATE_RECORD ? 2 : kind == UPDATE_CLAIM ? 6 : 1;
+        size_t known = kind == UPDATE_RECORD ? 2 : kind == UPDATE_CLAIM ? 7 : 1;
         if (mp_failed(r) || count < known) {
             r->failed = true;
             return false;

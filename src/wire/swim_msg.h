@@ -15,7 +15,8 @@
  *     NACK       echo target                        pair key   the helper had none (Lifeguard)
  *     GOSSIP     updates                            pair key   updates alone
  *
- * Update: [1, record] or [2, claim, target, incarnation, reason, observers, record if asked for]. */
+ * Update: [1, record] or [2, claim, target, incarnation, reason, observers, evidence, record if asked
+ * for]. */
 #ifndef HM_WIRE_SWIM_MSG_H
 #define HM_WIRE_SWIM_MSG_H
 
@@ -75,6 +76,15 @@ enum update_kind { UPDATE_RECORD = 1, UPDATE_CLAIM = 2 };
 /* What a member says of another. CLAIM_REFUSED: its machine refused two connects of mine. */
 enum claim_kind { CLAIM_SUSPECT = 1, CLAIM_FAILED = 2, CLAIM_REFUSED = 3 };
 
+/* How the first observer of a claim came to it. Not known for what a node remembers. */
+#define EVIDENCE_MAX 15
+struct evidence {
+    bool is_known;
+    bool by_link;    /* its link to the target was silent, too */
+    uint8_t health;  /* its local health score then, 0 is healthy; at most EVIDENCE_MAX */
+    uint8_t helpers; /* that had no answer either; at most EVIDENCE_MAX */
+};
+
 struct claim {
     enum claim_kind kind;
     struct node_id target;
@@ -82,6 +92,7 @@ struct claim {
     uint8_t reason;       /* enum reason */
     struct node_id observers[HM_OBSERVERS_MAX]; /* who saw it themselves; the first is the speaker */
     size_t observer_count;
+    struct evidence evidence;
     struct span record; /* of the target, for receivers that may not know it; data NULL: left out */
 };
 

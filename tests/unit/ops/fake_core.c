@@ -180,7 +180,7 @@ core_t *fake_core_small(void)
                                       .name = "attic",
                                       .reason = REASON_REFUSED,
                                       .observer = id_of(0x0a),
-                                      .observer_health = 2,
+                                      .evidence = {.is_known = true, .health = 2},
                                       .incarnation = 1};
     core.members = members;
     core.member_count = 3;

@@ -34,6 +34,7 @@ static void sample_init(struct sample *s)
     s->claim.observer_count = 2;
     s->claim.observers[0] = id_of(1);
     s->claim.observers[1] = id_of(2);
+    s->claim.evidence = (struct evidence){true, true, 8, 3};
     buf_init(&s->record_update, 1000);
     buf_init(&s->claim_update, 1000);
     buf_init(&s->full_claim_update, 1000);
@@ -98,6 +99,9 @@ static void check_claim(const struct sample *s, const struct swim_update *u, siz
     assert_true(u->claim.incarnation == 300);
     assert_int_equal(u->claim.reason, 5);
     assert_int_equal(u->claim.observer_count, 2);
+    assert_true(u->claim.evidence.is_known && u->claim.evidence.by_link);
+    assert_int_equal(u->claim.evidence.health, 8);
+    assert_int_equal(u->claim.evidence.helpers, 3);
     assert_true(node_id_eq(&u->claim.observers[0], &s->claim.observers[0]));
     assert_true(node_id_eq(&u->claim.observers[1], &s->claim.observers[1]));
     assert_int_equal(u->claim.record.size, record_bytes);
@@ -305,6 +309,7 @@ static void odd_updates(void **state)
         {"92 01 c4 01 00", 1, false},
         {"93 01 c4 01 00 c0", 1, false},
         {"92 01 c4 01 00 92 01 c4 01 00", 2, false},
+        {"96 02 01 " ID16 " 05 00 90", 0, true}, /* nothing said about evidence */
         {"91 03", 0, false}, /* of a newer version: skipped */
         {"94 63 c0 c0 90", 0, false},
         {"91 03 92 01 c4 01 00 91 00", 1, false},
@@ -315,23 +320,23 @@ static void odd_updates(void **state)
         {"92 01 c0", 0, true},
         {"92 01 a1 61", 0, true},
         {"92 01 c4 01 00 c0 92 01 c4 01 00", 1, true},
-        {"96 02 01 " ID16 " 05 00 90", 1, false},
-        {"96 02 03 " ID16 " 05 ff 91 " ID16, 0, true}, /* -1 as a reason */
-        {"96 02 03 " ID16 " 05 cc ff 91 " ID16, 1, false},
-        {"97 02 03 " ID16 " 05 00 90 c3", 1, false},
-        {"97 02 03 " ID16 " 05 00 90 c4 01 00", 1, false},
-        {"98 02 03 " ID16 " 05 00 90 c4 01 00 c3", 1, false},
-        {"97 02 03 " ID16 " 05 00 90 c4 02 00", 0, true},
-        {"97 02 03 " ID16 " 05 00 90", 0, true},
-        {"96 02 03 " ID16 " 05 00 94 " ID16 ID16 ID16 ID16, 1, false},
-        {"96 02 03 " ID16 " 05 00 95 " ID16 ID16 ID16 ID16 ID16, 0, true},
-        {"96 02 00 " ID16 " 05 00 90", 0, true},
-        {"96 02 04 " ID16 " 05 00 90", 0, true},
-        {"96 02 01 " ID16 " cf ffffffffffffffff 00 90", 0, true},
-        {"96 02 01 " ID16 " cf fffffffffffffffe 00 90", 1, false},
-        {"96 02 01 " ID16 " 05 cd 01 00 90", 0, true},
-        {"96 02 01 c4 0f 010101010101010101010101010101 05 00 90", 0, true},
-        {"95 02 01 " ID16 " 05 00", 0, true},
+        {"97 02 01 " ID16 " 05 00 90 00", 1, false},
+        {"97 02 03 " ID16 " 05 ff 91 " ID16 " 00", 0, true}, /* -1 as a reason */
+        {"97 02 03 " ID16 " 05 cc ff 91 " ID16 " 00", 1, false},
+        {"98 02 03 " ID16 " 05 00 90 00 c3", 1, false},
+        {"98 02 03 " ID16 " 05 00 90 00 c4 01 00", 1, false},
+        {"99 02 03 " ID16 " 05 00 90 00 c4 01 00 c3", 1, false},
+        {"98 02 03 " ID16 " 05 00 90 00 c4 02 00", 0, true},
+        {"98 02 03 " ID16 " 05 00 90 00", 0, true},
+        {"97 02 03 " ID16 " 05 00 94 " ID16 ID16 ID16 ID16 " 00", 1, false},
+        {"97 02 03 " ID16 " 05 00 95 " ID16 ID16 ID16 ID16 ID16 " 00", 0, true},
+        {"97 02 00 " ID16 " 05 00 90 00", 0, true},
+        {"97 02 04 " ID16 " 05 00 90 00", 0, true},
+        {"97 02 01 " ID16 " cf ffffffffffffffff 00 90 00", 0, true},
+        {"97 02 01 " ID16 " cf fffffffffffffffe 00 90 00", 1, false},
+        {"97 02 01 " ID16 " 05 cd 01 00 90 00", 0, true},
+        {"97 02 01 c4 0f 010101010101010101010101010101 05 00 90 00", 0, true},
+        {"96 02 01 " ID16 " 05 00", 0, true},
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         bool failed;
