@@ -7,6 +7,7 @@
 #include "base/limits.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@
 #include <zmq.h>
 
 #define ENDPOINT_BYTES 128
+#define PATH_BYTES 108 /* of a socket: sockaddr_un, with the NUL */
+#define DIR_BYTES 4096
 #define LAST_WORDS_MS 20 /* a reply may be on its way through libzmq when its connection ends */
 /* Not -1: then libzmq 4.3.4 drops a reply that came just before the connection ended. */
 #define RECONNECT_NEVER_MS 86400000
@@ -33,6 +36,7 @@ struct client {
     struct buf request;
     uint64_t last_id;
     int output_fd;
+    int dir_fd; /* of a socket with a long path, while we may connect; -1: none */
     bool has_ended;
 };
 
@@ -43,15 +47,43 @@ static uint64_t now_ms(void)
     return (uint64_t) ts.tv_sec * 1000 + (uint64_t) ts.tv_nsec / 1000000;
 }
 
+/* The path itself, or a short way to it through an open directory. HM_EINVAL: the name alone is too
+ * long. HM_EUNREACHABLE: no such directory. */
+static int shorten(const char *path, char ret_path[PATH_BYTES], int *ret_dir_fd)
+{
+    char dir[DIR_BYTES];
+    const char *slash = strrchr(path, '/');
+    size_t size = strlen(path);
+    if (size == 0) {
+        return HM_EINVAL;
+    }
+    if (size < PATH_BYTES) {
+        memcpy(ret_path, path, size + 1);
+        return HM_OK;
+    }
+    if (slash == NULL || (size_t) (slash - path) >= sizeof dir) {
+        return HM_EINVAL;
+    }
+    snprintf(dir, sizeof dir, "%.*s/", (int) (slash - path), path);
+    int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return errno == EACCES ? HM_EDENIED : HM_EUNREACHABLE;
+    }
+    int n = snprintf(ret_path, PATH_BYTES, "/proc/self/fd/%d/%s", fd, slash + 1);
+    if (n < 0 || n >= PATH_BYTES) {
+        close(fd);
+        return HM_EINVAL;
+    }
+    *ret_dir_fd = fd;
+    return HM_OK;
+}
+
 /* libzmq would try to connect for ever, and not say why it cannot. */
 static int try_connect(const char *path)
 {
     struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    size_t size = strlen(path);
-    if (size == 0 || size >= sizeof sa.sun_path) {
-        return HM_EINVAL;
-    }
-    memcpy(sa.sun_path, path, size + 1);
+    _Static_assert(sizeof sa.sun_path == PATH_BYTES, "a socket's path");
+    memcpy(sa.sun_path, path, strlen(path) + 1);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
         return HM_EIO;
@@ -103,18 +135,18 @@ static int open_sockets(client_t *c, const char *path)
 
 int client_new(const char *path, client_t **ret_client)
 {
-    int code = try_connect(path);
-    if (code != HM_OK) {
-        return code;
-    }
+    char short_path[PATH_BYTES];
     client_t *c = calloc(1, sizeof *c);
     if (c == NULL) {
         return HM_ENOMEM;
     }
     c->output_fd = -1;
+    c->dir_fd = -1;
     zmq_msg_init(&c->reply);
     buf_init(&c->request, HM_REQUEST_BYTES_MAX);
-    code = open_sockets(c, path);
+    int code = shorten(path, short_path, &c->dir_fd);
+    code = code != HM_OK ? code : try_connect(short_path);
+    code = code != HM_OK ? code : open_sockets(c, short_path);
     if (code != HM_OK) {
         client_destroy(&c);
         return code;
@@ -135,6 +167,9 @@ void client_destroy(client_t **p)
     }
     if (c->monitor != NULL) {
         zmq_close(c->monitor);
+    }
+    if (c->dir_fd >= 0) {
+        close(c->dir_fd);
     }
     zmq_msg_close(&c->reply);
     buf_fini(&c->request);

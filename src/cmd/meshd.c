@@ -20,7 +20,9 @@
 #include "io/file.h"
 #include "io/keys.h"
 #include "io/log.h"
+#include "io/mesh_file.h"
 #include "io/paths.h"
+#include "io/rekey.h"
 #include "io/store.h"
 #include "ops/ops_dispatch.h"
 
@@ -49,8 +51,9 @@ struct meshd {
     struct detect detect;
     struct token token;
     bool has_token;
+    bool is_new;     /* there was no identity */
     bool is_renewed; /* there was a store and no identity */
-    bool is_rekeyed; /* there were other members and no key ring */
+    struct rekey rekey;
     char token_addrs[TOKEN_ADDRS_MAX][ADDR_TEXT_BYTES];
     const char *token_joins[TOKEN_ADDRS_MAX]; /* point into token_addrs */
     size_t token_join_count;
@@ -154,85 +157,6 @@ static int take_token(struct meshd *m, struct why *why)
             m->token.mesh, conf->mesh, m->token.mesh);
     }
     m->has_token = rc == HM_OK;
-    return rc;
-}
-
-/* The first other node of this machine that runs with our key ring; false if there is none. */
-static bool find_sharer(const struct meshd *m, struct paths_node *ret_node)
-{
-    struct paths_node *nodes = NULL;
-    size_t count = 0;
-    bool found = false;
-    if (paths_find_nodes(&nodes, &count) != HM_OK) {
-        return false;
-    }
-    for (size_t i = 0; i < count && !found; i++) {
-        found = strcmp(nodes[i].ring, m->paths.ring) == 0 &&
-                strcmp(nodes[i].data_dir, m->paths.data_dir) != 0;
-        *ret_node = found ? nodes[i] : *ret_node;
-    }
-    free(nodes);
-    return found;
-}
-
-static int count_others(const struct meshd *m, size_t *ret_count, struct why *why)
-{
-    const struct store_entry *entries = NULL;
-    size_t count = 0;
-    size_t dropped = 0;
-    int rc = store_load(m->store, &entries, &count, &dropped);
-    if (rc != HM_OK) {
-        return why_set(why, rc, "cannot read the store: %s", hm_strerror(rc));
-    }
-    *ret_count = 0;
-    for (size_t i = 0; i < count; i++) {
-        bool is_self = entries[i].key.size == NODE_ID_BYTES &&
-                       memcmp(entries[i].key.data, keys_id(m->keys)->b, NODE_ID_BYTES) == 0;
-        *ret_count += entries[i].table == STORE_ROSTER && !is_self;
-    }
-    return HM_OK;
-}
-
-/* The token has another key than our ring. A node alone in its mesh takes it; one that has
- * others would leave them without a word, so it refuses. */
-static int change_ring(struct meshd *m, struct why *why)
-{
-    static struct paths_node sharer;
-    size_t others = 0;
-    int rc = count_others(m, &others, why);
-    if (rc != HM_OK) {
-        return rc;
-    }
-    if (others > 0) {
-        return why_set(
-            why, HM_EDENIED,
-            "the token has another key than this node, which has %zu other member%s on its "
-            "roster: to move it to the token's mesh, move %s and %s away and start it again "
-            "with the token; it becomes a new node there",
-            others, others == 1 ? "" : "s", m->paths.data_dir, m->paths.ring);
-    }
-    if (find_sharer(m, &sharer)) {
-        return why_set(
-            why, HM_EDENIED,
-            "the token has another key than %s, which the node %s (pid %d) uses: stop that one "
-            "first, or name another key ring with --key-file=F",
-            m->paths.ring, sharer.name, (int) sharer.pid);
-    }
-    return keys_ring_replace(m->keys, m->paths.ring, m->token.key, why);
-}
-
-static int open_ring(struct meshd *m, struct why *why)
-{
-    bool made = false;
-    size_t others = 0;
-    int rc = keys_ring_open(m->keys, m->paths.ring, m->has_token ? m->token.key : NULL, &made, why);
-    if (rc == HM_EDENIED && m->has_token && keys_ring_count(m->keys) > 0) {
-        rc = change_ring(m, why);
-    }
-    if (rc == HM_OK && made && !m->has_token) {
-        rc = count_others(m, &others, why);
-    }
-    m->is_rekeyed = others > 0;
     return rc;
 }
 
@@ -381,7 +305,7 @@ static void warn_of_losses(struct meshd *m)
                  "there was a store but no identity: this is a new node now, and the one it was "
                  "stays on the others' lists; restore the identity from a backup to be that one");
     }
-    if (m->is_rekeyed) {
+    if (m->rekey.is_ring_lost) {
         log_line(m->log, NOTE_WARN, LOG_FIELDS({"path", m->paths.ring}),
                  "there are other members on the roster but there was no mesh key: a new one was "
                  "made, which they do not have; stop this node and copy the file from one of "
@@ -389,9 +313,50 @@ static void warn_of_losses(struct meshd *m)
     }
 }
 
+/* What happened to the mesh's key. */
+static void tell_of_key(struct meshd *m)
+{
+    const struct rekey *rekey = &m->rekey;
+    if (rekey->kept[0] != '\0') {
+        log_line(m->log, NOTE_WARN, LOG_FIELDS({"path", m->paths.ring}, {"kept", rekey->kept}),
+                 "this node had no other members: it has taken the token's mesh key in place of "
+                 "its own, which is kept");
+    }
+    if (rekey->shared_with[0] != '\0') {
+        log_line(m->log, NOTE_WARN,
+                 LOG_FIELDS({"path", m->paths.ring}, {"mesh", rekey->shared_with},
+                            {"dir", rekey->shared_at}),
+                 "two meshes share one key here, so a token of one lets its holder into the other: "
+                 "give one of them a key of its own with --key-file=F");
+    }
+}
+
+/* At info: the mesh, where things are, and what was made because there was none. */
+static void tell_of_start(struct meshd *m)
+{
+    if (m->is_new) {
+        log_line(m->log, NOTE_INFO, LOG_FIELDS({"path", m->paths.identity}),
+                 "a new node: its identity was made");
+    }
+    if (m->rekey.is_ring_made) {
+        log_line(m->log, NOTE_INFO, LOG_FIELDS({"path", m->paths.ring}), "%s",
+                 m->has_token ? "the mesh key was taken from the token"
+                              : "a new mesh key was made: `meshctl token` lets others in");
+    }
+    log_line(m->log, NOTE_INFO,
+             LOG_FIELDS({"mesh", m->conf.mesh}, {"dir", m->paths.data_dir},
+                        {"socket", m->paths.socket}),
+             "starting");
+}
+
 static void warn(struct meshd *m, const struct why *moved)
 {
     warn_of_losses(m);
+    tell_of_key(m);
+    if (m->paths.runtime_link[0] == '\0') {
+        log_line(m->log, NOTE_WARN, NULL, "%s; meshctl finds this node only with --data-dir=%s",
+                 m->paths.unfindable.text, m->paths.data_dir);
+    }
     if (m->conf.warning[0] != '\0') {
         log_line(m->log, NOTE_WARN, NULL, "%s", m->conf.warning);
     }
@@ -424,7 +389,11 @@ static int prepare(struct meshd *m, struct why *moved, struct why *why)
         rc = paths_lock(&m->paths, why);
     }
     if (rc == HM_OK) {
-        m->is_renewed = access(m->paths.identity, F_OK) != 0 && store_is_there(m->paths.data_dir);
+        rc = mesh_file_claim(m->paths.data_dir, m->conf.mesh, why);
+    }
+    if (rc == HM_OK) {
+        m->is_new = access(m->paths.identity, F_OK) != 0;
+        m->is_renewed = m->is_new && store_is_there(m->paths.data_dir);
         rc = keys_new(m->conf.mesh, m->paths.identity, &m->keys, why);
     }
     if (rc == HM_OK) {
@@ -446,7 +415,8 @@ static int start(struct meshd *m, struct why *why)
     env.limits = driver_limits(&env.limit_count);
     int rc = store_open(m->paths.data_dir, &m->store, why);
     if (rc == HM_OK) {
-        rc = open_ring(m, why);
+        rc = rekey_open_ring(&m->paths, m->keys, m->store, m->has_token ? m->token.key : NULL,
+                             &m->rekey, why);
     }
     if (rc == HM_OK) {
         rc = paths_publish(&m->paths, keys_id(m->keys), &m->conf, why);
@@ -498,6 +468,7 @@ static int run(struct meshd *m)
         log_line(m->log, NOTE_ERROR, NULL, "%s", why.text[0] != '\0' ? why.text : hm_strerror(rc));
         return EXIT_REFUSED;
     }
+    tell_of_start(m);
     warn(m, &moved);
     if (log_start(m->log) != HM_OK) {
         log_line(m->log, NOTE_WARN, NULL,

@@ -27,6 +27,7 @@
 #define TOKEN_CHECK_BYTES 8
 #define IDENTITY_CHECK_BYTES 8
 #define RING_CHECK_BYTES 4
+#define RINGS_KEPT_MAX 99 /* each a deed of a person; a loop that makes them shall end */
 
 _Static_assert(KEYS_KEY_BYTES == crypto_sign_PUBLICKEYBYTES, "Ed25519 public key");
 _Static_assert(KEYS_KEY_BYTES == crypto_sign_SEEDBYTES, "Ed25519 seed");
@@ -276,14 +277,34 @@ int keys_ring_open(keys_t *keys, const char *path, const uint8_t *token_key, boo
     return HM_OK;
 }
 
-int keys_ring_replace(keys_t *keys, const char *path, const uint8_t *token_key, struct why *why)
+/* Writes the text of the ring at path beside it, under the first name that is free: a key that a
+ * mesh somewhere still has is never written over. */
+static int ring_keep(const char *path, const char *text, size_t size, char *ret_kept,
+                     size_t kept_max, struct why *why)
+{
+    int rc = HM_EEXIST;
+    for (unsigned number = 1; number <= RINGS_KEPT_MAX && rc == HM_EEXIST; number++) {
+        int len = number == 1 ? snprintf(ret_kept, kept_max, "%s.old", path)
+                              : snprintf(ret_kept, kept_max, "%s.old.%u", path, number);
+        rc = len < 0 || (size_t) len >= kept_max
+                 ? why_set(why, HM_EINVAL, "the path %.200s... is too long", path)
+                 : file_create(ret_kept, text, size, why);
+    }
+    return rc != HM_EEXIST ? rc
+                           : why_set(why, HM_EFULL,
+                                     "%d replaced key rings are kept as %s.old and so on: move "
+                                     "some away",
+                                     RINGS_KEPT_MAX, path);
+}
+
+int keys_ring_replace(keys_t *keys, const char *path, const uint8_t *token_key, char *ret_kept,
+                      size_t kept_max, struct why *why)
 {
     char text[KEYS_FILE_BYTES_MAX];
-    char old[KEYS_FILE_BYTES_MAX + 8];
     size_t size = 0;
     int rc = file_read(path, text, sizeof text, &size, why);
-    if (rc == HM_OK && (size_t) snprintf(old, sizeof old, "%s.old", path) < sizeof old) {
-        rc = file_replace(old, text, size, why);
+    if (rc == HM_OK) {
+        rc = ring_keep(path, text, size, ret_kept, kept_max, why);
     }
     if (rc == HM_OK) {
         ring_write(token_key, text, sizeof text);

@@ -41,9 +41,11 @@ void keys_destroy(keys_t **p);
  * (nothing was changed; see keys_ring_replace). HM_EMALFORMED, HM_EIO. */
 int keys_ring_open(keys_t *keys, const char *path, const uint8_t *token_key, bool *ret_made,
                    struct why *why);
-/* Makes `token_key` the only key of the ring at path; the ring that was there is kept as
- * path.old. */
-int keys_ring_replace(keys_t *keys, const char *path, const uint8_t *token_key, struct why *why);
+/* Makes `token_key` the only key of the ring at path; the ring that was there is kept as path.old,
+ * or path.old.2 and so on, whose name is written to ret_kept. HM_EFULL: too many are kept there.
+ * HM_EDENIED, HM_EIO. */
+int keys_ring_replace(keys_t *keys, const char *path, const uint8_t *token_key, char *ret_kept,
+                      size_t kept_max, struct why *why);
 
 /* Borrowed for the life of keys. */
 const struct node_id *keys_id(const keys_t *keys);

@@ -123,7 +123,9 @@ static int open_sockets(local_api_t *a, void *zmq_ctx)
     a->socket = zmq_socket(zmq_ctx, ZMQ_ROUTER);
     a->monitor = zmq_socket(zmq_ctx, ZMQ_PAIR);
     if (a->socket == NULL || a->monitor == NULL || configure(a->socket) != 0 ||
-        set_int(a->monitor, ZMQ_LINGER, 0) != 0) {
+        set_int(a->monitor, ZMQ_LINGER, 0) != 0 ||
+        /* libzmq's I/O thread waits where a monitor is full, and with it all links. */
+        set_int(a->monitor, ZMQ_RCVHWM, 0) != 0) {
         return -1;
     }
     /* The address makes the name unique in the process. */

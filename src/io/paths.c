@@ -51,6 +51,33 @@ static int make_absolute(const char *path, char *to, size_t max, struct why *why
     return file_join(to, max, cwd, path) == 0 ? HM_OK : too_long(why, path);
 }
 
+/* Follows links and takes out "." and "..", also where nothing is yet: one place has one name, by
+ * which it can be compared, and what is above it is really above it. */
+static int make_canonical(char *path, struct why *why)
+{
+    char out[PATHS_BYTES] = "/";
+    char next[PATHS_BYTES];
+    for (const char *at = path; *at != '\0';) {
+        size_t len = strcspn(at, "/");
+        if (len == 2 && at[0] == '.' && at[1] == '.') {
+            char *slash = strrchr(out, '/');
+            slash[slash == out ? 1 : 0] = '\0';
+        } else if (len > 0 && !(len == 1 && at[0] == '.')) {
+            int n = snprintf(next, sizeof next, "%s%s%.*s", out, out[1] == '\0' ? "" : "/",
+                             (int) len, at);
+            if (n < 0 || (size_t) n >= sizeof next) {
+                return too_long(why, path);
+            }
+            if (realpath(next, out) == NULL) {
+                text_copy(out, sizeof out, next);
+            }
+        }
+        at += len + (at[len] == '/' ? 1 : 0);
+    }
+    text_copy(path, PATHS_BYTES, out);
+    return HM_OK;
+}
+
 static int home_dir(char *to, size_t max, struct why *why)
 {
     const char *home = getenv("HOME");
@@ -114,10 +141,6 @@ static int ring_path(struct paths *paths, struct why *why)
 {
     char above[PATHS_BYTES];
     text_copy(above, sizeof above, paths->data_dir);
-    size_t len = strlen(above);
-    while (len > 1 && above[len - 1] == '/') {
-        above[--len] = '\0';
-    }
     char *slash = strrchr(above, '/');
     HM_ASSERT(slash != NULL);
     slash[slash == above ? 1 : 0] = '\0';
@@ -163,6 +186,7 @@ int paths_init(struct paths *paths, const struct conf *conf, struct why *why)
         join_into(paths->mesh_dir, state, conf->mesh, &rc, why);
         join_into(paths->data_dir, paths->mesh_dir, conf->name, &rc, why);
     }
+    rc = rc != HM_OK ? rc : make_canonical(paths->data_dir, why);
     if (rc != HM_OK) {
         return rc;
     }
@@ -171,6 +195,7 @@ int paths_init(struct paths *paths, const struct conf *conf, struct why *why)
     } else {
         rc = ring_path(paths, why);
     }
+    rc = rc != HM_OK ? rc : make_canonical(paths->ring, why);
     if (conf->socket[0] != '\0') {
         rc = rc != HM_OK ? rc : make_absolute(conf->socket, paths->wanted_socket, PATHS_BYTES, why);
     }
@@ -178,15 +203,7 @@ int paths_init(struct paths *paths, const struct conf *conf, struct why *why)
     join_into(paths->store_dir, paths->data_dir, "store", &rc, why);
     join_into(paths->lock, paths->data_dir, "lock", &rc, why);
     join_into(paths->socket, paths->data_dir, "meshd.sock", &rc, why);
-    if (rc != HM_OK) {
-        return rc;
-    }
-    if (strlen(paths->wanted_socket) > PATHS_SOCKET_BYTES_MAX) {
-        return why_set(why, HM_EINVAL,
-                       "--socket=%.120s: a socket's path has at most %d bytes, this one has %zu",
-                       paths->wanted_socket, PATHS_SOCKET_BYTES_MAX, strlen(paths->wanted_socket));
-    }
-    return HM_OK;
+    return rc;
 }
 
 /* ---- the lock -------------------------------------------------------------------------------- */
@@ -247,14 +264,23 @@ static int lock_write(const struct paths *paths, const char *text, struct why *w
     return HM_OK;
 }
 
+/* The directory of the ring, but not what is above it: a mistyped --key-file shall not leave a tree of
+ * directories, and then a key that nobody else has. */
 static int make_parent(const char *path, struct why *why)
 {
     char dir[PATHS_BYTES];
+    struct stat st;
     text_copy(dir, sizeof dir, path);
     char *slash = strrchr(dir, '/');
     HM_ASSERT(slash != NULL);
     *slash = '\0';
-    return slash == dir ? HM_OK : file_make_dirs(dir, why);
+    if (slash == dir || mkdir(dir, 0700) == 0 || (stat(dir, &st) == 0 && S_ISDIR(st.st_mode))) {
+        return HM_OK;
+    }
+    return why_set(why, errno == EACCES ? HM_EDENIED : HM_EIO,
+                   "cannot make the directory %s for the key ring: %s; make it, or name another "
+                   "place with --key-file=F",
+                   dir, strerror(errno));
 }
 
 int paths_lock(struct paths *paths, struct why *why)
@@ -525,19 +551,47 @@ static int publish_link(struct paths *paths, const char *id, struct why *why)
     return rc;
 }
 
-int paths_publish(struct paths *paths, const struct node_id *id, const struct conf *conf,
-                  struct why *why)
+/* A link ".ID" beside ours to the directory of --socket, and the way through it. The dot keeps it
+ * from being taken for a node's; what a killed meshd left is made anew by the same node. */
+static int shorten_wanted(struct paths *paths, struct why *why)
 {
-    char id_text[NODE_ID_TEXT_BYTES];
-    char text[LOCK_TEXT_BYTES_MAX];
-    text_hex(id->b, NODE_ID_BYTES, id_text);
-    int rc = publish_link(paths, id_text, why);
-    if (paths->wanted_socket[0] != '\0') {
-        text_copy(paths->socket, sizeof paths->socket, paths->wanted_socket);
-        rc = HM_OK;
-    } else if (strlen(paths->socket) <= PATHS_SOCKET_BYTES_MAX) {
-        rc = HM_OK;
-    } else if (rc == HM_OK) {
+    char dir[PATHS_BYTES];
+    const char *name = strrchr(paths->wanted_socket, '/') + 1;
+    const char *slash = strrchr(paths->runtime_link, '/');
+    int n = snprintf(paths->socket_link, PATHS_BYTES, "%.*s/.%s",
+                     (int) (slash - paths->runtime_link), paths->runtime_link, slash + 1);
+    if (n < 0 || n >= PATHS_BYTES) {
+        paths->socket_link[0] = '\0';
+        return too_long(why, paths->runtime_link);
+    }
+    snprintf(dir, sizeof dir, "%.*s", (int) (name - paths->wanted_socket), paths->wanted_socket);
+    (void) unlink(paths->socket_link);
+    if (symlink(dir, paths->socket_link) != 0) {
+        return why_set(why, HM_EIO, "cannot make the link %s: %s", paths->socket_link,
+                       strerror(errno));
+    }
+    int rc = HM_OK;
+    join_into(paths->socket, paths->socket_link, name, &rc, why);
+    return rc;
+}
+
+/* A way to the socket that fits into a sockaddr_un: itself, or through the runtime directory. */
+static int choose_socket(struct paths *paths, struct why *why)
+{
+    int rc = HM_OK;
+    bool is_wanted = paths->wanted_socket[0] != '\0';
+    const char *real = is_wanted ? paths->wanted_socket : paths->socket;
+    if (strlen(real) <= PATHS_SOCKET_BYTES_MAX) {
+        text_copy(paths->socket, sizeof paths->socket, real);
+        return HM_OK;
+    }
+    if (paths->runtime_link[0] == '\0') {
+        *why = paths->unfindable;
+        return HM_EIO;
+    }
+    if (is_wanted) {
+        rc = shorten_wanted(paths, why);
+    } else {
         join_into(paths->socket, paths->runtime_link, "meshd.sock", &rc, why);
     }
     if (rc == HM_OK && strlen(paths->socket) > PATHS_SOCKET_BYTES_MAX) {
@@ -546,6 +600,17 @@ int paths_publish(struct paths *paths, const struct node_id *id, const struct co
                      "one with --socket=S",
                      paths->socket, PATHS_SOCKET_BYTES_MAX);
     }
+    return rc;
+}
+
+int paths_publish(struct paths *paths, const struct node_id *id, const struct conf *conf,
+                  struct why *why)
+{
+    char id_text[NODE_ID_TEXT_BYTES];
+    char text[LOCK_TEXT_BYTES_MAX];
+    text_hex(id->b, NODE_ID_BYTES, id_text);
+    (void) publish_link(paths, id_text, &paths->unfindable);
+    int rc = choose_socket(paths, why);
     if (rc != HM_OK) {
         return rc;
     }
@@ -582,6 +647,10 @@ int paths_let_group_in(const struct paths *paths, struct why *why)
 
 void paths_fini(struct paths *paths)
 {
+    if (paths->socket_link[0] != '\0') {
+        (void) unlink(paths->socket_link);
+        paths->socket_link[0] = '\0';
+    }
     if (paths->runtime_link[0] != '\0') {
         (void) unlink(paths->runtime_link);
         paths->runtime_link[0] = '\0';

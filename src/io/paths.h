@@ -29,7 +29,7 @@
 #define PATHS_NODES_MAX 256        /* nodes of one user on one machine that are listed */
 
 struct paths {
-    char data_dir[PATHS_BYTES]; /* absolute */
+    char data_dir[PATHS_BYTES]; /* absolute, without links, "." or ".."; so is the ring */
     char mesh_dir[PATHS_BYTES]; /* the directory above, "" with --data-dir */
     char identity[PATHS_BYTES];
     char store_dir[PATHS_BYTES];
@@ -38,6 +38,8 @@ struct paths {
     char socket[PATHS_BYTES]; /* set by paths_publish; at most PATHS_SOCKET_BYTES_MAX bytes */
     char wanted_socket[PATHS_BYTES]; /* --socket, "" if not given */
     char runtime_link[PATHS_BYTES];  /* set by paths_publish, "" if none */
+    char socket_link[PATHS_BYTES];   /* so too: the short way to a long --socket */
+    struct why unfindable;           /* why there is no runtime_link */
     int lock_fd;
     bool has_group; /* --group: its members may find this node and ask it */
     gid_t group;
@@ -46,12 +48,12 @@ struct paths {
 /* Works out the names; nothing is made. HM_EINVAL (too long), HM_ENOTFOUND (no home directory, no
  * such group). */
 int paths_init(struct paths *paths, const struct conf *conf, struct why *why);
-/* Makes D and the ring's directory (0700) and takes the lock. HM_EBUSY: why names the holder.
+/* Makes D with all above it, and the ring's directory alone (0700), and takes the lock. HM_EBUSY: why names the holder.
  * HM_EIO. */
 int paths_lock(struct paths *paths, struct why *why);
 /* Writes who we are into the lock file, sweeps stale links, makes ours, and chooses the
  * socket's path. A runtime directory that cannot be had fails (HM_EIO) only if the socket's
- * path needs it. */
+ * path needs it; else paths->unfindable says why. */
 int paths_publish(struct paths *paths, const struct node_id *id, const struct conf *conf,
                   struct why *why);
 /* With --group: its members reach D's lock and socket, and nothing else in it. To be called when the

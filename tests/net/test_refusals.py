@@ -10,7 +10,7 @@ import time
 from harness import options
 from lab import MESHCTL, MESHD, Process, Skip, expect, hold_for, wait_for
 from mesh import MESH, Node, need_binaries, no_change, refused, start_mesh, wait_formed
-from netns import as_nobody, mount_tmpfs
+from netns import as_nobody, mount_tmpfs, unmount
 
 
 def one_node(lab, **how):
@@ -263,6 +263,66 @@ def test_socket_elsewhere(lab):
     expect(os.stat(path).st_mode & 0o077 == 0, "others cannot open it")
     node.terminate()
     expect(not os.path.exists(path), "the socket goes with the node")
+
+
+def test_socket_at_a_long_path(lab):
+    """A --socket of more than 107 bytes works, is found, and is asked by that name too."""
+    need_binaries()
+    deep = os.path.join(lab.dir, "d" * 90, "e" * 90)
+    os.makedirs(deep)
+    path = os.path.join(deep, "n1.sock")
+    node = Node(lab.add_hosts(1)[0], flags=[f"--socket={path}"]).start()
+    node.wait_up()
+    for _ in range(2):
+        for how in ([f"--socket={path}"], []):
+            done = node.host.run([MESHCTL, *how, "nodes", "list", "--format=json"])
+            expect(done.returncode == 0 and '"n1"' in done.stdout, f"{how}: {done.stderr}")
+        node.kill()
+        node.start()
+        node.wait_up()
+    node.terminate()
+    expect(not os.path.exists(path), "the socket goes with the node")
+    left = [entry.path for place in ("/run/meshd", os.path.join(lab.env["XDG_RUNTIME_DIR"], "meshd"))
+            if os.path.isdir(place) for entry in os.scandir(place) if entry.is_symlink()]
+    expect(not left, f"and its links: {left}")
+
+
+def test_mistyped_key_file(lab):
+    """--key-file below directories that are not there: refused, none of them is made."""
+    need_binaries()
+    path = os.path.join(lab.dir, "no", "such", "key")
+    node = Node(lab.add_hosts(1)[0], flags=[f"--key-file={path}"]).start()
+    refused(node.process, 1, rf"{lab.dir}/no/such.*--key-file")
+    expect(not os.path.exists(os.path.join(lab.dir, "no")), "nothing was made")
+
+
+def test_no_safe_runtime_directory(lab):
+    """Where no run-time directory is safe, it runs, and says how it is found."""
+    need_binaries()
+    tried = [os.path.join(lab.env["XDG_RUNTIME_DIR"], "meshd"), "/run/meshd", f"/tmp/meshd-{os.geteuid()}"]
+    for path in tried:
+        os.makedirs(path, exist_ok=True)
+        mount_tmpfs(path, size="1m", mode="777")
+    try:
+        node = Node(lab.add_hosts(1)[0]).start()
+        node.wait_up()
+        expect("meshctl finds this node only with --data-dir" in node.log(), lambda: node.log())
+        node.terminate()
+    finally:
+        for path in tried:
+            unmount(path)
+
+
+def test_first_start_says_what_it_made(lab):
+    """The log of a first start names the mesh, its directory and the two secrets it made; later ones do not."""
+    node = one_node(lab)
+    for word in ("a new node", "a new mesh key", f"mesh={node.mesh}", node.data_dir + "/identity"):
+        wait_for(lambda word=word: word in node.log(), 3, lambda: f"{word!r} in: {node.log()}")
+    node.terminate()
+    mark = len(node.log())
+    node.start()
+    node.wait_up()
+    expect("a new" not in node.log()[mark:] and f"mesh={node.mesh}" in node.log()[mark:], lambda: node.log()[mark:])
 
 
 def test_modes(lab):

@@ -158,21 +158,85 @@ def test_token_of_another_mesh(lab):
     expect("blue" in line, f"both names: {line}")
 
 
-def test_token_where_a_mesh_is(lab):
-    """A node with other members on its roster refuses another key's token, and is not changed."""
-    nodes = start_mesh(lab, 2)
-    third, = lab.add_hosts(1)
-    other = elsewhere(lab, third).start()
+def refuses_token(node, token, pattern, ring):
+    """It ends with one line that says why, and the key ring is as it was."""
+    with open(ring, "rb") as file:
+        before = file.read()
+    mark = len(node.process.log()) if node.process else 0
+    start_with_stdin(node, token)
+    status = node.process.wait(5)
+    lines = node.log()[mark:].splitlines()
+    expect(status == 1 and len(lines) == 1, f"exit {status}: {lines}")
+    expect(re.search(pattern, lines[0]), f"{pattern!r} is not in: {lines[0]}")
+    with open(ring, "rb") as file:
+        expect(file.read() == before, "the key ring is as it was")
+    expect(not os.path.exists(f"{ring}.old"), "and none was put away")
+
+
+def foreign_token(host):
+    """A token of another mesh of the same name; its node is gone again."""
+    other = elsewhere(host.lab, host).start()
     other.wait_up()
-    foreign = token_of(other)
-    nodes[1].terminate()
-    mark = len(nodes[1].log())
-    start_with_stdin(nodes[1], foreign)
-    status = nodes[1].process.wait(5)
-    expect(status == 1, f"exit {status}")
-    expect("token" in nodes[1].log()[mark:] or "key" in nodes[1].log()[mark:], "it says why")
-    nodes[1].start()
+    token = token_of(other)
+    other.kill()
+    return token
+
+
+def test_token_where_a_mesh_is(lab):
+    """A node with members on its roster refuses another key's token, though nobody shares its ring."""
+    nodes = start_mesh(lab, 1)
+    second, third = lab.add_hosts(2)
+    lone = start_with_stdin(elsewhere(lab, second), token_of(nodes[0]))
+    wait_formed([*nodes, lone], 8)
+    lone.terminate()
+    foreign = foreign_token(third)
+    refuses_token(lone, foreign, "1 other member ", f"{os.path.dirname(lone.data_dir)}/key")
+    lone.start()
+    wait_formed([*nodes, lone], 8)
+
+
+def test_token_where_a_node_runs(lab):
+    """A new node refuses another key's token while a node runs on its ring, wherever that one lies."""
+    first, second = lab.add_hosts(2)
+    ring = f"{lab.dir}/shared.key"
+    foreign = foreign_token(second)
+    sharer = Node(first, "sharer", data_dir=f"{lab.dir}/x/sharer", flags=[f"--key-file={ring}"]).start()
+    sharer.wait_up()
+    new = Node(first, "new", data_dir=f"{lab.dir}/y/new", flags=[f"--key-file={lab.dir}/y/../shared.key"])
+    refuses_token(new, foreign, rf"node sharer \(pid {sharer.pid}\)", ring)
+    sharer.terminate()
+    start_with_stdin(new, foreign)
+    new.wait_up()
+    wait_for(lambda: f"kept={ring}.old" in new.log(), 3, lambda: f"it says so: {new.log()}")
+    expect(os.path.exists(f"{ring}.old"), "the key it had is kept")
+
+
+def test_token_where_nodes_are_stopped(lab):
+    """A new node beside stopped ones does not move them to another mesh."""
+    nodes = start_mesh(lab, 2)
+    foreign = foreign_token(lab.add_hosts(1)[0])
+    for node in nodes:
+        node.kill()
+    new = Node(lab.hosts[2], "new")
+    refuses_token(new, foreign, re.escape(f"{lab.dir}/state/n"), f"{lab.dir}/state/key")
+    for node in nodes:
+        node.start()
     wait_formed(nodes)
+
+
+def test_data_directory_of_another_mesh(lab):
+    """A data directory stays its mesh's: another name is refused with one line and changes nothing."""
+    node, = start_mesh(lab, 1)
+    node.terminate()
+    other = Node(node.host, name="other", mesh="blue", data_dir=node.data_dir).start()
+    refused(other.process, 1, rf"belongs to the mesh {node.mesh}.*--discover={node.mesh}")
+    node.start()
+    node.wait_up()
+    expect("dropped" not in node.log() and "damaged" not in node.log(), lambda: node.log())
+    # Two meshes side by side share a key: that is said.
+    beside = Node(lab.add_hosts(1)[0], name="beside", mesh="blue").start()
+    beside.wait_up()
+    expect("two meshes share one key" in beside.log(), lambda: beside.log())
 
 
 # Strangers on the mailbox and the beacon port ---------------------------------------------------------

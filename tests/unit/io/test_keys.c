@@ -188,11 +188,21 @@ static void token_key_makes_or_must_match(void **state)
     assert_true(made);
     assert_memory_equal(keys_ring_at(keys, 0), key, 32);
     assert_int_equal(keys_ring_open(keys, ring, other, &made, &why), HM_EDENIED);
-    assert_int_equal(keys_ring_replace(keys, ring, other, &why), 0);
+    char first[4096];
+    char text[4096];
+    char kept[SCRATCH_BYTES];
+    char old[SCRATCH_BYTES];
+    size_t first_size = scratch_read(ring, first, sizeof first);
+    assert_int_equal(keys_ring_replace(keys, ring, other, kept, sizeof kept, &why), 0);
     assert_int_equal(keys_ring_count(keys), 1);
     assert_memory_equal(keys_ring_at(keys, 0), other, 32);
-    char old[SCRATCH_BYTES];
-    assert_int_equal(access(scratch_path(dir, "key.old", old), R_OK), 0);
+    assert_string_equal(kept, scratch_path(dir, "key.old", old));
+    /* The second one that gives way does not take the first one's place. */
+    assert_int_equal(keys_ring_replace(keys, ring, key, kept, sizeof kept, &why), 0);
+    assert_string_equal(kept, scratch_path(dir, "key.old.2", old));
+    assert_memory_equal(keys_ring_at(keys, 0), key, 32);
+    assert_int_equal(scratch_read(scratch_path(dir, "key.old", old), text, sizeof text), first_size);
+    assert_memory_equal(text, first, first_size);
     keys_destroy(&keys);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/text.h"
+#include "io/file.h"
 #include "io/paths.h"
 #include "scratch.h"
 
@@ -70,6 +71,37 @@ static void names_follow_the_directory(void **state)
     text_copy(conf.data_dir, sizeof conf.data_dir, "relative");
     assert_int_equal(paths_init(&paths, &conf, &why), 0);
     assert_int_equal(paths.data_dir[0], '/');
+}
+
+/* "." is no name, and what is above a link is not where the link is. */
+static void one_place_has_one_name(void **state)
+{
+    (void) state;
+    char expected[SCRATCH_BYTES];
+    char cwd[PATHS_BYTES];
+    char inner[SCRATCH_BYTES];
+    char link_path[SCRATCH_BYTES];
+    conf.key_file[0] = '\0';
+    assert_non_null(getcwd(cwd, sizeof cwd));
+    assert_int_equal(mkdir(scratch_path(dir, "mesh", inner), 0700), 0);
+    assert_int_equal(mkdir(scratch_path(dir, "mesh/node", inner), 0700), 0);
+    assert_int_equal(chdir(inner), 0);
+    text_copy(conf.data_dir, sizeof conf.data_dir, ".");
+    assert_int_equal(paths_init(&paths, &conf, &why), 0);
+    assert_int_equal(chdir(cwd), 0);
+    assert_string_equal(paths.data_dir, inner);
+    assert_string_equal(paths.ring, scratch_path(dir, "mesh/key", expected));
+    assert_int_equal(symlink(inner, scratch_path(dir, "to-node", link_path)), 0);
+    const char *same[] = {"to-node", "mesh/./node//", "mesh/new/../node", "to-node/../node/."};
+    for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {
+        scratch_path(dir, same[i], conf.data_dir);
+        assert_int_equal(paths_init(&paths, &conf, &why), 0);
+        assert_string_equal(paths.data_dir, inner);
+        assert_string_equal(paths.ring, expected);
+    }
+    scratch_path(dir, "to-node/../key", conf.key_file);
+    assert_int_equal(paths_init(&paths, &conf, &why), 0);
+    assert_string_equal(paths.ring, expected);
 }
 
 /* How many of the running nodes have this data directory; the last of them in *ret. */
@@ -167,12 +199,15 @@ static void too_long_is_said(void **state)
     conf.data_dir[0] = '/';
     assert_int_equal(paths_init(&paths, &conf, &why), HM_EINVAL);
     text_copy(conf.data_dir, sizeof conf.data_dir, dir);
+    /* A name alone that is too long: no short way leads to it. */
+    struct node_id id = test_id(7);
     memset(conf.socket, 'y', PATHS_SOCKET_BYTES_MAX + 1);
     conf.socket[0] = '/';
-    assert_int_equal(paths_init(&paths, &conf, &why), HM_EINVAL);
-    assert_non_null(strstr(why.text, "107"));
-    conf.socket[PATHS_SOCKET_BYTES_MAX] = '\0';
     assert_int_equal(paths_init(&paths, &conf, &why), 0);
+    assert_int_equal(paths_lock(&paths, &why), 0);
+    assert_int_equal(paths_publish(&paths, &id, &conf, &why), HM_EINVAL);
+    assert_non_null(strstr(why.text, "107"));
+    paths_fini(&paths);
 }
 
 static void second_one_learns_the_pid(void **state)
@@ -312,12 +347,25 @@ static void long_sockets_get_a_short_way(void **state)
     snprintf(real, sizeof real, "%s/meshd.sock", conf.data_dir);
     assert_int_equal(access(real, F_OK), 0);
     paths_fini(&paths);
+    /* The same for --socket. */
+    assert_int_equal(file_join(conf.socket, sizeof conf.socket, conf.data_dir, "other.sock"), 0);
+    assert_int_equal(paths_init(&paths, &conf, &why), 0);
+    assert_int_equal(paths_lock(&paths, &why), 0);
+    assert_int_equal(paths_publish(&paths, &id, &conf, &why), 0);
+    assert_true(strlen(paths.socket) <= PATHS_SOCKET_BYTES_MAX);
+    scratch_write(paths.socket, "here", 4);
+    assert_int_equal(access(conf.socket, F_OK), 0);
+    char left[PATHS_BYTES];
+    text_copy(left, sizeof left, paths.socket_link);
+    paths_fini(&paths);
+    assert_int_not_equal(access(left, F_OK), 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(names_follow_the_directory, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_place_has_one_name, setup, teardown),
         cmocka_unit_test_setup_teardown(service_managers_say_where, setup, teardown),
         cmocka_unit_test_setup_teardown(only_the_named_group_is_let_in, setup, teardown),
         cmocka_unit_test_setup_teardown(too_long_is_said, setup, teardown),
