@@ -55,6 +55,7 @@ struct candidate {
     uint64_t next_ns;          /* next try */
     unsigned tries;
     bool greeted;              /* FX_ZRE_HELLO was given */
+    bool has_mailbox;          /* it greets with our mesh's name: where UDP fails, mail gets there */
 };
 
 /* A probe that we make for another (SWIM's ping-req). */
@@ -145,6 +146,8 @@ struct core {
     uint64_t mesh_counter;     /* datagram counter for first contacts */
 
     struct candidate candidates[HM_CANDIDATES_MAX];
+    bool by_mail;              /* what this step is about came by mail, */
+    struct node_id mail_from;  /* from this node, and it is answered so */
     struct relay relays[RELAYS_MAX];
     struct tokens join_tokens, candidate_tokens, challenge_tokens;
     uint64_t refute_above;     /* refute at this incarnation at the end of the message; 0: no */
@@ -199,6 +202,9 @@ size_t core_up_others(const core_t *c); /* members that are up, without self */
 void send_pair(core_t *c, struct member *m, const struct swim_msg *msg);
 void send_pair_to(core_t *c, struct member *m, const struct addr *to, const struct swim_msg *msg);
 void send_mesh(core_t *c, const struct addr *to, const struct swim_msg *msg);
+/* The same by mail; id may be zero. */
+void send_mesh_mail(core_t *c, const struct addr *to, const struct node_id *id,
+                    const struct swim_msg *msg);
 void send_frame(core_t *c, struct member *m, enum frame_type type, struct span body);
 void send_frame_swim(core_t *c, struct member *m, const struct swim_msg *msg);
 /* Message with hash, coordinate and what gossip fits, to an address or (to NULL) over the link; `about` first, if the receiver is not thought

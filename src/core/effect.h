@@ -28,6 +28,7 @@ enum effect_type {
     FX_REPLY,      /* answer a local client */
     FX_NOTE,       /* for the log */
     FX_STOP,       /* flush and exit with this code */
+    FX_MAIL,       /* as FX_DATAGRAM, but in a ZRE WHISPER to a mailbox that greeted us */
 };
 
 struct effect {
@@ -40,11 +41,11 @@ struct effect {
         struct {
             struct addr to;
             enum datagram_class cls;
-            struct node_id peer; /* DATAGRAM_PAIR: for whom it is sealed */
+            struct node_id peer; /* DATAGRAM_PAIR: for whom it is sealed; FX_MAIL: zero if not known */
             uint64_t session;
             uint64_t counter;
             struct span body;
-        } datagram;
+        } datagram; /* FX_DATAGRAM, FX_MAIL */
         struct {
             struct node_id peer;
             uint8_t type; /* enum frame_type */

@@ -68,6 +68,7 @@ struct event {
         } loaded;
         struct {
             struct addr from;
+            bool by_mail; /* in a ZRE WHISPER: from is the peer's mailbox, answers go there */
             enum datagram_class cls;
             struct node_id sender; /* proven for DATAGRAM_PAIR, claimed for DATAGRAM_MESH */
             uint64_t session;

@@ -133,8 +133,10 @@ static bool is_wanted(const core_t *c, const struct member *m)
 /* What is to be done about one link; returns when to look again. */
 static uint64_t tend_link(core_t *c, struct member *m)
 {
-    /* It has spoken to us under the pair's key; or it did in an earlier run, and may not be able to now. */
-    bool accepted = m->session != 0 || m->is_remembered || m->path == PATH_LINK;
+    /* It has spoken to us under the pair's key; or UDP between us may be blocked, so that it cannot. If it
+     * does not know us yet, its ZAP refuses, and the link is dialled again. */
+    bool accepted = m->session != 0 || m->is_remembered || m->status == STATUS_SUSPECT ||
+                    m->path == PATH_LINK || m->path == PATH_RELAYED;
     switch (m->link) {
     case LINK_NONE:
         if (m->is_neighbour && c->sync_guest == m && !is_wanted(c, m)) {

@@ -51,6 +51,9 @@ void send_pair_to(core_t *c, struct member *m, const struct addr *to, const stru
     if (fx != NULL) {
         fx->as.datagram.peer = m->id;
         fx->as.datagram.counter = ++m->tx_counter;
+        if (c->by_mail && node_id_eq(&m->id, &c->mail_from)) {
+            fx->type = FX_MAIL;
+        }
     }
 }
 
@@ -67,6 +70,21 @@ void send_mesh(core_t *c, const struct addr *to, const struct swim_msg *msg)
 {
     struct effect *fx = datagram(c, DATAGRAM_MESH, to, msg);
     if (fx != NULL) {
+        fx->as.datagram.counter = ++c->mesh_counter;
+        if (c->by_mail) { /* first contact only ever answers in the same step */
+            fx->type = FX_MAIL;
+            fx->as.datagram.peer = c->mail_from;
+        }
+    }
+}
+
+void send_mesh_mail(core_t *c, const struct addr *to, const struct node_id *id,
+                    const struct swim_msg *msg)
+{
+    struct effect *fx = datagram(c, DATAGRAM_MESH, to, msg);
+    if (fx != NULL) {
+        fx->type = FX_MAIL;
+        fx->as.datagram.peer = *id;
         fx->as.datagram.counter = ++c->mesh_counter;
     }
 }

@@ -318,11 +318,14 @@ void session_datagram(core_t *c, const struct event *ev)
     }
     core_count(c, M_DATAGRAMS_RECEIVED);
     metric_add(c->metrics, M_DATAGRAM_BYTES_RECEIVED, ev->as.datagram.body.size);
+    c->by_mail = ev->as.datagram.by_mail;
+    c->mail_from = ev->as.datagram.sender;
     if (ev->as.datagram.cls == DATAGRAM_MESH) {
         on_mesh_class(c, ev, &msg);
     } else {
         on_pair_class(c, ev, &msg);
     }
+    c->by_mail = false;
 }
 
 /* Candidates. */
@@ -398,13 +401,31 @@ static bool is_alive_there(const core_t *c, const struct addr *addr, const struc
     return false;
 }
 
+/* It greeted us with our mesh's name while we try it: mail gets there, so it is tried at once. */
+static void candidate_greeted(core_t *c, struct candidate *cand, const struct node_id *id)
+{
+    if (cand->has_mailbox || !cand->greeted) {
+        return;
+    }
+    cand->has_mailbox = true;
+    cand->id = *id;
+    cand->tries = cand->tries < CANDIDATE_TRIES ? cand->tries : CANDIDATE_TRIES - 1;
+    cand->next_ns = c->now_ns;
+    core_arm_earlier(c, TIMER_CANDIDATES, c->now_ns);
+}
+
 void session_candidate(core_t *c, const struct addr *addr, const struct node_id *id,
                        enum candidate_source source)
 {
+    struct candidate *known = candidate_at(c, addr);
+    if (known != NULL && source == CANDIDATE_ZRE && !addr_is_none(addr)) {
+        candidate_greeted(c, known, id);
+        return;
+    }
     /* What the user named is kept until our first record is durable; hints come again. */
     bool too_early = !c->ready && is_hint(source);
     if (too_early || c->leaving || is_own_address(c, addr) || node_id_eq(id, &c->self->id) ||
-        addr_is_none(addr) || addr->port == 0 || candidate_at(c, addr) != NULL ||
+        addr_is_none(addr) || addr->port == 0 || known != NULL ||
         is_alive_there(c, addr, id)) {
         return;
     }
@@ -422,6 +443,7 @@ void session_candidate(core_t *c, const struct addr *addr, const struct node_id 
     cand->addr = *addr;
     cand->id = *id;
     cand->source = source;
+    cand->has_mailbox = source == CANDIDATE_ZRE;
     cand->nonce = core_nonce(c);
     cand->first_ns = c->now_ns;
     cand->next_ns = c->now_ns;
@@ -443,7 +465,10 @@ static void candidate_try(core_t *c, struct candidate *cand)
     /* 0.2, 0.4, 0.8, 1.6 s: lost datagrams cost little, silent addresses cost nothing for long. */
     cand->next_ns = c->now_ns + (100 * MS_NS << (cand->tries < 5 ? cand->tries : 5));
     bool silent = c->now_ns - cand->first_ns >= SECOND_NS;
-    if (silent && !cand->greeted && cand->source == CANDIDATE_BEACON) {
+    if (silent && cand->has_mailbox) {
+        send_mesh_mail(c, &cand->addr, &cand->id, &join);
+    } else if (silent && !cand->greeted &&
+               (cand->source == CANDIDATE_BEACON || cand->source == CANDIDATE_JOIN)) {
         struct effect *fx = fxlist_add(&c->fx, FX_ZRE_HELLO);
         if (fx != NULL) {
             fx->as.zre_hello.to = cand->addr;

@@ -461,7 +461,7 @@ static void on_helper(core_t *c, const struct swim_msg *msg)
 
 void swim_message(core_t *c, struct member *m, const struct swim_msg *msg, const struct addr *from)
 {
-    bool over_link = from == NULL;
+    bool over_link = from == NULL || c->by_mail; /* TCP either way */
     merge_updates(c, msg->update_bytes, m, true);
     switch (msg->type) {
     case SWIM_PING:

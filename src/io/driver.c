@@ -121,6 +121,7 @@ static int bind_port(driver_t *d, const struct driver_conf *conf, const struct a
                            .name = conf->name,
                            .metrics = &d->metrics,
                            .candidate = driver_on_zre,
+                           .whisper = driver_on_whisper,
                            .ctx = d};
     zre.bind.port = port;
     zre.advertise.port = port;

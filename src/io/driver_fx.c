@@ -33,7 +33,9 @@ static void send_datagram(driver_t *d, const struct effect *fx)
     int rc =
         seal_datagram(d->seal, fx->as.datagram.cls, &fx->as.datagram.peer, fx->as.datagram.session,
                       fx->as.datagram.counter, fx->as.datagram.body, &d->sealed);
-    if (rc == HM_OK) {
+    if (rc == HM_OK && fx->type == FX_MAIL) {
+        rc = zre_whisper(d->zre, &fx->as.datagram.to, &fx->as.datagram.peer, buf_span(&d->sealed));
+    } else if (rc == HM_OK) {
         rc = udp_send(d->udp, &fx->as.datagram.to, buf_span(&d->sealed));
     }
     if (rc == HM_OK) {
@@ -97,6 +99,7 @@ void driver_effect(driver_t *d, const struct effect *fx)
         admit_peer(d, fx);
         break;
     case FX_DATAGRAM:
+    case FX_MAIL:
         send_datagram(d, fx);
         break;
     case FX_FRAME:

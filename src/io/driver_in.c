@@ -8,20 +8,20 @@
 #include "base/text.h"
 #include "io/clock.h"
 
-void driver_on_datagram(void *ctx, const struct addr *from, struct span bytes)
+static void take_datagram(driver_t *d, const struct addr *from, struct span bytes, bool by_mail)
 {
-    driver_t *d = ctx;
     struct datagram_head head;
     enum seal_result result = seal_open(d->seal, bytes, &head, &d->opened);
     if (result != SEAL_OPENED) {
         metric_add(&d->metrics, (enum metric) seal_result_metric(result), 1);
     }
     if (result == SEAL_OPENED) {
-        if (head.cls == DATAGRAM_PAIR) {
+        if (head.cls == DATAGRAM_PAIR && !by_mail) {
             udp_answer_here(d->udp);
         }
         struct event ev = {.type = EV_DATAGRAM,
                            .as.datagram = {.from = *from,
+                                           .by_mail = by_mail,
                                            .cls = head.cls,
                                            .sender = head.sender,
                                            .session = head.session,
@@ -38,6 +38,16 @@ void driver_on_datagram(void *ctx, const struct addr *from, struct span bytes)
             .as.candidate = {.addr = *from, .id = head.sender, .source = CANDIDATE_UNKNOWN_SENDER}};
         driver_step(d, &ev);
     }
+}
+
+void driver_on_datagram(void *ctx, const struct addr *from, struct span bytes)
+{
+    take_datagram(ctx, from, bytes, false);
+}
+
+void driver_on_whisper(void *ctx, const struct addr *from, struct span content)
+{
+    take_datagram(ctx, from, content, true);
 }
 
 void driver_on_unreachable(void *ctx, const struct addr *to)

@@ -82,6 +82,7 @@ void driver_on_bad_frame(void *ctx, const struct node_id *peer, int why);
 void driver_on_connect(void *ctx, const struct node_id *peer, uint64_t token,
                        enum connect_outcome outcome);
 void driver_on_zre(void *ctx, const struct addr *at, const struct node_id *id);
+void driver_on_whisper(void *ctx, const struct addr *from, struct span content);
 void driver_on_stall(void *ctx, uint64_t ms);
 bool driver_read_store(void *ctx);
 bool driver_read_beacon(void *ctx);

@@ -64,11 +64,11 @@ static void ready(void *ctx, zmtp_conn_t *conn)
     }
 }
 
-static void message(void *ctx, zmtp_conn_t *conn, struct span bytes)
+static void message(void *ctx, zmtp_conn_t *conn, struct span bytes, struct span content)
 {
     struct accepted *a = ctx;
     (void) conn;
-    a->mailbox->handler.message(a->mailbox->handler.ctx, &a->id, &a->from, bytes);
+    a->mailbox->handler.message(a->mailbox->handler.ctx, &a->id, &a->from, bytes, content);
 }
 
 /* Closes the oldest that may go; NULL if there are no connections. */

@@ -20,10 +20,11 @@ typedef struct mailbox mailbox_t;
 
 struct mailbox_handler {
     void *ctx;
-    /* A message's first frame. id is zero if the sender's identity is none of ZRE; from is where its
-     * connection comes from. All borrowed for the call; the mailbox must outlive it. */
+    /* A message's first frame, and its second if it is no larger than a datagram. id is zero if the
+     * sender's identity is none of ZRE; from is where its connection comes from. All borrowed for the
+     * call; the mailbox must outlive it. */
     void (*message)(void *ctx, const struct node_id *id, const struct addr *from,
-                    struct span bytes);
+                    struct span bytes, struct span content);
     /* Whether that is a peer of ours, whose connection is to be kept. */
     bool (*is_peer)(void *ctx, const struct node_id *id);
 };

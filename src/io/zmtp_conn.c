@@ -224,14 +224,18 @@ static bool watch(zmtp_conn_t *c)
     return reactor_add_fd(c->reactor, c->fd, want, REACTOR_STRANGERS, step, c) == HM_OK;
 }
 
-void zmtp_conn_send(zmtp_conn_t *c, struct span body)
+void zmtp_conn_send(zmtp_conn_t *c, struct span body, struct span content)
 {
     struct buf *to = c->is_ready ? &c->out : &c->held;
     size_t before = to->size;
     if (c->fd < 0) {
         return;
     }
-    zmtp_message_write(to, body);
+    if (content.data != NULL) {
+        zmtp_content_write(to, body, content);
+    } else {
+        zmtp_message_write(to, body);
+    }
     if (buf_failed(to) || c->out.size + c->held.size > HM_ZMTP_OUT_BYTES_MAX) {
         /* All of it or nothing: half a frame would make nonsense of the rest. */
         to->failed = false;
@@ -273,7 +277,7 @@ static void on_event(zmtp_conn_t *c, enum zmtp_event event)
         break;
     case ZMTP_MESSAGE:
         if (c->handler.message != NULL) {
-            c->handler.message(c->handler.ctx, c, zmtp_body(&c->zmtp));
+            c->handler.message(c->handler.ctx, c, zmtp_body(&c->zmtp), zmtp_content(&c->zmtp));
         }
         break;
     case ZMTP_MORE:

@@ -23,7 +23,8 @@ typedef struct zmtp_conn zmtp_conn_t;
 struct zmtp_conn_handler {
     void *ctx;
     void (*ready)(void *ctx, zmtp_conn_t *conn);
-    void (*message)(void *ctx, zmtp_conn_t *conn, struct span first_frame); /* for the call */
+    /* A message's first frame, and its second if it is no larger than a datagram. For the call. */
+    void (*message)(void *ctx, zmtp_conn_t *conn, struct span first_frame, struct span content);
     void (*ended)(void *ctx, zmtp_conn_t *conn); /* never from zmtp_conn_dial */
 };
 
@@ -40,9 +41,9 @@ zmtp_conn_t *zmtp_conn_dial(reactor_t *r, const struct addr *to, struct span ide
 /* Closes it without waiting for anything. Calls no handler. */
 void zmtp_conn_destroy(zmtp_conn_t **p);
 
-/* Sends a message of one frame, at the latest once the handshake is over. What finds no room is
- * dropped and counted; what is said after the end goes nowhere. */
-void zmtp_conn_send(zmtp_conn_t *conn, struct span body);
+/* Sends a message of one frame, or of two if content has data, at the latest once the handshake is
+ * over. What finds no room is dropped and counted; what is said after the end goes nowhere. */
+void zmtp_conn_send(zmtp_conn_t *conn, struct span body, struct span content);
 
 bool zmtp_conn_is_ended(const zmtp_conn_t *conn);
 /* The handshake is over, and it has not ended. */

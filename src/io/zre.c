@@ -30,6 +30,7 @@ struct peer {
     struct node_id id;
     struct addr to;
     bool said_hello;
+    bool is_ours; /* its HELLO named our mesh */
     uint16_t next_sequence; /* expected from it */
     uint16_t sent_sequence;
     uint64_t heard_ns; /* last sign of it; at first: when we greeted it */
@@ -48,6 +49,7 @@ struct zre {
     char name[HM_NAME_BYTES_MAX + 1];
     struct metrics *metrics;
     void (*candidate)(void *ctx, const struct addr *at, const struct node_id *id);
+    void (*whisper)(void *ctx, const struct addr *from, struct span content);
     void *ctx;
     struct buf out;
     struct buf list;
@@ -56,7 +58,7 @@ struct zre {
 };
 
 static void take_mail(void *ctx, const struct node_id *id, const struct addr *from,
-                      struct span bytes);
+                      struct span bytes, struct span content);
 static bool is_peer(void *ctx, const struct node_id *id);
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -74,6 +76,7 @@ int zre_new(const struct zre_conf *conf, zre_t **ret_zre)
     z->advertise.port = conf->bind.port;
     z->metrics = conf->metrics;
     z->candidate = conf->candidate;
+    z->whisper = conf->whisper;
     z->ctx = conf->ctx;
     text_copy(z->mesh, sizeof z->mesh, conf->mesh);
     text_copy(z->name, sizeof z->name, conf->name);
@@ -146,20 +149,20 @@ bool zre_peer_at(const zre_t *zre, size_t idx, struct fact_peer *ret_peer)
 /* ---- sending --------------------------------------------------------------------------------- */
 
 /* A message that the peer's queue refuses is lost, and the gap ends us there: it greets us anew. */
-static void send_msg(zre_t *z, struct peer *p, struct zre_msg *msg)
+static void send_msg(zre_t *z, struct peer *p, struct zre_msg *msg, struct span content)
 {
     msg->sequence = ++p->sent_sequence;
     buf_clear(&z->out);
     zre_msg_write(&z->out, msg);
     if (!buf_failed(&z->out)) {
-        zmtp_conn_send(p->dealer, buf_span(&z->out));
+        zmtp_conn_send(p->dealer, buf_span(&z->out), content);
     }
 }
 
 static void send_plain(zre_t *z, struct peer *p, enum zre_msg_id id)
 {
     struct zre_msg msg = {.id = (uint8_t) id};
-    send_msg(z, p, &msg);
+    send_msg(z, p, &msg, span_of(NULL, 0));
 }
 
 /* Our address as the peer would see it: what the routing table says, and nothing is sent. */
@@ -207,7 +210,7 @@ static void send_hello(zre_t *z, struct peer *p)
         .headers = {span_of(all.data + groups_bytes, all.size - groups_bytes), 1},
     };
     if (!buf_failed(&z->list)) {
-        send_msg(z, p, &hello);
+        send_msg(z, p, &hello, span_of(NULL, 0));
     }
 }
 
@@ -308,6 +311,17 @@ void zre_greet(zre_t *zre, const struct addr *to, const struct node_id *id, uint
     }
 }
 
+int zre_whisper(zre_t *zre, const struct addr *to, const struct node_id *id, struct span bytes)
+{
+    struct zre_msg msg = {.id = ZRE_WHISPER};
+    struct peer *p = node_id_is_zero(id) ? find_addr(zre, to) : find_id(zre, id);
+    if (p == NULL || !p->is_ours || zmtp_conn_is_ended(p->dealer)) {
+        return HM_ENOTFOUND;
+    }
+    send_msg(zre, p, &msg, bytes);
+    return HM_OK;
+}
+
 /* ---- receiving ------------------------------------------------------------------------------- */
 
 static bool names_our_mesh(const zre_t *z, const struct zre_msg *hello)
@@ -356,6 +370,7 @@ static int take_hello(zre_t *z, const struct node_id *id, const struct zre_msg *
     if (p != NULL) {
         p->id = *id;
         p->said_hello = true;
+        p->is_ours = names_our_mesh(z, msg);
         p->hello_ns = now_ns;
         zre_about_hello(&p->about, msg);
         p->next_sequence = (uint16_t) (msg->sequence + 1);
@@ -375,7 +390,7 @@ static bool is_next(uint16_t sequence, uint16_t expected)
 }
 
 static void take_other(zre_t *z, const struct node_id *id, const struct zre_msg *msg,
-                       uint64_t now_ns)
+                       struct span content, uint64_t now_ns)
 {
     struct peer *p = find_id(z, id);
     if (p == NULL || !p->said_hello) {
@@ -393,12 +408,15 @@ static void take_other(zre_t *z, const struct node_id *id, const struct zre_msg 
         zre_about_join(&p->about, msg->group);
     } else if (msg->id == ZRE_LEAVE) {
         zre_about_leave(&p->about, msg->group);
+    } else if (msg->id == ZRE_WHISPER && p->is_ours && content.size > 0 && z->whisper != NULL) {
+        struct addr from = p->to; /* the entry may be gone before the call ends */
+        z->whisper(z->ctx, &from, content);
     }
 }
 
 /* HM_OK: *ret_addr is a candidate; HM_ENOTFOUND: none; HM_EMALFORMED. */
 static int take_msg(zre_t *z, const struct node_id *id, const struct addr *from, struct span bytes,
-                    struct addr *ret_addr)
+                    struct span content, struct addr *ret_addr)
 {
     struct zre_msg msg;
     uint64_t now_ns = reactor_now_ns(z->reactor);
@@ -410,18 +428,18 @@ static int take_msg(zre_t *z, const struct node_id *id, const struct addr *from,
     }
     metric_add(z->metrics, M_ZRE_RECEIVED, 1);
     if (msg.id != ZRE_HELLO) {
-        take_other(z, id, &msg, now_ns);
+        take_other(z, id, &msg, content, now_ns);
         return HM_ENOTFOUND;
     }
     return take_hello(z, id, &msg, from, now_ns, ret_addr);
 }
 
 static void take_mail(void *ctx, const struct node_id *id, const struct addr *from,
-                      struct span bytes)
+                      struct span bytes, struct span content)
 {
     zre_t *z = ctx;
     struct addr at;
-    int rc = take_msg(z, id, from, bytes, &at);
+    int rc = take_msg(z, id, from, bytes, content, &at);
     if (rc == HM_EMALFORMED) {
         struct peer *p = node_id_is_zero(id) ? NULL : find_id(z, id);
         metric_add(z->metrics, M_ZRE_MALFORMED, 1);

@@ -3,8 +3,10 @@
  *
  * A ROUTER on TCP port P receives (io/mailbox); each peer that we greet or that greets us gets a
  * DEALER (io/zmtp_conn) with our identity (01 and the node id), on which our HELLO, PING and PING-OK
- * go. Nodes of the mesh never come here: they answer the sealed join first. Everything received is unauthenticated: it
- * changes nothing but the sender's own entry, and may add an address to try.
+ * go. Nodes of the mesh come here only where UDP fails: else they answer the sealed join first. Then
+ * sealed datagrams travel in WHISPERs (docs/decisions/0026-sealed-datagrams-in-whispers.md).
+ * Everything received is unauthenticated: it changes nothing but the sender's own entry, and may add
+ * an address to try.
  *
  *   (none) --greeted or its HELLO--> known --5 s of silence--> known, pinged --30 s--> (none)
  *                                      \--sequence gap----------------------------------> (none)
@@ -37,6 +39,9 @@ struct zre_conf {
     /* From the loop: a HELLO named our mesh; an address to try (EV_CANDIDATE, CANDIDATE_ZRE). May
      * call zre_greet. */
     void (*candidate)(void *ctx, const struct addr *at, const struct node_id *id);
+    /* A WHISPER of a peer whose HELLO named our mesh; from is its mailbox, nothing is proven. May call
+     * zre_greet and zre_whisper. NULL: none are wanted. */
+    void (*whisper)(void *ctx, const struct addr *from, struct span content);
     void *ctx;
 };
 
@@ -47,6 +52,10 @@ void zre_destroy(zre_t **p);
 
 /* Greets an address (FX_ZRE_HELLO): nothing if it is known already or the table is full. */
 void zre_greet(zre_t *zre, const struct addr *to, const struct node_id *id, uint64_t now_ns);
+
+/* Sends bytes (at most HM_DATAGRAM_BYTES_MAX) to a peer whose HELLO named our mesh, known by its id, or
+ * by its address if id is zero. HM_ENOTFOUND: there is no such peer now. What finds no room is lost. */
+int zre_whisper(zre_t *zre, const struct addr *to, const struct node_id *id, struct span bytes);
 
 /* Pings and expires peers. */
 void zre_tick(zre_t *zre, uint64_t now_ns);

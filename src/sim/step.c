@@ -164,6 +164,7 @@ static bool carry_out(struct world *w, struct sim_node *n, const struct effect *
         world_stop(w, n);
         break;
     case FX_ZRE_HELLO: /* a Zyre peer would hear it; there is none */
+    case FX_MAIL:      /* nor are there mailboxes */
     case FX_REPLY:     /* no local client asks anything */
         break;
     }

@@ -71,6 +71,7 @@ void trace_effect(struct trace *t, unsigned node, uint64_t now_ns, const struct 
         add_bytes(t, span_of(fx->as.peer.key, NODE_KEY_BYTES));
         break;
     case FX_DATAGRAM:
+    case FX_MAIL:
         add_addr(t, &fx->as.datagram.to);
         trace_number(t, (uint64_t) fx->as.datagram.cls);
         add_id(t, &fx->as.datagram.peer);

@@ -31,18 +31,25 @@ void zmtp_init(struct zmtp *z, enum zmtp_role role)
     memset(z, 0, sizeof *z);
     z->role = role;
     buf_init(&z->body, HM_ZMTP_KEPT_BYTES_MAX);
+    buf_init(&z->content, HM_DATAGRAM_BYTES_MAX);
     buf_init(&z->command, HM_ZMTP_COMMAND_BYTES_MAX);
 }
 
 void zmtp_fini(struct zmtp *z)
 {
     buf_fini(&z->body);
+    buf_fini(&z->content);
     buf_fini(&z->command);
 }
 
 struct span zmtp_body(const struct zmtp *z)
 {
     return buf_span(&z->body);
+}
+
+struct span zmtp_content(const struct zmtp *z)
+{
+    return buf_span(&z->content);
 }
 
 struct span zmtp_context(const struct zmtp *z)
@@ -259,6 +266,7 @@ static enum zmtp_event take_head(struct zmtp *z, struct span *bytes)
         buf_clear(&z->command);
         z->context_bytes = 0;
     }
+    z->is_kept = z->frames == 0 || (z->frames == 1 && z->left <= HM_DATAGRAM_BYTES_MAX);
     if (z->left == 0) {
         return end_frame(z);
     }
@@ -266,10 +274,16 @@ static enum zmtp_event take_head(struct zmtp *z, struct span *bytes)
     return ZMTP_MORE;
 }
 
+/* Where the frame under way is kept; NULL: nowhere. */
+static struct buf *frame_buf(struct zmtp *z)
+{
+    return !z->is_kept ? NULL : z->frames == 0 ? &z->body : &z->content;
+}
+
 static enum zmtp_event take_body(struct zmtp *z, struct span *bytes)
 {
+    struct buf *to = is_command(z) ? &z->command : frame_buf(z);
     struct span part = take_front(bytes, smaller(bytes->size, z->left));
-    struct buf *to = is_command(z) ? &z->command : z->frames == 0 ? &z->body : NULL;
     z->left -= part.size;
     if (to != NULL) {
         buf_append(to, part.data, part.size);
@@ -286,6 +300,7 @@ enum zmtp_event zmtp_take(struct zmtp *z, struct span *bytes)
     if (z->is_done) {
         z->is_done = false;
         buf_clear(&z->body);
+        buf_clear(&z->content);
     }
     if (z->state == ZMTP_IS_BROKEN) {
         return ZMTP_BROKEN;
@@ -395,4 +410,11 @@ void zmtp_message_write(struct buf *b, struct span body)
 {
     put_head(b, 0, body.size);
     buf_append(b, body.data, body.size);
+}
+
+void zmtp_content_write(struct buf *b, struct span body, struct span content)
+{
+    put_head(b, FLAG_MORE, body.size);
+    buf_append(b, body.data, body.size);
+    zmtp_message_write(b, content);
 }

@@ -7,8 +7,8 @@
  *         `--------------------------`-----------------------------`--ZMTP_BROKEN, for ever
  *
  * Total and bounded, whatever the bytes: a message's first frame is kept (HM_ZMTP_KEPT_BYTES_MAX at
- * most), its further frames are only counted (HM_ZMTP_CONTENT_BYTES_MAX each, HM_ZMTP_FRAMES_MAX of
- * them), a command has HM_ZMTP_COMMAND_BYTES_MAX at most. More than that, a command but PING and
+ * most), its second one if it is no larger than a datagram, and its further frames are only counted
+ * (HM_ZMTP_CONTENT_BYTES_MAX each, HM_ZMTP_FRAMES_MAX of them), a command has HM_ZMTP_COMMAND_BYTES_MAX at most. More than that, a command but PING and
  * PONG, an ERROR, another mechanism, ZMTP 2 and older: broken. Memory grows with the bytes that
  * came, never by what they announce. */
 #ifndef HM_WIRE_ZMTP_H
@@ -56,7 +56,9 @@ struct zmtp {
     size_t head_bytes;
     uint64_t left;      /* bytes of the frame still to come */
     unsigned frames;    /* of the message under way; 0: between messages */
+    bool is_kept;       /* the frame under way */
     struct buf body;    /* first frame of the message */
+    struct buf content; /* its second, if it is kept */
     struct buf command; /* the command under way, or the greeting */
     size_t context_bytes;
     uint8_t identity[ZMTP_IDENTITY_BYTES_MAX];
@@ -76,6 +78,8 @@ size_t zmtp_want(const struct zmtp *z);
 
 /* Valid after ZMTP_MESSAGE until the next zmtp_take. */
 struct span zmtp_body(const struct zmtp *z);
+/* The same, its second frame; empty if there is none, or it is larger than HM_DATAGRAM_BYTES_MAX. */
+struct span zmtp_content(const struct zmtp *z);
 /* Valid after ZMTP_PING until the next zmtp_take. */
 struct span zmtp_context(const struct zmtp *z);
 /* What the peer calls itself; empty if it does not, and before ZMTP_READY. */
@@ -87,5 +91,7 @@ void zmtp_ready_write(struct buf *b, enum zmtp_role role, struct span identity);
 void zmtp_pong_write(struct buf *b, struct span context);
 /* A message of one frame. */
 void zmtp_message_write(struct buf *b, struct span body);
+/* A message of two. */
+void zmtp_content_write(struct buf *b, struct span body, struct span content);
 
 #endif

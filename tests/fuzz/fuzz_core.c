@@ -530,6 +530,7 @@ static void check_effect(struct world *w, const struct effect *fx)
         peer_of(w, &fx->as.peer.id)->is_known = true;
         break;
     case FX_DATAGRAM:
+    case FX_MAIL:
         read_all(w, fx->as.datagram.body);
         check_datagram(w, fx);
         break;
@@ -659,6 +660,7 @@ static void do_datagram(struct world *w, bool is_raw)
     struct event ev = {.type = EV_DATAGRAM};
     ev.as.datagram.cls = (flags & 1) != 0 ? DATAGRAM_PAIR : DATAGRAM_MESH;
     ev.as.datagram.from = addr_of((flags & 2) != 0 ? in_u8(&w->in) : (size_t) (p - w->peer));
+    ev.as.datagram.by_mail = (flags & 0x80) != 0;
     ev.as.datagram.sender = p->id;
     ev.as.datagram.session = 1 + (flags >> 2 & 3); /* a few lives of each */
     ev.as.datagram.counter = (flags & 0x40) != 0 ? in_u16(&w->in) : ++p->counter;

@@ -309,3 +309,23 @@ def test_small_datagrams(lab):
         sizes = [len(datagram.payload) for datagram in capture.items]
     expect(len(sizes) > 50 and max(sizes) <= 1200, f"{len(sizes)} datagrams, {max(sizes)} bytes")
     expect(max(sizes) > 600, f"the test does not come near the limit: {max(sizes)} bytes")
+
+
+@options(timeout=90)
+def test_no_udp_at_all(lab):
+    """UDP is blocked from the start and TCP is not: first contact goes by mail, then links carry it (R9.3)."""
+    need_binaries()
+    hosts = lab.add_hosts(3)
+    lab.block("meta l4proto udp drop")
+    nodes = [Node(hosts[0]).start(), Node(hosts[1], flags=["--join=10.77.0.1"]).start()]
+    wait_formed(nodes, 15)
+    since = time.time()
+    nodes.append(Node(hosts[2], flags=["--join=10.77.0.2"]).start())
+    wait_formed(nodes, 20)
+    hold_for(lambda: fails(nodes, since), 6, "a false failure", poll=1)
+    wait_for(lambda: nodes[0].ctl("--node=n3", "version").returncode == 0, 20, "n3 is asked over a link")
+    nodes[1].kill()
+    wait_status([nodes[0], nodes[2]], "n2", "failed", 20)
+    expect(nodes[0].sees("n3") and nodes[2].sees("n1"), lambda: views([nodes[0], nodes[2]]))
+    nodes[1].start()
+    wait_formed(nodes, 20)

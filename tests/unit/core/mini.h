@@ -162,6 +162,7 @@ static inline void mini_log(struct mini *m, const struct effect *fx)
     l->peer = MINI_PEERS;
     switch (fx->type) {
     case FX_DATAGRAM:
+    case FX_MAIL:
         assert_int_equal(swim_msg_read(fx->as.datagram.body, &msg), HM_OK);
         l->peer = fx->as.datagram.cls == DATAGRAM_PAIR ? mini_peer_of(m, &fx->as.datagram.peer)
                                                        : MINI_PEERS;

@@ -316,6 +316,7 @@ static inline void mesh_effect(struct mesh *m, size_t i, const struct effect *fx
         m->node[i].up = false;
         break;
     case FX_ZRE_HELLO:
+    case FX_MAIL:
     case FX_NOTE:
         break;
     }

@@ -32,6 +32,10 @@ struct node {
     unsigned candidates; /* told so far, and the last one */
     struct addr candidate;
     struct node_id candidate_id;
+    unsigned whispers; /* told so far, and the last one */
+    struct addr whisper_from;
+    uint8_t whisper[HM_DATAGRAM_BYTES_MAX];
+    size_t whisper_bytes;
 };
 
 static reactor_t *reactor;
@@ -58,6 +62,16 @@ static void on_candidate(void *ctx, const struct addr *at, const struct node_id 
     n->candidate_id = *id;
 }
 
+static void on_whisper(void *ctx, const struct addr *from, struct span content)
+{
+    struct node *n = ctx;
+    n->whispers++;
+    n->whisper_from = *from;
+    assert_true(content.size <= sizeof n->whisper);
+    memcpy(n->whisper, content.data, content.size);
+    n->whisper_bytes = content.size;
+}
+
 static int node_try(struct node *n, const char *mesh, uint16_t port)
 {
     struct zre_conf conf = {.reactor = reactor,
@@ -67,6 +81,7 @@ static int node_try(struct node *n, const char *mesh, uint16_t port)
                             .name = "node",
                             .metrics = &n->metrics,
                             .candidate = on_candidate,
+                            .whisper = on_whisper,
                             .ctx = n};
     n->at = conf.bind;
     return zre_new(&conf, &n->zre);
@@ -144,6 +159,50 @@ static void test_two_of_one_mesh(void **state)
     zre_tick(a.zre, answered_ns + 30 * SECOND_NS);
     assert_int_equal(zre_peer_count(a.zre), 0);
     assert_int_equal(a.metrics.value[M_ZRE_CUT] + b.metrics.value[M_ZRE_CUT], 0);
+    zre_destroy(&a.zre);
+    zre_destroy(&b.zre);
+}
+
+/* Sealed bytes travel between those that named one mesh, either way, in order. */
+static void test_whispers(void **state)
+{
+    (void) state;
+    struct node a, b;
+    static const struct node_id nobody;
+    uint8_t bytes[HM_DATAGRAM_BYTES_MAX];
+    memset(bytes, 0x5a, sizeof bytes);
+    node_open(&a, 1, "lab");
+    node_open(&b, 2, "lab");
+    assert_int_equal(zre_whisper(a.zre, &b.at, &b.id, span_of("x", 1)), HM_ENOTFOUND);
+    zre_greet(a.zre, &b.at, &nobody, reactor_now_ns(reactor));
+    /* It has not greeted us yet: it may be anybody's. */
+    assert_int_equal(zre_whisper(a.zre, &b.at, &nobody, span_of("x", 1)), HM_ENOTFOUND);
+    pump(&b, 1);
+    pump(&a, 1);
+    assert_int_equal(zre_whisper(a.zre, &b.at, &nobody, span_of(bytes, sizeof bytes)), HM_OK);
+    assert_int_equal(zre_whisper(a.zre, &b.at, &b.id, span_of("second", 6)), HM_OK);
+    assert_int_equal(zre_whisper(b.zre, &a.at, &a.id, span_of("answer", 6)), HM_OK);
+    TURN_UNTIL(b.whispers >= 1);
+    assert_true(addr_eq(&b.whisper_from, &a.at));
+    TURN_UNTIL(b.whispers >= 2 && a.whispers >= 1);
+    assert_int_equal(b.whisper_bytes, 6);
+    assert_memory_equal(b.whisper, "second", 6);
+    assert_memory_equal(a.whisper, "answer", 6);
+    zre_destroy(&a.zre);
+    zre_destroy(&b.zre);
+}
+
+/* Programs of others get none of ours, and theirs go nowhere. */
+static void test_no_whispers_to_others(void **state)
+{
+    (void) state;
+    struct node a, b;
+    node_open(&a, 1, "lab");
+    node_open(&b, 2, "other");
+    zre_greet(a.zre, &b.at, &b.id, reactor_now_ns(reactor));
+    pump(&b, 1);
+    pump(&a, 1);
+    assert_int_equal(zre_whisper(a.zre, &b.at, &b.id, span_of("x", 1)), HM_ENOTFOUND);
     zre_destroy(&a.zre);
     zre_destroy(&b.zre);
 }
@@ -833,6 +892,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_of_one_mesh),
+        cmocka_unit_test(test_whispers),
+        cmocka_unit_test(test_no_whispers_to_others),
         cmocka_unit_test(test_other_mesh_is_no_candidate),
         cmocka_unit_test(test_a_zyre_peer),
         cmocka_unit_test(test_heartbeats),

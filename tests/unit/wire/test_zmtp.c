@@ -253,6 +253,37 @@ static void test_endless_more(void **state)
     zmtp_fini(&z);
 }
 
+/* A second frame is kept up to a datagram's size; a larger one is passed over as a whole. */
+static void test_content(void **state)
+{
+    (void) state;
+    static uint8_t content[HM_DATAGRAM_BYTES_MAX + 1];
+    memset(content, 'c', sizeof content);
+    for (size_t size = 0; size <= sizeof content; size += size < 1100 ? 100 : 1) {
+        bool fits = size <= HM_DATAGRAM_BYTES_MAX;
+        for (size_t step = 1; step <= 1500; step += 499) {
+            struct zmtp z;
+            struct buf b;
+            char letters[8] = "";
+            buf_init(&b, 4096);
+            zmtp_content_write(&b, span_of("hi", 2), span_of(content, size));
+            zmtp_message_write(&b, span_of("y", 1));
+            assert_false(buf_failed(&b));
+            open_router(&z);
+            feed(&z, b.data, b.size - 3, step, letters);
+            assert_string_equal(letters, "M");
+            assert_span(zmtp_body(&z), "hi", 2);
+            assert_span(zmtp_content(&z), content, fits ? size : 0);
+            feed(&z, b.data + b.size - 3, 3, step, letters);
+            assert_string_equal(letters, "MM");
+            assert_span(zmtp_body(&z), "y", 1);
+            assert_int_equal(zmtp_content(&z).size, 0); /* nothing is left of the one before */
+            zmtp_fini(&z);
+            buf_fini(&b);
+        }
+    }
+}
+
 /* Memory follows what came, not what was announced. */
 static void test_first_frame_at_its_bound(void **state)
 {
@@ -272,6 +303,7 @@ static void test_first_frame_at_its_bound(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_content),
         cmocka_unit_test(test_what_libzmq_sends), cmocka_unit_test(test_cut_anywhere),
         cmocka_unit_test(test_what_we_send),      cmocka_unit_test(test_streams),
         cmocka_unit_test(test_endless_more),      cmocka_unit_test(test_first_frame_at_its_bound),
