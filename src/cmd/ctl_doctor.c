@@ -29,7 +29,8 @@ static enum out_style style_of(const char *status)
                                          : STYLE_RED;
 }
 
-static void print_line(struct out *out, const json_t *line)
+/* with_fix: false when the next line to be printed has the same. */
+static void print_line(struct out *out, const json_t *line, bool with_fix)
 {
     char text[2048];
     const char *status = ctl_text(line, "status");
@@ -40,11 +41,17 @@ static void print_line(struct out *out, const json_t *line)
     out_put(out, is_ok ? STYLE_DIM : STYLE_PLAIN, ctl_text(line, "check"), CHECK_COLUMNS);
     snprintf(text, sizeof text, "%s%s%s", node, node[0] != '\0' ? ": " : "", ctl_text(line, "text"));
     out_put_wrapped(out, STYLE_PLAIN, text, STATUS_COLUMNS + CHECK_COLUMNS);
-    if (fix[0] != '\0') {
+    if (fix[0] != '\0' && with_fix) {
         snprintf(text, sizeof text, "-> %s", fix);
         out_put(out, STYLE_PLAIN, "", STATUS_COLUMNS + CHECK_COLUMNS);
         out_put_wrapped(out, STYLE_BOLD, text, STATUS_COLUMNS + CHECK_COLUMNS);
     }
+}
+
+static bool is_same_fix(const json_t *line, const json_t *next)
+{
+    return next != NULL && strcmp(ctl_text(line, "check"), ctl_text(next, "check")) == 0 &&
+           strcmp(ctl_text(line, "fix"), ctl_text(next, "fix")) == 0;
 }
 
 static void print_sum(struct out *out, const json_t *lines)
@@ -73,7 +80,7 @@ void ctl_print_doctor(struct out *out, const json_t *lines)
     json_t *line;
     json_array_foreach(lines, i, line)
     {
-        print_line(out, line);
+        print_line(out, line, !is_same_fix(line, json_array_get(lines, i + 1)));
     }
     print_sum(out, lines);
 }
@@ -111,17 +118,15 @@ static size_t count_well(const json_t *lines, const struct ctl_all *all, const c
 static void print_all(struct out *out, const json_t *lines, const struct ctl_all *all,
                       const char *self)
 {
-    const char *check = "";
     size_t i;
     json_t *line;
     json_array_foreach(lines, i, line)
     {
-        const char *next = i + 1 < json_array_size(lines)
-                               ? ctl_text(json_array_get(lines, i + 1), "check")
-                               : "";
-        check = ctl_text(line, "check");
+        const json_t *after = json_array_get(lines, i + 1);
+        const char *next = ctl_text(after, "check");
+        const char *check = ctl_text(line, "check");
         if (!is_ok_of_another(line, check, self)) {
-            print_line(out, line);
+            print_line(out, line, !is_same_fix(line, after));
         }
         size_t others = strcmp(check, next) != 0 ? count_well(lines, all, check, self) : 0;
         if (others > 0) {
@@ -143,8 +148,38 @@ static void rest_until(uint64_t at_ms)
     }
 }
 
-/* Knocks and asks. HM_OK or HM_E*. */
-static int examine(struct ctl *ctl, struct ctl_all *all, uint64_t deadline_ms,
+static bool is_looked_at(const char *code)
+{
+    static const char *const codes[] = {
+        "store-failed", "foreign-key", "members-failed", "members-suspect", "slow", "leaving",
+        "isolated",     "path",        "same-name",      NULL};
+    size_t i = 0;
+    while (codes[i] != NULL && strcmp(codes[i], code) != 0) {
+        i++;
+    }
+    return codes[i] != NULL;
+}
+
+/* What "status" calls a problem and no check here looks at. */
+static void collect_problems(json_t *lines, const struct ctl_all *all)
+{
+    for (size_t n = 0; n < all->count; n++) {
+        size_t i;
+        json_t *problem;
+        json_array_foreach(json_object_get(all->nodes[n].reply, "problems"), i, problem)
+        {
+            const char *code = ctl_text(problem, "code");
+            const char *mend = ctl_text(problem, "mend");
+            if (!is_looked_at(code)) {
+                doctor_say(lines, code, "fail", all->nodes[n].name, mend[0] != '\0' ? mend : NULL,
+                           "%s", ctl_text(problem, "text"));
+            }
+        }
+    }
+}
+
+/* Knocks and asks; adds to lines what is no check of its own. HM_OK or HM_E*. */
+static int examine(struct ctl *ctl, struct ctl_all *all, uint64_t deadline_ms, json_t *lines,
                    uint64_t *ret_since_ms)
 {
     const struct op_spec *spec = ops_spec(OP_DOCTOR);
@@ -161,6 +196,13 @@ static int examine(struct ctl *ctl, struct ctl_all *all, uint64_t deadline_ms,
         }
         rest_until(until_ms < deadline_ms ? until_ms : deadline_ms);
     }
+    ops_args_init(ops_spec(OP_STATUS), &values);
+    if (code == HM_OK) {
+        uint64_t until_ms = ctl_now_ms() + KNOCK_MS;
+        code = ctl_all_ask(ctl, all, ops_spec(OP_STATUS), &values,
+                           until_ms < deadline_ms ? until_ms : deadline_ms);
+        collect_problems(lines, all);
+    }
     ops_args_init(spec, &values);
     return code == HM_OK ? ctl_all_ask(ctl, all, spec, &values, deadline_ms) : code;
 }
@@ -176,6 +218,8 @@ static void collect_check(json_t *lines, const struct ctl_all *all, const char *
             json_array_foreach(json_object_get(node->reply, "checks"), i, line)
             {
                 if (node->is_self == (self == 1) && strcmp(ctl_text(line, "check"), check) == 0) {
+                    /* As the node asked shows it: of two with one name each says NAME of itself. */
+                    json_object_set_new(line, "node", json_string(node->name));
                     json_array_append(lines, line);
                 }
             }
@@ -311,7 +355,7 @@ int ctl_doctor(const struct ctl_opts *opts, struct out *out)
         return without_daemon(&ctl, out);
     }
     json_t *lines = json_array();
-    int code = examine(&ctl, &all, deadline_ms, &since_ms);
+    int code = examine(&ctl, &all, deadline_ms, lines, &since_ms);
     if (code != HM_OK) {
         ctl_failed(&ctl, code, "");
         exit_code = without_daemon(&ctl, out);

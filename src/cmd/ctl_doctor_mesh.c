@@ -114,12 +114,14 @@ static void check_nodes(json_t *lines, const struct ctl_all *all)
         } else {
             well++;
         }
-        for (size_t k = 0; k < i; k++) {
-            if (strcmp(all->nodes[k].name, node->name) == 0) {
-                doctor_say(lines, "nodes", "warn", node->name,
-                           "start one of the two with another --name",
-                           "two nodes have this name: %.8s and %.8s", all->nodes[k].id, node->id);
-            }
+        const char *tilde = strchr(node->name, '~');
+        if (tilde != NULL) {
+            char fix[192];
+            snprintf(fix, sizeof fix, "meshctl --node=%s nodes rename NEW", node->name);
+            doctor_say(lines, "nodes", "warn", node->name, fix,
+                       "another node is called %.*s too; this one is %.12s at %s",
+                       (int) (tilde - node->name), node->name, node->id,
+                       ctl_text(node->member, "address"));
         }
     }
     if (well == all->count) {
@@ -137,7 +139,7 @@ static void check_views(json_t *lines, const struct ctl_all *all)
             const struct ctl_node *from = &all->nodes[i];
             const struct ctl_node *to = &all->nodes[k];
             const json_t *pair =
-                has_answered(from) ? about(json_object_get(from->reply, "pairs"), to) : NULL;
+                has_answered(from) && !from->is_self ? about(json_object_get(from->reply, "pairs"), to) : NULL;
             if (pair != NULL && strcmp(ctl_text(pair, "status"), to->status) != 0) {
                 doctor_say(lines, "views", "warn", from->name,
                            "for moments that is so; when it lasts, look at the lines about reach",

@@ -286,7 +286,7 @@ def test_completion(lab):
         return set(done.stdout.split())
     expect({"status", "nodes", "events", "rtt", "help", "completion"} <= complete(""), "commands")
     expect(complete("st") == {"status"}, f"st: {complete('st')}")
-    expect(complete("nodes", "") == {"list", "show", "events"}, f"nodes: {complete('nodes', '')}")
+    expect({"list", "show", "events"} <= complete("nodes", ""), f"nodes: {complete('nodes', '')}")
     expect(complete("help", "nodes", "l") == {"list"}, "help of a command")
     expect(complete("--format", "=", "j") == {"json"}, "values of an option")
     expect("--since=" in complete("events", "--"), "options of the command")
