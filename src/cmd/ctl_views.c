@@ -292,7 +292,7 @@ void ctl_print_node(struct out *out, const json_t *reply)
 void ctl_print_rtt(struct out *out, const json_t *reply)
 {
     static const char *const rows[][2] = {
-        {"smoothed", "rtt_ms"}, {"estimate", "estimate_ms"}, {"least", "min_ms"},
+        {"now", "rtt_ms"}, {"estimate", "estimate_ms"}, {"least", "min_ms"},
         {"mean", "avg_ms"},     {"largest", "max_ms"},
     };
     char text[OUT_TEXT_BYTES];

@@ -107,7 +107,7 @@ struct member_view {
 
 size_t core_member_count(const core_t *core); /* the roster, self included */
 void core_member_at(const core_t *core, size_t idx, struct member_view *ret_view); /* by id */
-/* By name as shown, id or unique id prefix (at least 4 digits). HM_ENOTFOUND, HM_EAMBIGUOUS. */
+/* By name as shown, id or unique id prefix. HM_ENOTFOUND, HM_EAMBIGUOUS. */
 int core_member_find(const core_t *core, const char *who, struct member_view *ret_view);
 
 enum member_event_type { EVENT_ALIVE, EVENT_SUSPECT, EVENT_FAILED, EVENT_LEFT, EVENT_UPDATED,

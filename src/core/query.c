@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-#define PREFIX_DIGITS_MIN 4
-
 const char *member_status_name(enum member_status status)
 {
     switch (status) {
@@ -83,7 +81,7 @@ static bool id_has_prefix(const struct node_id *id, const char *who)
 {
     char text[NODE_ID_TEXT_BYTES];
     size_t len = strlen(who);
-    if (len < PREFIX_DIGITS_MIN || len > 2 * NODE_ID_BYTES) {
+    if (len == 0 || len > 2 * NODE_ID_BYTES) {
         return false;
     }
     text_hex(id->b, NODE_ID_BYTES, text);

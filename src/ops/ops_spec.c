@@ -153,7 +153,7 @@ static const struct op_field rtt_fields[] = {
     {"id", NULL, FIELD_ID, false, "its id"},
     {"address", NULL, FIELD_ADDRESS, true, "where it was last reached"},
     {"status", NULL, FIELD_STATUS, false, "what SWIM says of it"},
-    {"rtt_ms", NULL, FIELD_MS, true, "smoothed round trip, as in nodes list"},
+    {"rtt_ms", NULL, FIELD_MS, true, "least of the last measured ones, else the estimate; as in nodes list"},
     {"estimate_ms", NULL, FIELD_MS, true, "round trip by network coordinates"},
     {"min_ms", NULL, FIELD_MS, true, "least of the samples"},
     {"avg_ms", NULL, FIELD_MS, true, "mean of the samples"},

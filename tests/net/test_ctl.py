@@ -130,8 +130,9 @@ def test_no_such_node(lab):
 def test_names_and_ids(lab):
     """Wherever a name goes, an id or its unique prefix goes."""
     nodes = start_mesh(lab, 2)
-    ident = nodes[0].nodes()["n2"]["id"]
-    for what in ("n2", ident, ident[:10]):
+    ident, own = (nodes[0].nodes()[name]["id"] for name in ("n2", "n1"))
+    unique = next(size for size in range(1, 33) if ident[:size] != own[:size])
+    for what in ("n2", ident, ident[:10], ident[:unique]):
         shown = nodes[0].json("nodes", "show", what)
         expect(shown["id"] == ident and shown["name"] == "n2", f"show {what}: {shown}")
         code(nodes[0].ctl("rtt", what), DONE, f"rtt {what}")

@@ -49,7 +49,7 @@ int core_member_find(const core_t *core, const char *who, struct member_view *re
     for (size_t i = 0; i < core->member_count; i++) {
         char id[NODE_ID_TEXT_BYTES];
         text_hex(core->members[i].id.b, NODE_ID_BYTES, id);
-        bool is_prefix = strlen(who) >= 4 && strncmp(id, who, strlen(who)) == 0;
+        bool is_prefix = who[0] != '\0' && strncmp(id, who, strlen(who)) == 0;
         if (strcmp(core->members[i].name, who) == 0 || is_prefix) {
             *ret_view = core->members[i];
             found++;
