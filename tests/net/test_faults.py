@@ -28,6 +28,27 @@ def test_forged_icmp(lab):
     expect(all(node.sees("n1", "n2", "n3") for node in nodes), lambda: views(nodes))
 
 
+def test_only_a_closed_port_is_evidence(lab):
+    """"Net unreachable" and "host unreachable" say nothing about a process: only a closed port counts."""
+    nodes = start_mesh(lab, 2)
+    stranger = lab.add_hosts(1)[0]
+    ports = [node.port() for node in nodes]
+
+    def say(code):
+        rawnet.send_ip(stranger, rawnet.port_unreachable(
+            nodes[1].host.address, nodes[0].host.address, ports[0], nodes[1].host.address, ports[1], code))
+
+    def counted():
+        return nodes[0].metric_values()["mesh_unreachable_total"]
+    before = counted()
+    for code in (0, 1, 2, 9, 10, 13):
+        for _ in range(10):
+            say(code)
+    hold_for(lambda: counted() == before, 1, lambda: f"{counted() - before:g} are taken as evidence")
+    say(3)
+    wait_for(lambda: counted() > before, 3, "and a closed port is counted")
+
+
 REJECT = """
 meta l4proto udp {match} reject with icmp type port-unreachable
 meta l4proto tcp {match} reject with tcp reset

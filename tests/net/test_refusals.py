@@ -2,6 +2,7 @@
 """What goes wrong at a start: one clear line, the documented exit code, nothing damaged."""
 import json
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -323,6 +324,13 @@ def test_first_start_says_what_it_made(lab):
     node.start()
     node.wait_up()
     expect("a new" not in node.log()[mark:] and f"mesh={node.mesh}" in node.log()[mark:], lambda: node.log()[mark:])
+
+
+def test_descriptors(lab):
+    """The soft limit of descriptors that a shell gives is raised to what the hard one allows."""
+    node = one_node(lab, extra=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 5000)))
+    limits = resource.prlimit(node.pid, resource.RLIMIT_NOFILE)
+    expect(limits == (5000, 5000), f"its limits are {limits}")
 
 
 def test_modes(lab):

@@ -18,6 +18,7 @@
 #define MINI_PEERS 128
 #define MINI_LOG 8192
 #define MINI_MS 1000000ULL
+#define MINI_SESSION 77
 #define MINI_SECOND (1000 * MINI_MS)
 
 struct mini_peer {
@@ -267,7 +268,7 @@ static inline struct mini *mini_new_loaded(const struct core_params *params, siz
     struct core_conf conf = {.mesh = "home",
                              .name = "self",
                              .version = "0.1",
-                             .session = 77,
+                             .session = MINI_SESSION,
                              .port = 8471,
                              .link_port = 9000};
     struct addr own = mini_addr(self);

@@ -115,6 +115,34 @@ static void replays_are_refused(void **state)
     mini_free(&m);
 }
 
+static bool was_noted(const struct mini *m, enum note_code code)
+{
+    bool found = false;
+    for (size_t i = 0; i < m->log_count; i++) {
+        found |= m->log[i].type == FX_NOTE && m->log[i].note == code;
+    }
+    return found;
+}
+
+/* Somebody speaks with our identity in a session that is not ours: a copied data directory. Our own
+ * words that come back are none. */
+static void a_second_one_of_us_is_reported(void **state)
+{
+    (void) state;
+    struct mini *m = mini_new(NULL);
+    struct swim_msg ping = {.type = SWIM_PING, .nonce = 5};
+    mini_meet(m, 1, 5);
+    struct node_id peer = m->peer[2].id;
+    m->peer[2].id = m->peer[0].id;
+    hear_as(m, 2, DATAGRAM_PAIR, MINI_SESSION, 7, &ping);
+    assert_false(was_noted(m, NOTE_SAME_IDENTITY));
+    hear_as(m, 2, DATAGRAM_PAIR, MINI_SESSION + 1, 7, &ping);
+    m->peer[2].id = peer;
+    assert_true(was_noted(m, NOTE_SAME_IDENTITY));
+    assert_int_equal(mini_count(m, FX_DATAGRAM, SWIM_ACK, MINI_PEERS), 0);
+    mini_free(&m);
+}
+
 static void an_unknown_session_is_challenged(void **state)
 {
     (void) state;
@@ -331,6 +359,7 @@ int main(void)
         cmocka_unit_test(only_a_fresh_cookie_confirms),
         cmocka_unit_test(joins_are_answered_at_a_rate),
         cmocka_unit_test(replays_are_refused),
+        cmocka_unit_test(a_second_one_of_us_is_reported),
         cmocka_unit_test(an_unknown_session_is_challenged),
         cmocka_unit_test(old_datagrams_revive_nobody),
         cmocka_unit_test(classes_are_not_mixed_up),

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/metrics.h"
+#include "base/text.h"
 #include "io/seal.h"
 #include "scratch.h"
 
@@ -125,6 +126,72 @@ static void pair_opens_at_its_receiver_only(void **state)
     memcpy(copy, d.data, d.size);
     memcpy(copy + 6, keys_id(a.keys)->b, NODE_ID_BYTES);
     assert_int_equal(open_at(&b, span_of(copy, d.size), &head), SEAL_UNSEALED);
+}
+
+/* One key in two meshes, as when their directories lie side by side: what a node of one says to a
+ * node it knows does not open in the other. */
+static void the_mesh_is_part_of_every_seal(void **state)
+{
+    (void) state;
+    struct datagram_head head;
+    struct node elsewhere;
+    node_make(&elsewhere, "office", "b", "ring"); /* b's identity and key */
+    meet(&a, &b);
+    meet(&a, &elsewhere);
+    struct span d = make(&a, DATAGRAM_PAIR, &b, "ping");
+    assert_int_equal(open_at(&b, d, &head), SEAL_OPENED);
+    assert_int_equal(open_at(&elsewhere, d, &head), SEAL_UNSEALED);
+    d = make(&a, DATAGRAM_MESH, &b, "join");
+    uint8_t copy[HM_DATAGRAM_BYTES_MAX];
+    struct span own = make(&elsewhere, DATAGRAM_MESH, &b, "join");
+    memcpy(copy, d.data, d.size);
+    memcpy(copy + DATAGRAM_MESH_HEAD_BYTES - 8, own.data + DATAGRAM_MESH_HEAD_BYTES - 8, 8);
+    assert_int_equal(open_at(&elsewhere, span_of(copy, d.size), &head), SEAL_FOREIGN_KEY);
+    node_free(&elsewhere);
+}
+
+static void write_text(const char *name, const char *text)
+{
+    char path[SCRATCH_BYTES];
+    scratch_write(scratch_path(dir, name, path), text, strlen(text));
+}
+
+/* The bytes on the wire, for good: a seal over fewer things (the version in the head, the mesh), another
+ * order or another key is another protocol, and no test of one program with itself would notice. */
+static void the_seal_stays_the_same(void **state)
+{
+    (void) state;
+    static const char seed[] = "0101010101010101010101010101010101010101010101010101010101010101";
+    static const char expected[] = "484d01010042e6808f33fbec87975122804ac9ceda8e"
+                                   "000000000000004d00000000000000055f75667ae95869d0"
+                                   "65099815284acbbc96464a44986beb721abdaf8d";
+    uint8_t key[32];
+    char path[SCRATCH_BYTES];
+    char text[200];
+    char hex[2 * HM_DATAGRAM_BYTES_MAX + 1];
+    char check[2 * 8 + 1];
+    bool made = false;
+    struct node node;
+    uint8_t hash[crypto_generichash_BYTES];
+    crypto_generichash_state st;
+    crypto_generichash_init(&st, NULL, 0, sizeof hash);
+    crypto_generichash_update(&st, (const uint8_t *) "homemesh identity\n", 18);
+    memset(key, 1, sizeof key);
+    crypto_generichash_update(&st, key, sizeof key);
+    crypto_generichash_final(&st, hash, sizeof hash);
+    snprintf(text, sizeof text, "homemesh identity\nseed %s\ncheck %s\n", seed,
+             text_hex(hash, 8, check));
+    write_text("fixed", text);
+    memset(key, 2, sizeof key);
+    assert_int_equal(keys_new("homelab", scratch_path(dir, "fixed", path), &node.keys, NULL), 0);
+    assert_int_equal(
+        keys_ring_open(node.keys, scratch_path(dir, "fixed-ring", path), key, &made, NULL), 0);
+    node.seal = seal_new(node.keys);
+    buf_init(&node.out, HM_DATAGRAM_BYTES_MAX);
+    buf_init(&node.body, HM_DATAGRAM_BYTES_MAX);
+    struct span d = make(&node, DATAGRAM_MESH, &node, "join");
+    assert_string_equal(text_hex(d.data, d.size, hex), expected);
+    node_free(&node);
 }
 
 static void every_changed_byte_is_noticed(void **state)
@@ -256,6 +323,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(first_contact_opens_for_all_of_the_mesh, setup, teardown),
         cmocka_unit_test_setup_teardown(pair_opens_at_its_receiver_only, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_mesh_is_part_of_every_seal, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_seal_stays_the_same, setup, teardown),
         cmocka_unit_test_setup_teardown(every_changed_byte_is_noticed, setup, teardown),
         cmocka_unit_test_setup_teardown(wrong_ones_have_their_names, setup, teardown),
         cmocka_unit_test_setup_teardown(older_keys_of_the_ring_open, setup, teardown),
