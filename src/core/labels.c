@@ -10,6 +10,7 @@
 
 #define ASK_AGAIN_NS SECOND_NS
 #define ASK_SELDOM_NS (60 * SECOND_NS)
+#define ASK_OF_THE_AWAY_NS (8 * SECOND_NS) /* they may have taken their labels with them */
 #define ASK_MAX 32 /* ids in one request; 32 records of 4 KiB fit a frame */
 
 static int by_key(const void *a, const void *b)
@@ -149,21 +150,24 @@ static void ask(core_t *c, struct member *whom, struct span ids)
     buf_fini(&b);
 }
 
-/* Each lacking member that is linked is asked itself; of the others a random linked member is asked. */
+/* Each lacking member that is linked is asked itself; of the others a random linked member is asked. For
+ * those that are away only a few times. */
 void labels_tick(core_t *c)
 {
     struct node_id others[ASK_MAX];
     struct member *whom = NULL;
     size_t count = 0;
     bool lacking = false;
+    bool lacking_away = false;
     /* From a different one each time: what nobody has must not keep the rest from being asked for. */
     size_t start = (size_t) prng_below(&c->prng, c->roster.count);
     for (size_t i = 0; i < c->roster.count; i++) {
         struct member *m = c->roster.items[(start + i) % c->roster.count];
-        if (m == c->self || !is_lacking(m) || !member_is_up(m)) {
+        if (m == c->self || !is_lacking(m)) {
             continue;
         }
-        lacking = true;
+        lacking |= member_is_up(m);
+        lacking_away |= !member_is_up(m);
         if (m->link == LINK_UP) {
             ask(c, m, span_of(m->id.b, NODE_ID_BYTES));
         } else if (count < ASK_MAX) {
@@ -174,6 +178,7 @@ void labels_tick(core_t *c)
         ask(c, whom, span_of(others, count * NODE_ID_BYTES));
     }
     /* With no link there is nobody to ask; the next link arms this again. */
+    lacking |= lacking_away && c->labels_wait_ns < ASK_OF_THE_AWAY_NS;
     if (lacking && c->links_up > 0) {
         core_arm(c, TIMER_LABELS, c->now_ns + c->labels_wait_ns);
         c->labels_wait_ns = 2 * c->labels_wait_ns < ASK_SELDOM_NS ? 2 * c->labels_wait_ns : ASK_SELDOM_NS;

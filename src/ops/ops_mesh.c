@@ -70,7 +70,7 @@ static void put_node(struct buf *b, const core_t *core, const struct member_view
     ops_put_addr(b, "address", &m->addr);
     ops_put_str(b, "status", member_status_name(m->status));
     put_labels(b, "labels", m->labels);
-    ops_put_str_or_nil(b, "version", m->version);
+    ops_put_str(b, "version", m->version);
     ops_put_ms(b, "rtt_ms", m->rtt_ns);
     ops_put_time(b, "since", m->since_wall_ms);
     ops_put_bool(b, "self", m->is_self);

@@ -93,7 +93,7 @@ static const struct op_field status_fields[] = {
     {"address", "ADDRESS", FIELD_ADDRESS, true, "where it was last reached"},                      \
     {"status", "STATUS", FIELD_STATUS, false, "what SWIM says of it"},                             \
     {"labels", "LABELS", FIELD_MAP, false, "its own and the detected ones"},                       \
-    {"version", NULL, FIELD_TEXT, true, "of its meshd"},                                           \
+    {"version", NULL, FIELD_TEXT, false, "of its meshd; empty while not known"},                   \
     {"rtt_ms", "RTT", FIELD_MS, true, "round trip from the node that was asked"},                  \
     {"since", "SINCE", FIELD_TIME, false, "when it came to this status"},                          \
     {"self", NULL, FIELD_BOOL, false, "it is the node that was asked"},                            \

@@ -134,6 +134,31 @@ static void too_many_are_refused(void **state)
     mesh_free(&m);
 }
 
+/* The one that is away cannot be asked itself; others have what it signed. */
+static void a_new_node_learns_those_of_members_that_are_away(void **state)
+{
+    (void) state;
+    for (int leaves = 0; leaves < 2; leaves++) {
+        struct mesh *m = mesh_new(4);
+        struct event shutdown = {.type = EV_SHUTDOWN};
+        for (size_t i = 0; i < 3; i++) {
+            mesh_start(m, i);
+        }
+        mesh_run(m, 10 * MINI_SECOND);
+        if (leaves) {
+            mesh_step(m, 2, &shutdown);
+        } else {
+            mesh_kill(m, 2);
+        }
+        mesh_run(m, 20 * MINI_SECOND);
+        mesh_start(m, 3);
+        mesh_run(m, 5 * MINI_SECOND);
+        assert_int_equal(mesh_status(m, 3, 2), leaves ? STATUS_LEFT : STATUS_FAILED);
+        assert_true(has_role(m, 3, 2, "nas"));
+        mesh_free(&m);
+    }
+}
+
 /* A frame with labels of n00 whose role is `watched` arrives as `swapped` instead. */
 struct swap {
     const char *watched;
@@ -234,6 +259,7 @@ int main(void)
         cmocka_unit_test(the_newest_of_many_changes_wins),
         cmocka_unit_test(no_change_tells_nobody),
         cmocka_unit_test(too_many_are_refused),
+        cmocka_unit_test(a_new_node_learns_those_of_members_that_are_away),
         cmocka_unit_test(labels_that_their_node_did_not_sign_are_dropped),
         cmocka_unit_test(labels_of_the_past_are_not_taken),
     };
