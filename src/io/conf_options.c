@@ -289,8 +289,16 @@ static int set_format(struct conf *conf, const struct given *given)
 static int set_auto_role(struct conf *conf, const struct given *given)
 {
     static const char *const words[] = {"true", "false", "yes", "no", "on", "off", NULL};
+    char folded[8] = "";
+    struct given lower = *given;
     size_t idx = 0;
-    int rc = choose_word(given, words, &idx);
+    if (strlen(given->value) < sizeof folded) { /* YAML also has True and NO */
+        for (size_t i = 0; given->value[i] != '\0'; i++) {
+            folded[i] = (char) tolower((unsigned char) given->value[i]);
+        }
+        lower.value = folded;
+    }
+    int rc = choose_word(&lower, words, &idx);
     conf->auto_role = rc == HM_OK && idx % 2 == 0;
     return rc;
 }

@@ -222,7 +222,8 @@ static int read_sequence(struct yaml *y, const struct option *option)
             return rc;
         }
         if (y->event->type != FYET_SCALAR) {
-            return wrong_here(y, "%s: each item of the list is to be one value", option->name);
+            return wrong_here(y, "%s: each item of the list is to be one value%s", option->name,
+                              option->kind == OPTION_MAP ? "; for a map leave the dashes out" : "");
         }
         rc = take_scalar(y, text, sizeof text, &is_null);
         if (rc == HM_OK && is_null) {

@@ -787,8 +787,20 @@ static void do_candidate(struct world *w)
 static void do_machine(struct world *w)
 {
     struct addr addrs[6];
+    struct label labels[HM_LABELS_MAX];
     struct event ev = {.type = EV_STALLED};
-    switch (in_u8(&w->in) % 3) {
+    uint8_t choice = in_u8(&w->in);
+    if (choice >= 240) { /* the configuration was read again */
+        ev.type = EV_LABELS;
+        ev.as.labels.labels = labels;
+        ev.as.labels.count = in_u8(&w->in) % (HM_LABELS_MAX + 1);
+        for (size_t i = 0; i < ev.as.labels.count; i++) {
+            labels[i] = (struct label){choice % 2 == 0 ? "key" : "a", "value"};
+        }
+        step(w, &ev);
+        return;
+    }
+    switch (choice % 3) {
     case 0:
         ev.as.stalled.ms = in_u16(&w->in);
         break;

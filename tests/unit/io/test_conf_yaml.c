@@ -93,6 +93,8 @@ static void other_forms(void **state)
     assert_int_equal(read_text("join: a,b:1\nlabel: [rack=cellar, x=1]\n"), 0);
     assert_int_equal(conf.join_count, 2);
     assert_int_equal(conf.label_count, 2);
+    assert_int_equal(read_text("auto-role: True\n"), 0);
+    assert_true(conf.auto_role);
     assert_int_equal(read_text("auto-role: off\nname: 42\n"), 0);
     assert_false(conf.auto_role);
     assert_string_equal(conf.name, "42");
@@ -120,6 +122,7 @@ static void errors_say_where_and_what_would_be_right(void **state)
         {"name: {a: b}\n", {"/m.yaml:1:7: ", "one value is expected, not a map"}},
         {"join: {a: b}\n", {"/m.yaml:1:7: ", "a list is expected, not a map"}},
         {"join: [[a]]\n", {"/m.yaml:1:8: ", "each item of the list is to be one value"}},
+        {"label:\n  - a: b\n", {"/m.yaml:2:5: ", "leave the dashes out"}},
         {"join: [a, ]\nname:\n", {"/m.yaml:2:", "name: a value is missing"}},
         {"join: [a, ~]\n", {"/m.yaml:1:11: ", "an item of the list is empty"}},
         {"label: {a: [b]}\n", {"/m.yaml:1:12: ", "a: one value is expected"}},
