@@ -213,6 +213,12 @@ static struct flock whole_file(short type)
     return (struct flock){.l_type = type, .l_whence = SEEK_SET};
 }
 
+/* For looking only. What lies there may be another user's making: a pipe must not hold us up. */
+static int open_lock_file(const char *path)
+{
+    return open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+}
+
 /* True if a process holds the lock of this open file. */
 static bool is_held(int fd)
 {
@@ -428,7 +434,7 @@ static int node_read(const char *data_dir, struct paths_node *ret_node, struct w
     if (file_join(lock, sizeof lock, data_dir, "lock") != 0) {
         return too_long(why, data_dir);
     }
-    int fd = open(lock, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open_lock_file(lock);
     if (fd < 0) {
         return node_unread(data_dir, lock, why);
     }
@@ -478,7 +484,7 @@ static bool may_run(const char *data_dir)
     if (file_join(lock, sizeof lock, data_dir, "lock") != 0) {
         return false;
     }
-    int fd = open(lock, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open_lock_file(lock);
     if (fd < 0) {
         return errno != ENOENT && errno != ENOTDIR && errno != ELOOP;
     }
@@ -738,7 +744,7 @@ static bool is_closed(const char *data_dir)
     if (file_join(lock, sizeof lock, data_dir, "lock") != 0) {
         return false;
     }
-    int fd = open(lock, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open_lock_file(lock);
     if (fd >= 0) {
         close(fd);
     }

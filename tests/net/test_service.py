@@ -90,6 +90,22 @@ def test_root_and_group_find_it(lab):
     expect(status == 3 and "no meshd of this user" in text, f"{status} {text}")
 
 
+def test_traps_in_the_runtime_directory(lab):
+    """What the service's user may put in /run/meshd does not hold up root's meshctl."""
+    need_users()
+    host = lab.add_hosts(1)[0]
+    node = Service(host).start()
+    node.wait_up()
+    trap = os.path.join(lab.dir, "trap")
+    os.mkdir(trap)
+    os.mkfifo(os.path.join(trap, "lock"))
+    os.symlink(trap, "/run/meshd/0badf00d")
+    os.symlink("/", "/run/meshd/1badf00d")
+    os.symlink("nowhere", "/run/meshd/2badf00d")
+    done = host.run([MESHCTL, "nodes", "list", "--format=json"], timeout=10)
+    expect(done.returncode == 0 and json.loads(done.stdout)[0]["name"] == node.name, done.stderr)
+
+
 def test_without_group_only_root(lab):
     """No --group: the group gets no access."""
     need_users()
