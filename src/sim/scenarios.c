@@ -10,16 +10,27 @@
 
 /* ---- helpers ---- */
 
+/* In a world of one there is nobody else to be cut off from. */
+static bool is_of_itself(enum fault_kind kind, unsigned a, unsigned b)
+{
+    return a == b &&
+           (kind == FAULT_CUT || kind == FAULT_REJECT || kind == FAULT_PATH || kind == FAULT_JOIN);
+}
+
 static void at(struct plan *p, uint64_t ms, enum fault_kind kind, unsigned a, unsigned b,
                uint64_t arg)
 {
-    plan_at(p, ms * MS_NS, kind, a, b, arg);
+    if (!is_of_itself(kind, a, b)) {
+        plan_at(p, ms * MS_NS, kind, a, b, arg);
+    }
 }
 
 static void repeat(struct plan *p, uint64_t from_ms, uint64_t until_ms, uint64_t every_us,
                    enum fault_kind kind, unsigned a, unsigned b)
 {
-    plan_repeat(p, from_ms * MS_NS, until_ms * MS_NS, every_us * 1000U, kind, a, b);
+    if (!is_of_itself(kind, a, b)) {
+        plan_repeat(p, from_ms * MS_NS, until_ms * MS_NS, every_us * 1000U, kind, a, b);
+    }
 }
 
 static uint64_t between(struct plan *p, uint64_t low, uint64_t high)
@@ -414,6 +425,10 @@ static void bad_clock(struct plan *p, bool jumps, uint64_t t, unsigned a)
 static void plan_clone(struct plan *p)
 {
     unsigned last = p->nodes - 1;
+    if (last == 0) {
+        start_all(p, 100);
+        return;
+    }
     for (unsigned i = 0; i < last; i++) {
         at(p, between(p, 0, 100), FAULT_START, i, 0, 0);
     }

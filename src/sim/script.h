@@ -20,6 +20,7 @@
 #define SCRIPT_BYTES_MAX (1U << 20)
 #define SCRIPT_STATEMENTS_MAX 20000U /* what a run of an hour under constant fire needs */
 #define SCRIPT_FAULTS_MAX 200000U    /* that a file draws */
+#define SCRIPT_SIDES_MAX 2000U       /* partitions that a file draws */
 #define SCRIPT_TIME_MAX_NS (100ULL * 365 * 86400 * SECOND_NS)
 #define SCRIPT_NOT_SET UINT64_MAX
 #define SCRIPT_DRIFT_MAX 200000 /* ppm */

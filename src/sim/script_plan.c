@@ -34,24 +34,18 @@ static void draw_set(struct drawing *d, const struct script_set *set, struct nod
         *ret = set->nodes;
         return;
     }
+    uint16_t from[SIM_NODES_MAX];
+    unsigned left = 0;
     memset(ret, 0, sizeof *ret);
-    for (unsigned drawn = 0; drawn < set->count; drawn++) {
-        unsigned left = 0;
-        for (unsigned i = 0; i < p->nodes; i++) {
-            left +=
-                node_set_has(&set->nodes, i) && !node_set_has(&d->off, i) && !node_set_has(ret, i);
+    for (unsigned i = 0; i < p->nodes; i++) {
+        if (node_set_has(&set->nodes, i) && !node_set_has(&d->off, i)) {
+            from[left++] = (uint16_t) i;
         }
-        if (left == 0) {
-            return;
-        }
+    }
+    for (unsigned drawn = 0; drawn < set->count && left > 0; drawn++) {
         uint64_t nth = prng_below(&p->prng, left);
-        for (unsigned i = 0; i < p->nodes; i++) {
-            if (node_set_has(&set->nodes, i) && !node_set_has(&d->off, i) &&
-                !node_set_has(ret, i) && nth-- == 0) {
-                node_set_add(ret, i);
-                break;
-            }
-        }
+        node_set_add(ret, from[nth]);
+        from[nth] = from[--left];
     }
 }
 
@@ -83,6 +77,10 @@ static uint64_t partition_of(struct drawing *d, const struct script_statement *s
 {
     uint64_t idx;
     struct node_set drawn;
+    if (d->plan->side_count == SCRIPT_SIDES_MAX) {
+        d->is_full = true;
+        return 0;
+    }
     draw_set(d, &st->who, &drawn);
     struct plan_sides *sides = plan_add_sides(d->plan, &idx);
     if (st->sides != NULL) {
