@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Addresses to join: see resolve.h. The thread sleeps in poll on its end of the socket pair, so our
- * closing the other end wakes it, and a send to nobody ends it. Nothing is shared. */
+/* Addresses to join: see resolve.h. A thread sleeps in poll on its end of the socket pair, so our
+ * closing the other end wakes it, and a send to nobody ends it. Nothing else is shared. One thread
+ * serves all numeric targets, which never block, and each name has one of its own. */
 #define _GNU_SOURCE
 #include "io/resolve.h"
 
@@ -11,6 +12,7 @@
 #include "io/srv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
@@ -258,18 +260,61 @@ static int start_thread(struct worker *w)
     return rc;
 }
 
-static struct worker *worker_new(const struct resolve_target *targets, size_t count, int fd)
+static bool is_numeric(const struct resolve_target *target)
 {
-    struct worker *w = calloc(1, sizeof *w + count * sizeof w->entries[0]);
+    struct addr addr;
+    return !target->is_srv && addr_parse(target->host, target->port, &addr) == HM_OK;
+}
+
+static struct worker *worker_new(size_t count_max, int fd)
+{
+    struct worker *w = calloc(1, sizeof *w + count_max * sizeof w->entries[0]);
     if (w != NULL) {
-        w->fd = fd;
-        w->count = count;
-        for (size_t i = 0; i < count; i++) {
-            w->entries[i].target = targets[i];
-            w->entries[i].wait_ms = RETRY_FIRST_MS;
+        w->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (w->fd < 0) {
+            free(w);
+            return NULL;
         }
     }
     return w;
+}
+
+static void worker_add(struct worker *w, const struct resolve_target *target)
+{
+    w->entries[w->count++] = (struct entry){.target = *target, .wait_ms = RETRY_FIRST_MS};
+}
+
+/* Takes the worker. 0 or an errno. */
+static int worker_start(struct worker *w)
+{
+    int rc = w == NULL ? ENOMEM : w->count > 0 ? start_thread(w) : 0;
+    if (w != NULL && (rc != 0 || w->count == 0)) {
+        close(w->fd);
+        free(w);
+    }
+    return rc;
+}
+
+/* All threads, each with a copy of fd. 0 or an errno; those that run end when the other end closes. */
+static int start_all(const struct resolve_target *targets, size_t count, int fd)
+{
+    struct worker *numeric = worker_new(count, fd);
+    for (size_t i = 0; numeric != NULL && i < count; i++) {
+        if (is_numeric(&targets[i])) {
+            worker_add(numeric, &targets[i]);
+        }
+    }
+    int rc = worker_start(numeric);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        if (!is_numeric(&targets[i])) {
+            struct worker *w = worker_new(1, fd);
+            if (w != NULL) {
+                worker_add(w, &targets[i]);
+            }
+            rc = worker_start(w);
+        }
+    }
+    return rc;
 }
 
 int resolve_new(const struct resolve_target *targets, size_t count, resolve_t **ret_resolve)
@@ -291,11 +336,9 @@ int resolve_new(const struct resolve_target *targets, size_t count, resolve_t **
         return HM_EIO;
     }
     r->fd = fds[0];
-    struct worker *w = worker_new(targets, count, fds[1]);
-    int rc = w == NULL ? ENOMEM : start_thread(w);
+    int rc = start_all(targets, count, fds[1]);
+    close(fds[1]);
     if (rc != 0) {
-        free(w);
-        close(fds[1]);
         resolve_destroy(&r);
         errno = rc;
         return rc == ENOMEM ? HM_ENOMEM : HM_EIO;

@@ -2,8 +2,9 @@
 /* Addresses to join (--join, the token): resolved for ever, in a thread of its own. A name may have
  * several addresses, and dns+srv:NAME several hosts with ports of their own: all are reported.
  *
- * getaddrinfo may block for a minute, so it runs in a detached thread that owns copies of
- * everything and speaks through a socket pair; closing our end ends it, and nobody waits for it.
+ * getaddrinfo may block for a minute, so it runs in detached threads that own copies of everything
+ * and speak through a socket pair; closing our end ends them, and nobody waits for them. No target
+ * waits for another: each name has a thread, and all numeric ones together have one.
  * Each target is reported at once and after 1 s, 2 s, 4 s … 30 s again and again: a machine that is
  * off today may be on tomorrow, and a name may mean another address. Numeric targets are repeated
  * without DNS. */

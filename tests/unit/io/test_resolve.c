@@ -6,9 +6,31 @@
 #include "base/err.h"
 #include "io/resolve.h"
 
+#include <netdb.h>
 #include <poll.h>
+#include <unistd.h>
 
 #define WAIT_MS 5000
+#define BLOCKED "blocked.example"
+
+static int blocked[2]; /* whoever asks for BLOCKED waits until its other end is closed */
+
+/* The linker's --wrap puts ours in place of libc's. */
+int __real_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **ret);
+int __wrap_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **ret);
+
+int __wrap_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **ret)
+{
+    char none;
+    if (strcmp(node, BLOCKED) == 0) {
+        (void) !read(blocked[0], &none, 1);
+        return EAI_AGAIN;
+    }
+    return __real_getaddrinfo(node, service, hints, ret);
+}
 
 static void test_targets(void **state)
 {
@@ -103,6 +125,34 @@ static void test_reports(void **state)
     assert_null(r);
 }
 
+/* A name whose server never answers holds up nothing that was given after it. */
+static void test_dead_name_first(void **state)
+{
+    (void) state;
+    static const char *const texts[] = {BLOCKED, BLOCKED, "10.1.2.3:99", "localhost"};
+    struct resolve_target targets[ARRAY_COUNT(texts)];
+    struct resolve_report report;
+    resolve_t *r = NULL;
+    assert_int_equal(pipe(blocked), 0);
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+        assert_int_equal(resolve_target_read(texts[i], 8471, &targets[i]), HM_OK);
+    }
+    assert_int_equal(resolve_new(targets, ARRAY_COUNT(texts), &r), HM_OK);
+    struct addr expected = addr_v4(10, 1, 2, 3, 99);
+    bool has_loopback = false;
+    bool has_number = false;
+    for (int i = 0; i < 20 && !(has_loopback && has_number); i++) {
+        wait_report(r, &report);
+        assert_string_not_equal(report.host, BLOCKED);
+        has_loopback = has_loopback || addr_is_loopback(&report.addr);
+        has_number = has_number || addr_eq(&report.addr, &expected);
+    }
+    assert_true(has_loopback);
+    assert_true(has_number);
+    resolve_destroy(&r);
+    close(blocked[1]);
+}
+
 static void test_name_that_is_none(void **state)
 {
     (void) state;
@@ -135,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_targets),
         cmocka_unit_test(test_reports),
+        cmocka_unit_test(test_dead_name_first),
         cmocka_unit_test(test_name_that_is_none),
         cmocka_unit_test(test_nothing_to_resolve),
     };
