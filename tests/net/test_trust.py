@@ -62,7 +62,7 @@ def test_same_name_other_key(lab):
     stranger = elsewhere(lab, lab.add_hosts(1)[0]).start()
     stranger.wait_up()
     for node in (stranger, nodes[0]):
-        wait_for(lambda node=node: "token" in node.log(), 15,
+        wait_for(lambda node=node: re.search("token.*event=foreign-key", node.log()), 15,
                  lambda node=node: f"{node.name} says what mends it: {node.log()[-800:]}")
         status = node.ctl("status")
         expect("token" in status.stdout, f"status of {node.name} says it: {status.stdout}")
