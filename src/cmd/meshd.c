@@ -13,6 +13,8 @@
 #include "base/text.h"
 #include "cmd/meshd_reload.h"
 #include "cmd/meshd_service.h"
+#include "cmd/meshd_show.h"
+#include "cmd/meshd_token.h"
 #include "io/conf.h"
 #include "io/detect.h"
 #include "io/driver.h"
@@ -71,94 +73,6 @@ struct meshd {
 };
 
 /* ---- token ----------------------------------------------------------------------------------- */
-
-/* Reads the first line of standard input. */
-static int read_stdin_line(char *text, size_t max, struct why *why)
-{
-    size_t size = 0;
-    char *end = NULL;
-    while (end == NULL && size < max - 1) {
-        ssize_t n = read(STDIN_FILENO, text + size, max - 1 - size);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            break;
-        }
-        end = memchr(text + size, '\n', (size_t) n);
-        size += (size_t) n;
-    }
-    text[end != NULL ? (size_t) (end - text) : size] = '\0';
-    if (size == 0) {
-        return why_set(why, HM_EINVAL, "--token=-: no token came on standard input");
-    }
-    return HM_OK;
-}
-
-/* What a process was started with stays readable in /proc/PID/environ and cmdline after unsetenv:
- * the token is overwritten there, so that it is gone once it has been taken. */
-static void wipe_token_given(int argc, char **argv)
-{
-    static const char flag[] = "--token=";
-    char *given = getenv("MESHD_TOKEN");
-    if (given != NULL) {
-        sodium_memzero(given, strlen(given));
-        unsetenv("MESHD_TOKEN");
-    }
-    for (int i = 1; i < argc; i++) {
-        char *value = NULL;
-        if (strncmp(argv[i], flag, sizeof flag - 1) == 0) {
-            value = argv[i] + sizeof flag - 1;
-        } else if (strcmp(argv[i - 1], "--token") == 0) {
-            value = argv[i];
-        }
-        if (value != NULL) {
-            sodium_memzero(value, strlen(value));
-        }
-    }
-}
-
-/* Takes the token in --token-file; an empty file is none. A token said elsewhere wins. */
-static int read_token_file(struct conf *conf, struct why *why)
-{
-    char text[sizeof conf->token];
-    size_t size = 0;
-    int rc = file_read(conf->token_file, text, sizeof text, &size, why);
-    if (rc == HM_OK) {
-        text[strcspn(text, " \t\r\n")] = '\0';
-        text_copy(conf->token, sizeof conf->token, text);
-    }
-    sodium_memzero(text, sizeof text);
-    return rc;
-}
-
-static int take_token(struct meshd *m, struct why *why)
-{
-    struct conf *conf = &m->conf;
-    int rc = HM_OK;
-    if (conf->token[0] == '\0' && conf->token_file[0] != '\0') {
-        rc = read_token_file(conf, why);
-    }
-    if (rc != HM_OK || conf->token[0] == '\0') {
-        return rc;
-    }
-    if (strcmp(conf->token, "-") == 0) {
-        rc = read_stdin_line(conf->token, sizeof conf->token, why);
-    }
-    if (rc == HM_OK) {
-        rc = token_parse(conf->token, &m->token, why);
-    }
-    sodium_memzero(conf->token, sizeof conf->token);
-    if (rc == HM_OK && strcmp(m->token.mesh, conf->mesh) != 0) {
-        rc = why_set(
-            why, HM_EINVAL,
-            "the token is of the mesh %s, but --discover says %s: use a token of that mesh, or "
-            "--discover=%s",
-            m->token.mesh, conf->mesh, m->token.mesh);
-    }
-    m->has_token = rc == HM_OK;
-    return rc;
-}
 
 static void collect_joins(struct meshd *m)
 {
@@ -343,10 +257,10 @@ static void tell_of_start(struct meshd *m)
                  m->has_token ? "the mesh key was taken from the token"
                               : "a new mesh key was made: `meshctl token` lets others in");
     }
-    log_line(m->log, NOTE_INFO,
-             LOG_FIELDS({"mesh", m->conf.mesh}, {"dir", m->paths.data_dir},
-                        {"socket", m->paths.socket}),
-             "starting");
+    log_line(
+        m->log, NOTE_INFO,
+        LOG_FIELDS({"mesh", m->conf.mesh}, {"dir", m->paths.data_dir}, {"socket", m->paths.socket}),
+        "starting");
 }
 
 static void warn(struct meshd *m, const struct why *moved)
@@ -369,6 +283,11 @@ static void warn(struct meshd *m, const struct why *moved)
                  "see it; "
                  "use --token=- or MESHD_TOKEN");
     }
+    if (m->conf.token_from_file && file_is_exposed(m->conf.file)) {
+        log_line(m->log, NOTE_WARN, LOG_FIELDS({"path", m->conf.file}),
+                 "others may read the token in the configuration file: give it in a file of its "
+                 "own with token-file, or chmod 600 this one");
+    }
     const char *files[] = {m->paths.identity, m->paths.ring};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         if (file_is_exposed(files[i])) {
@@ -381,7 +300,7 @@ static void warn(struct meshd *m, const struct why *moved)
 /* Everything before the first thread. */
 static int prepare(struct meshd *m, struct why *moved, struct why *why)
 {
-    int rc = take_token(m, why);
+    int rc = meshd_token_take(&m->conf, &m->token, &m->has_token, why);
     if (rc == HM_OK) {
         rc = paths_init(&m->paths, &m->conf, why);
     }
@@ -407,11 +326,8 @@ static int prepare(struct meshd *m, struct why *moved, struct why *why)
 
 static int start(struct meshd *m, struct why *why)
 {
-    struct ops_env env = {.token = issue_token,
-                          .peer = show_peer,
-                          .facts = show_facts,
-                          .measure = measure,
-                          .ctx = m};
+    struct ops_env env = {
+        .token = issue_token, .peer = show_peer, .facts = show_facts, .measure = measure, .ctx = m};
     env.limits = driver_limits(&env.limit_count);
     int rc = store_open(m->paths.data_dir, &m->store, why);
     if (rc == HM_OK) {
@@ -501,35 +417,6 @@ static void finish(struct meshd *m)
     log_destroy(&m->log);
 }
 
-/* --print-config and --check-config: nothing is made, nothing is started. What is chosen by default is
- * shown as it would be here. */
-static int show_config(struct conf *conf)
-{
-    struct paths paths;
-    struct why why = {""};
-    if (conf->mesh[0] != '\0' && paths_init(&paths, conf, &why) != HM_OK) {
-        fprintf(stderr, "meshd: %s\n", why.text);
-        return EXIT_USAGE;
-    }
-    if (conf->warning[0] != '\0') {
-        fprintf(stderr, "meshd: %s\n", conf->warning);
-    }
-    if (conf->want_check) {
-        printf("%s%s\n", conf->file[0] != '\0' ? conf->file : "no configuration file is read",
-               conf->file[0] != '\0' ? ": ok" : "; environment and flags are ok");
-        return fflush(stdout) == 0 ? 0 : EXIT_REFUSED;
-    }
-    if (conf->mesh[0] != '\0') {
-        text_copy(conf->data_dir, sizeof conf->data_dir, paths.data_dir);
-        text_copy(conf->key_file, sizeof conf->key_file, paths.ring);
-        text_copy(conf->socket, sizeof conf->socket,
-                  conf->socket[0] != '\0' ? paths.wanted_socket : paths.socket);
-    }
-    return (conf->print_json ? conf_print_json(stdout, conf) : conf_print(stdout, conf)) == HM_OK
-               ? 0
-               : EXIT_REFUSED;
-}
-
 int main(int argc, char **argv)
 {
     static struct meshd m; /* 100 KiB: rather not on the stack */
@@ -547,7 +434,7 @@ int main(int argc, char **argv)
         return 0;
     }
     if (m.conf.want_print || m.conf.want_check) {
-        return show_config(&m.conf);
+        return meshd_show(&m.conf);
     }
     if (sodium_init() < 0) {
         fprintf(stderr,
@@ -564,7 +451,7 @@ int main(int argc, char **argv)
         return EXIT_REFUSED;
     }
     setenv("ZSYS_SIGHANDLER", "false", 1); /* CZMQ takes no signals */
-    wipe_token_given(argc, argv);
+    meshd_token_wipe_given(argc, argv);
     service_init(&m.service);
     m.reload.argc = argc;
     m.reload.argv = argv;

@@ -69,6 +69,7 @@ static int read_file(struct conf *conf, const char *path, bool is_named, bool wi
     } else {
         rc = HM_OK;
     }
+    explicit_bzero(text, size); /* there may be a token in it */
     free(text);
     return rc == HM_OK ? HM_OK : HM_EINVAL;
 }

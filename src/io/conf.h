@@ -51,6 +51,7 @@ struct conf {
     char token[1024];     /* "-": on stdin */
     char token_file[4096]; /* "": none; read by the caller */
     bool token_from_argv; /* other users of this machine can see it: worth a warning */
+    bool token_from_file; /* the configuration file, which others may be able to read */
     size_t join_count;
     char join[CONF_JOIN_MAX][CONF_JOIN_BYTES_MAX + 1]; /* as resolve_target_read takes it */
     bool has_bind;

@@ -75,6 +75,7 @@ static int set_token(struct conf *conf, const struct given *given)
                        "%s%s: that is no token; give `-` to read it from standard input",
                        given->where, given->name);
     }
+    conf->token_from_file = given->from == CONF_FROM_FILE;
     conf->token_from_argv = given->from == CONF_FROM_FLAG && strcmp(given->value, "-") != 0;
     return HM_OK;
 }

@@ -98,6 +98,24 @@ def test_wrong_file(lab):
     expect(done.returncode == 0 and done.stdout == f"{lab.dir}/good.yaml: ok\n", f"good: {done}")
 
 
+def test_token_in_file(lab):
+    """A token in the configuration lets a node in; if others can read the file, the log says so."""
+    need_binaries()
+    hosts = lab.add_hosts(2)
+    first = Configured(hosts[0], "n1").start()
+    first.wait_up()
+    token = first.ctl("token").stdout.strip()
+    other = os.path.join(lab.dir, "elsewhere")
+    second = Configured(hosts[1], "n2", [f"token: {token}"], data_dir=os.path.join(other, "n2"))
+    os.chmod(second.file, 0o644)
+    second.start()
+    wait_formed([first, second])
+    expect(second.line("warn .*others may read the token in the configuration file"), second.log())
+    expect(token not in second.log(), "the token is in the log")
+    second.reload()
+    expect(second.sees("n1", "n2"), "reading it again does no harm")
+
+
 def test_print_config(lab):
     """Every value says where it came from, no secret is shown, and the text can be read again."""
     need_binaries()
