@@ -99,6 +99,22 @@ static void print_json_plain(const struct run_result *r)
            (double) r->plain_median_ns / SECOND_NS);
 }
 
+/* Of each death that all noticed: until the first other node did, and until all did. */
+static void print_json_detections(const struct run_result *r)
+{
+    const char *comma = "";
+    printf(", \"detections_s\": [");
+    for (unsigned i = 0; i < r->detection_count; i++) {
+        const struct detection *d = &r->detections[i];
+        if (d->all_ns != 0) {
+            printf("%s[%.3f, %.3f]", comma, (double) (d->first_ns - d->at_ns) / SECOND_NS,
+                   (double) (d->all_ns - d->at_ns) / SECOND_NS);
+            comma = ", ";
+        }
+    }
+    printf("]");
+}
+
 static void print_json(const struct sim_opts *o, const struct run_conf *conf,
                        const struct run_result *r)
 {
@@ -121,6 +137,13 @@ static void print_json(const struct sim_opts *o, const struct run_conf *conf,
     if (r->noticed > 0) {
         printf(", \"detection_median_s\": %.3f, \"detection_slowest_s\": %.3f",
                (double) r->median_ns / SECOND_NS, (double) r->slowest_ns / SECOND_NS);
+    }
+    if (r->detection_count > 0) {
+        print_json_detections(r);
+    }
+    if (r->is_quiet) {
+        printf(", \"quiet_datagrams_per_node_s\": %.3f, \"quiet_bytes_per_node_s\": %.1f",
+               r->quiet_datagrams, r->quiet_bytes);
     }
     printf(", \"false_suspicions\": %" PRIu64 ", \"false_failures\": %" PRIu64
            ", \"false_failures_at_healthy\": %" PRIu64 ", \"datagrams\": %" PRIu64

@@ -211,12 +211,38 @@ static void judge_detections(struct world *w, const struct plan *plan, struct ru
     free(took);
 }
 
-/* What a node sent in the whole run, on average. */
-static void measure_traffic(const struct world *w, struct run_result *r)
+/* What all sent so far. */
+static void sum_traffic(const struct world *w, uint64_t *ret_datagrams, uint64_t *ret_bytes)
 {
+    *ret_datagrams = 0;
+    *ret_bytes = 0;
     for (unsigned i = 0; i < w->count; i++) {
-        r->datagrams += w->nodes[i].datagrams_sent;
-        r->datagram_bytes += w->nodes[i].datagram_bytes_sent;
+        *ret_datagrams += w->nodes[i].datagrams_sent;
+        *ret_bytes += w->nodes[i].datagram_bytes_sent;
+    }
+}
+
+/* Runs to the end; what is sent when nothing has happened for a while is the price of a quiet mesh. */
+static void run_to_end(struct world *w, const struct plan *plan, struct run_result *r)
+{
+    uint64_t datagrams, bytes;
+    uint64_t quiet_ns = w->now_ns + IDLE_AFTER_NS;
+    r->is_quiet = !w->failed && quiet_ns + SECOND_NS <= plan->for_ns;
+    if (r->is_quiet) {
+        world_run(w, quiet_ns);
+    }
+    sum_traffic(w, &datagrams, &bytes);
+    world_run(w, plan->for_ns);
+    sum_traffic(w, &r->datagrams, &r->datagram_bytes);
+    unsigned running = 0;
+    for (unsigned i = 0; i < w->count; i++) {
+        running += world_is_running(&w->nodes[i]);
+    }
+    r->is_quiet = r->is_quiet && running > 0 && !w->failed;
+    if (r->is_quiet) {
+        double node_seconds = (double) (w->now_ns - quiet_ns) / SECOND_NS * running;
+        r->quiet_datagrams = (double) (r->datagrams - datagrams) / node_seconds;
+        r->quiet_bytes = (double) (r->datagram_bytes - bytes) / node_seconds;
     }
 }
 
@@ -235,7 +261,7 @@ static void run_once(const struct run_conf *conf, struct run_result *r)
     if (plan.flags & PLAN_IDLE) {
         measure_idle(w, plan.for_ns);
     }
-    world_run(w, plan.for_ns);
+    run_to_end(w, &plan, r);
     judge_detections(w, &plan, r);
     expect_end(w);
     w->rare[RARE_HEALED] += !w->failed && (plan.flags & PLAN_PARTITIONS);
@@ -250,7 +276,6 @@ static void run_once(const struct run_conf *conf, struct run_result *r)
     r->false_suspicions = c->false_suspicions;
     r->false_failures = c->false_failures;
     r->false_failures_healthy = c->false_failures_healthy;
-    measure_traffic(w, r);
     if (conf->ret_plan != NULL) {
         *conf->ret_plan = plan;
     } else {

@@ -14,7 +14,7 @@
 #include <stdio.h>
 
 #define RUN_NOT_SET UINT64_MAX
-#define RUN_DETECTIONS_MAX 64
+#define RUN_DETECTIONS_MAX 256
 
 struct run_conf {
     const struct scenario *scenario; /* one of these three */
@@ -44,7 +44,10 @@ struct run_result {
     uint64_t hash, effects, steps;
     uint64_t for_ns, end_ns;
     uint64_t datagrams, datagram_bytes; /* sent, by all */
-    uint64_t converged_ns;              /* after the last fault */
+    /* Of a node, a second, from 80 s after all agreed to the end; is_quiet: the run was so long. */
+    bool is_quiet;
+    double quiet_datagrams, quiet_bytes;
+    uint64_t converged_ns; /* after the last fault */
     uint64_t rare[RARE_COUNT];
     uint64_t false_suspicions;
     uint64_t false_failures, false_failures_healthy;
