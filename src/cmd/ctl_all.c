@@ -17,8 +17,8 @@
 #include <string.h>
 #include <time.h>
 
-#define WINDOW 16      /* requests under way at once */
-#define GRACE_MS 250   /* the daemon's own answer at the deadline says more than ours */
+#define WINDOW 16          /* requests under way at once */
+#define GRACE_MS 250       /* the daemon's own answer at the deadline says more than ours */
 #define REFUSED_WAIT_MS 20 /* until a place may be free again */
 
 /* A request under way. */
@@ -312,8 +312,8 @@ static int exit_code_of(const struct ctl_all *all)
         if (node->reply != NULL) {
             continue;
         }
-        int size = snprintf(names + used, sizeof names - used, "%s%s", errors > 0 ? ", " : "",
-                            node->name);
+        int size =
+            snprintf(names + used, sizeof names - used, "%s%s", errors > 0 ? ", " : "", node->name);
         used += size > 0 && (size_t) size < sizeof names - used ? (size_t) size : 0;
         names[used] = '\0';
         first = errors == 0 ? node : first;

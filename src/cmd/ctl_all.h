@@ -11,13 +11,13 @@ struct out;
 struct ctl_node {
     char id[NODE_ID_TEXT_BYTES];
     char name[64];
-    char status[16]; /* as the local node sees it */
+    char status[16];      /* as the local node sees it */
     const json_t *member; /* as in "nodes list"; borrowed from ctl_all.members */
     bool is_self;
     bool has_knocked; /* for doctor: it has made itself heard since */
-    json_t *reply;   /* all pages joined; NULL: see code and error */
-    int code;        /* HM_OK or HM_E* */
-    char error[256]; /* in words, "" for HM_OK */
+    json_t *reply;    /* all pages joined; NULL: see code and error */
+    int code;         /* HM_OK or HM_E* */
+    char error[256];  /* in words, "" for HM_OK */
     /* Wall clock here when its last answer was asked for and when it had come. */
     uint64_t asked_wall_ms, answered_wall_ms;
     uint64_t answered_ms; /* the same by ctl_now_ms */

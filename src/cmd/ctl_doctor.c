@@ -17,6 +17,7 @@
 
 #define KNOCKS 3
 #define KNOCK_MS 300
+#define NAMES_SHOWN 8 /* of nodes of which the same is to be said */
 #define CHECK_COLUMNS 13
 #define STATUS_COLUMNS 6
 
@@ -29,17 +30,19 @@ static enum out_style style_of(const char *status)
                                          : STYLE_RED;
 }
 
-/* with_fix: false when the next line to be printed has the same. */
-static void print_line(struct out *out, const json_t *line, bool with_fix)
+/* nodes: instead of the line's own, when several say the same. with_fix: false when the next line to be
+ * printed has the same. */
+static void print_line(struct out *out, const json_t *line, const char *nodes, bool with_fix)
 {
     char text[2048];
     const char *status = ctl_text(line, "status");
-    const char *node = ctl_text(line, "node");
+    const char *node = nodes != NULL ? nodes : ctl_text(line, "node");
     const char *fix = ctl_text(line, "fix");
     bool is_ok = strcmp(status, "ok") == 0;
     out_put(out, style_of(status), status, STATUS_COLUMNS);
     out_put(out, is_ok ? STYLE_DIM : STYLE_PLAIN, ctl_text(line, "check"), CHECK_COLUMNS);
-    snprintf(text, sizeof text, "%s%s%s", node, node[0] != '\0' ? ": " : "", ctl_text(line, "text"));
+    snprintf(text, sizeof text, "%s%s%s", node, node[0] != '\0' ? ": " : "",
+             ctl_text(line, "text"));
     out_put_wrapped(out, STYLE_PLAIN, text, STATUS_COLUMNS + CHECK_COLUMNS);
     if (fix[0] != '\0' && with_fix) {
         snprintf(text, sizeof text, "-> %s", fix);
@@ -69,7 +72,10 @@ static void print_sum(struct out *out, const json_t *lines)
     snprintf(text, sizeof text, "%zu failed, %zu warning%s", failed, warned,
              warned == 1 ? "" : "s");
     fputc('\n', stdout);
-    out_put(out, failed > 0 ? STYLE_RED : warned > 0 ? STYLE_YELLOW : STYLE_GREEN,
+    out_put(out,
+            failed > 0   ? STYLE_RED
+            : warned > 0 ? STYLE_YELLOW
+                         : STYLE_GREEN,
             failed + warned > 0 ? text : "all is well", 0);
     fputc('\n', stdout);
 }
@@ -80,7 +86,7 @@ void ctl_print_doctor(struct out *out, const json_t *lines)
     json_t *line;
     json_array_foreach(lines, i, line)
     {
-        print_line(out, line, !is_same_fix(line, json_array_get(lines, i + 1)));
+        print_line(out, line, NULL, !is_same_fix(line, json_array_get(lines, i + 1)));
     }
     print_sum(out, lines);
 }
@@ -114,20 +120,49 @@ static size_t count_well(const json_t *lines, const struct ctl_all *all, const c
     return count;
 }
 
+/* How many lines from this one on say the same of different nodes (one, if they are ok), and the names of
+ * these. */
+static size_t name_same(const json_t *lines, size_t at, char *names, size_t max)
+{
+    const json_t *first = json_array_get(lines, at);
+    size_t count = 0;
+    size_t used = 0;
+    for (size_t i = at; i < json_array_size(lines); i++) {
+        const json_t *line = json_array_get(lines, i);
+        bool is_same = strcmp(ctl_text(line, "status"), ctl_text(first, "status")) == 0 &&
+                       strcmp(ctl_text(line, "text"), ctl_text(first, "text")) == 0 &&
+                       is_same_fix(line, first) && ctl_text(line, "node")[0] != '\0';
+        if (count > 0 && (!is_same || strcmp(ctl_text(first, "status"), "ok") == 0)) {
+            break;
+        }
+        if (count < NAMES_SHOWN) {
+            int size = snprintf(names + used, max - used, "%s%s", count > 0 ? ", " : "",
+                                ctl_text(line, "node"));
+            used += size > 0 && (size_t) size < max - used ? (size_t) size : 0;
+        }
+        count++;
+    }
+    if (count > NAMES_SHOWN) {
+        snprintf(names + used, max - used, " and %zu more", count - NAMES_SHOWN);
+    }
+    return count;
+}
+
 /* Everything of this node and of the mesh, and of other nodes what is not well; the rest is counted. */
 static void print_all(struct out *out, const json_t *lines, const struct ctl_all *all,
                       const char *self)
 {
-    size_t i;
-    json_t *line;
-    json_array_foreach(lines, i, line)
-    {
-        const json_t *after = json_array_get(lines, i + 1);
+    for (size_t i = 0; i < json_array_size(lines);) {
+        char names[256];
+        const json_t *line = json_array_get(lines, i);
+        size_t same = name_same(lines, i, names, sizeof names);
+        const json_t *after = json_array_get(lines, i + same);
         const char *next = ctl_text(after, "check");
         const char *check = ctl_text(line, "check");
         if (!is_ok_of_another(line, check, self)) {
-            print_line(out, line, !is_same_fix(line, after));
+            print_line(out, line, same > 1 ? names : NULL, !is_same_fix(line, after));
         }
+        i += same;
         size_t others = strcmp(check, next) != 0 ? count_well(lines, all, check, self) : 0;
         if (others > 0) {
             out_put(out, STYLE_GREEN, "ok", STATUS_COLUMNS);
@@ -151,8 +186,8 @@ static void rest_until(uint64_t at_ms)
 static bool is_looked_at(const char *code)
 {
     static const char *const codes[] = {
-        "store-failed", "foreign-key", "members-failed", "members-suspect", "slow", "leaving",
-        "isolated",     "path",        "same-name",      NULL};
+        "store-failed", "foreign-key", "members-failed", "members-suspect", "slow",
+        "leaving",      "isolated",    "path",           "same-name",       NULL};
     size_t i = 0;
     while (codes[i] != NULL && strcmp(codes[i], code) != 0) {
         i++;
@@ -190,7 +225,8 @@ static int examine(struct ctl *ctl, struct ctl_all *all, uint64_t deadline_ms, j
     *ret_since_ms = ctl_now_ms();
     for (int i = 0; i < KNOCKS && code == HM_OK; i++) {
         uint64_t until_ms = ctl_now_ms() + KNOCK_MS;
-        code = ctl_all_ask(ctl, all, spec, &values, until_ms < deadline_ms ? until_ms : deadline_ms);
+        code =
+            ctl_all_ask(ctl, all, spec, &values, until_ms < deadline_ms ? until_ms : deadline_ms);
         for (size_t k = 0; k < all->count; k++) {
             all->nodes[k].has_knocked |= all->nodes[k].reply != NULL;
         }

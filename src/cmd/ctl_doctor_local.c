@@ -25,8 +25,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define DIRS_MAX 16              /* data directories looked at when none is named */
-#define ROOM_MIN (16ull << 20)   /* free bytes; the store of a small mesh needs less than one */
+#define DIRS_MAX 16            /* data directories looked at when none is named */
+#define ROOM_MIN (16ull << 20) /* free bytes; the store of a small mesh needs less than one */
 
 /* ---- the process ----------------------------------------------------------------------------- */
 
@@ -211,10 +211,11 @@ static void say_ports(json_t *lines)
         doctor_say(lines, "ports", "ok", NULL, NULL, "UDP and TCP %d are free: no meshd has them",
                    DRIVER_PORT_DEFAULT);
     } else {
-        doctor_say(lines, "ports", "ok", NULL, NULL,
-                   "%s %d is taken, by a meshd or another program (ss -lnptu); a meshd takes the next "
-                   "free one",
-                   udp ? "TCP" : "UDP", DRIVER_PORT_DEFAULT);
+        doctor_say(
+            lines, "ports", "ok", NULL, NULL,
+            "%s %d is taken, by a meshd or another program (ss -lnptu); a meshd takes the next "
+            "free one",
+            udp ? "TCP" : "UDP", DRIVER_PORT_DEFAULT);
     }
 }
 

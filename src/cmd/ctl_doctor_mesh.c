@@ -17,9 +17,9 @@
 #include <string.h>
 
 #define ARRIVED_SLACK_MS 50
-#define CLOCK_OFF_MS 1000  /* clocks set over the network agree within a few ms */
+#define CLOCK_OFF_MS 1000 /* clocks set over the network agree within a few ms */
 #define NAMES_BYTES 256
-#define PAIR_LINES_MAX 16  /* further single pairs are counted */
+#define PAIR_LINES_MAX 16 /* further single pairs are counted */
 #define MATRIX_NODES_MAX 15
 
 void doctor_say(json_t *lines, const char *check, const char *status, const char *node,
@@ -30,9 +30,8 @@ void doctor_say(json_t *lines, const char *check, const char *status, const char
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    json_array_append_new(lines,
-                          json_pack("{s:s, s:s, s:s?, s:s, s:s?}", "check", check, "status", status,
-                                    "node", node, "text", text, "fix", fix));
+    json_array_append_new(lines, json_pack("{s:s, s:s, s:s?, s:s, s:s?}", "check", check, "status",
+                                           status, "node", node, "text", text, "fix", fix));
 }
 
 int ctl_doctor_exit(const json_t *lines)
@@ -91,10 +90,11 @@ static void say_absent(json_t *lines, const struct ctl_all *all, const struct ct
     char fix[160];
     const char *reason = ctl_text(node->member, "reason");
     const char *observer = ctl_text(node->member, "observer");
-    snprintf(fix, sizeof fix, "is its machine on, does its meshd run? who saw it: meshctl nodes events %s",
+    snprintf(fix, sizeof fix,
+             "is its machine on, does its meshd run? who saw it: meshctl nodes events %s",
              node->name);
-    doctor_say(lines, "nodes", is_failed ? "fail" : "warn", node->name, fix,
-               "%s for %s%s%s%s%s", node->status,
+    doctor_say(lines, "nodes", is_failed ? "fail" : "warn", node->name, fix, "%s for %s%s%s%s%s",
+               node->status,
                out_ago(ctl_text(node->member, "since"), ctl_text(all->members, "time"), since),
                reason[0] != '\0' ? ", " : "", reason, observer[0] != '\0' ? ", seen by " : "",
                observer);
@@ -138,8 +138,9 @@ static void check_views(json_t *lines, const struct ctl_all *all)
         for (size_t k = 0; k < all->count; k++) {
             const struct ctl_node *from = &all->nodes[i];
             const struct ctl_node *to = &all->nodes[k];
-            const json_t *pair =
-                has_answered(from) && !from->is_self ? about(json_object_get(from->reply, "pairs"), to) : NULL;
+            const json_t *pair = has_answered(from) && !from->is_self
+                                     ? about(json_object_get(from->reply, "pairs"), to)
+                                     : NULL;
             if (pair != NULL && strcmp(ctl_text(pair, "status"), to->status) != 0) {
                 doctor_say(lines, "views", "warn", from->name,
                            "for moments that is so; when it lasts, look at the lines about reach",
@@ -236,18 +237,19 @@ static void say_shut(json_t *lines, const struct ctl_node *from, const struct ct
     char a[64];
     char b[64];
     const char *status = severity(from, to);
-    snprintf(fix, sizeof fix,
-             "find what drops UDP from %s to %s: a firewall (nft list ruleset) on %s or %s, or what is "
-             "between them",
-             ip_of(from, a), ip_of(to, b), to->name, from->name);
+    snprintf(
+        fix, sizeof fix,
+        "find what drops UDP from %s to %s: a firewall (nft list ruleset) on %s or %s, or what is "
+        "between them",
+        ip_of(from, a), ip_of(to, b), to->name, from->name);
     if (both_ways) {
         doctor_say(lines, "reach", status, from->name, fix,
                    "UDP between %s and %s arrives neither way%s", from->name, to->name,
                    how_on(from, to));
     } else {
         doctor_say(lines, "reach", status, from->name, fix,
-                   "UDP from %s does not arrive at %s; from %s to %s it does%s", from->name, to->name,
-                   to->name, from->name, how_on(from, to));
+                   "UDP from %s does not arrive at %s; from %s to %s it does%s", from->name,
+                   to->name, to->name, from->name, how_on(from, to));
     }
 }
 
@@ -270,8 +272,11 @@ static void say_blamed(json_t *lines, const struct ctl_all *all, const struct ct
     char fix[256];
     char ip[64];
     const char *status = severity_of_all(all, node);
-    snprintf(fix, sizeof fix, "a firewall on %s (nft list ruleset: UDP %s %s), its Wi-Fi or its switch",
-             node->name, is_mute && is_deaf ? "from and to" : is_mute ? "from" : "to",
+    snprintf(fix, sizeof fix,
+             "a firewall on %s (nft list ruleset: UDP %s %s), its Wi-Fi or its switch", node->name,
+             is_mute && is_deaf ? "from and to"
+             : is_mute          ? "from"
+                                : "to",
              ip_of(node, ip));
     if (is_mute && is_deaf) {
         doctor_say(lines, "reach", status, node->name, fix,
@@ -372,9 +377,9 @@ static enum way beacon_way(const struct ctl_node *from, const struct ctl_node *t
     return from->has_knocked && way_of(from, to, since_ms) == WAY_OPEN ? WAY_SHUT : WAY_UNKNOWN;
 }
 
-static const char *const broadcast_fix =
-    "what drops UDP broadcast to port 5670 (AP or client isolation, a firewall)? Until it is mended, "
-    "name a node that is there: meshd --join=ADDRESS";
+static const char *const broadcast_fix = "what drops UDP broadcast to port 5670 (AP or client "
+                                         "isolation, a firewall)? Until it is mended, "
+                                         "name a node that is there: meshd --join=ADDRESS";
 
 /* Single nodes that somebody else is heard by. */
 static void check_broadcast_of(json_t *lines, const struct ctl_all *all,
@@ -475,8 +480,9 @@ static size_t read_offsets(const struct ctl_all *all, struct offset *offsets)
         const struct ctl_node *node = &all->nodes[i];
         uint64_t ms = 0;
         if (has_answered(node) && ops_time_parse(ctl_text(node->reply, "time"), &ms) == HM_OK) {
-            offsets[count++] = (struct offset){node, (int64_t) ms - (int64_t) node->answered_wall_ms,
-                                               (int64_t) ms - (int64_t) node->asked_wall_ms};
+            offsets[count++] =
+                (struct offset){node, (int64_t) ms - (int64_t) node->answered_wall_ms,
+                                (int64_t) ms - (int64_t) node->asked_wall_ms};
         }
     }
     qsort(offsets, count, sizeof offsets[0], offset_cmp);
@@ -486,7 +492,7 @@ static size_t read_offsets(const struct ctl_all *all, struct offset *offsets)
 /* How far two clocks are apart at least. */
 static int64_t apart_ms(const struct offset *a, const struct offset *b)
 {
-    return a->low_ms > b->high_ms ? a->low_ms - b->high_ms
+    return a->low_ms > b->high_ms   ? a->low_ms - b->high_ms
            : b->low_ms > a->high_ms ? b->low_ms - a->high_ms
                                     : 0;
 }
@@ -531,8 +537,9 @@ static void check_clocks(json_t *lines, const struct ctl_all *all)
         }
     }
     if (off == 0 && count > 1) {
-        doctor_say(lines, "clock", "ok", NULL, NULL, "the clocks of %zu nodes agree within %" PRId64 " ms",
-                   count, most_ms > 0 ? most_ms : 1);
+        doctor_say(lines, "clock", "ok", NULL, NULL,
+                   "the clocks of %zu nodes agree within %" PRId64 " ms", count,
+                   most_ms > 0 ? most_ms : 1);
     }
     free(offsets);
 }
@@ -589,11 +596,14 @@ void doctor_print_matrix(struct out *out, const struct ctl_all *all, uint64_t si
         table_add(table, STYLE_BOLD, all->nodes[i].name);
         for (size_t k = 0; k < all->count; k++) {
             enum way way = way_of(&all->nodes[i], &all->nodes[k], since_ms);
-            table_add(table, way == WAY_OPEN ? STYLE_GREEN : way == WAY_SHUT ? STYLE_RED : STYLE_DIM,
-                      way == WAY_OPEN     ? "arrives"
-                      : way == WAY_SHUT   ? "LOST"
-                      : i == k            ? "-"
-                                          : "?");
+            table_add(table,
+                      way == WAY_OPEN   ? STYLE_GREEN
+                      : way == WAY_SHUT ? STYLE_RED
+                                        : STYLE_DIM,
+                      way == WAY_OPEN   ? "arrives"
+                      : way == WAY_SHUT ? "LOST"
+                      : i == k          ? "-"
+                                        : "?");
         }
     }
     if (table != NULL) {

@@ -45,8 +45,8 @@ static void add_joined(table_t *table, enum out_style style, json_t *values)
 void ctl_print_peers(struct out *out, const json_t *reply)
 {
     static const struct out_column columns[] = {
-        {"NAME", 0, false},   {"ADDRESS", 0, false}, {"GROUPS", 2, false},
-        {"HEARD", 3, false},  {"UUID", 5, false},    {"HEADERS", 4, false},
+        {"NAME", 0, false},  {"ADDRESS", 0, false}, {"GROUPS", 2, false},
+        {"HEARD", 3, false}, {"UUID", 5, false},    {"HEADERS", 4, false},
     };
     const json_t *peers = json_object_get(reply, "peers");
     size_t i;

@@ -109,6 +109,7 @@ struct member {
     uint64_t link_since_ns;   /* of its state */
     uint64_t unwanted_since_ns;
     unsigned dial_failures;
+    bool is_our_guest;        /* dialled by us although it is no neighbour */
     bool wants_link;          /* no neighbour, but to be dialled: a full exchange or a call */
 
     struct watch *watch;      /* NULL: nothing in doubt */

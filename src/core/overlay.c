@@ -14,6 +14,8 @@
 #define UNWANTED_NS (15 * SECOND_NS) /* a link nobody needs any more is kept so long */
 #define DIAL_BACKOFF_MAX 5
 #define GUEST_TRIES 3
+/* Guests that we dial: what the neighbours leave, and four for links that are being closed. */
+#define GUESTS_MAX (HM_LINKS_MAX - 2 * HM_RING_SALTS - 4)
 
 void overlay_touch(core_t *c)
 {
@@ -71,6 +73,7 @@ static void dial(core_t *c, struct member *m)
     struct effect *fx = fxlist_add(&c->fx, FX_DIAL);
     m->link = LINK_DIALLING;
     m->link_since_ns = c->now_ns;
+    m->is_our_guest = !m->is_neighbour;
     if (fx != NULL) {
         fx->as.dial.peer = m->id;
         fx->as.dial.to = m->addr;
@@ -89,6 +92,7 @@ void overlay_hangup(core_t *c, struct member *m)
     }
     bool was_up = m->link == LINK_UP;
     m->link = LINK_NONE;
+    m->is_our_guest = false;
     m->link_since_ns = c->now_ns;
     if (was_up) {
         c->links_up--;
@@ -130,6 +134,31 @@ static bool is_wanted(const core_t *c, const struct member *m)
     return m->is_neighbour ? node_id_cmp(&c->self->id, &m->id) < 0 : m->wants_link;
 }
 
+/* When many are asked at once, the guest that is done longest makes room for the next. False: all of
+ * them are in use. */
+static bool has_room_for_guest(core_t *c)
+{
+    struct member *idle = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < c->probe_order.count; i++) {
+        struct member *m = c->probe_order.items[i];
+        if (m->link == LINK_NONE || !m->is_our_guest || m->is_neighbour) {
+            continue;
+        }
+        count++;
+        bool is_idle = m->link == LINK_UP && m->path != PATH_LINK && c->sync_guest != m &&
+                       !call_uses_link(c, m);
+        if (is_idle && (idle == NULL || m->link_since_ns < idle->link_since_ns)) {
+            idle = m;
+        }
+    }
+    if (count >= GUESTS_MAX && idle != NULL) {
+        overlay_hangup(c, idle);
+        count--;
+    }
+    return count < GUESTS_MAX;
+}
+
 /* What is to be done about one link; returns when to look again. */
 static uint64_t tend_link(core_t *c, struct member *m)
 {
@@ -150,6 +179,9 @@ static uint64_t tend_link(core_t *c, struct member *m)
         }
         if (addr_is_none(&m->addr) || m->rec.link_port == 0) {
             return c->now_ns + DIAL_TIMEOUT_NS; /* nowhere to dial, until its next record */
+        }
+        if (!m->is_neighbour && !has_room_for_guest(c)) {
+            return c->now_ns + SETTLE_NS; /* calls end soon, or at their deadline */
         }
         dial(c, m);
         return c->now_ns + DIAL_TIMEOUT_NS;
@@ -237,6 +269,7 @@ void overlay_link_down(core_t *c, struct member *m)
         c->links_up--;
     }
     m->link = LINK_NONE;
+    m->is_our_guest = false;
     m->link_since_ns = c->now_ns;
     if (was_dialling) {
         dial_failed(c, m);

@@ -75,8 +75,7 @@ void facts_process(struct facts *facts)
              CZMQ_VERSION_MAJOR, CZMQ_VERSION_MINOR, CZMQ_VERSION_PATCH, sodium_version_string(),
              lmdb[0], lmdb[1], lmdb[2]);
     facts->descriptors = count_descriptors();
-    facts->descriptors_max =
-        getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (uint64_t) limit.rlim_cur : 0;
+    facts->descriptors_max = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (uint64_t) limit.rlim_cur : 0;
 }
 
 unsigned facts_mtu(const char *netif)

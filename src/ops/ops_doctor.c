@@ -19,12 +19,12 @@
 
 #define AROUND_BYTES 131072 /* beacons and pairs, each at most 256 short objects */
 #define NS_PER_MS 1000000u
-#define BEACON_RECENT_NS 60000000000u      /* idle nodes beacon every 10 s */
-#define FOREIGN_RECENT_NS 300000000000u    /* as in status */
-#define SLOW_SYNC_NS 500000000u            /* an SD card syncs in less */
-#define HEADER_BYTES 48                    /* IPv6 and UDP */
-#define SANE_WALL_MS 1704067200000u        /* 2024: before this software */
-#define STRANGERS_MANY 32                  /* beacons of so many who are no members: somebody floods */
+#define BEACON_RECENT_NS 60000000000u   /* idle nodes beacon every 10 s */
+#define FOREIGN_RECENT_NS 300000000000u /* as in status */
+#define SLOW_SYNC_NS 500000000u         /* an SD card syncs in less */
+#define HEADER_BYTES 48                 /* IPv6 and UDP */
+#define SANE_WALL_MS 1704067200000u     /* 2024: before this software */
+#define STRANGERS_MANY 32               /* beacons of so many who are no members: somebody floods */
 #define DESCRIPTORS_MIN 1024
 
 enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_FAIL };
@@ -148,7 +148,8 @@ static void check_ports(struct doctor *d)
 static void check_isolated(struct doctor *d)
 {
     if (d->status.isolated) {
-        say(d, "isolated", VERDICT_FAIL, "look at its network and firewall: ip -s link, nft list ruleset",
+        say(d, "isolated", VERDICT_FAIL,
+            "look at its network and firewall: ip -s link, nft list ruleset",
             "nobody answers this node, so the others may be well and it is not");
     }
 }
@@ -194,13 +195,19 @@ static void check_foreign_key(struct doctor *d)
         say(d, "foreign-key", VERDICT_OK, "", "no other key was heard under the name %s", s->mesh);
         return;
     }
-    snprintf(fix, sizeof fix,
-             "to make it one mesh: \"meshctl token\" on a node of the mesh that stays, then restart "
-             "the other with it: meshd --discover=%s --token=-",
-             s->mesh);
+    snprintf(
+        fix, sizeof fix,
+        "to make it one mesh: \"meshctl token\" on a node of the mesh that stays, then restart "
+        "the other with it: meshd --discover=%s --token=-",
+        s->mesh);
+    uint64_t minutes = s->foreign_ago_ns / 60000000000u;
+    char when[32] = "within the last minute";
+    if (minutes > 0) {
+        snprintf(when, sizeof when, "%" PRIu64 " min ago", minutes);
+    }
     say(d, "foreign-key", VERDICT_WARN, fix,
-        "a mesh named %s with another key was heard from %s %" PRIu64 " s ago", s->mesh,
-        addr_format(&s->foreign_addr, addr), s->foreign_ago_ns / 1000000000u);
+        "a mesh named %s with another key was heard from %s %s", s->mesh,
+        addr_format(&s->foreign_addr, addr), when);
 }
 
 static bool is_member(const core_t *core, const struct node_id *id)
@@ -234,8 +241,7 @@ static void check_strangers(struct doctor *d)
             "%zu%s that %s no member%s beacon%s here, the last from %s; %" PRIu64
             " datagrams of strangers dropped so far",
             count, count >= STRANGERS_MANY ? " or more" : "", count == 1 ? "is" : "are",
-            count == 1 ? "" : "s", count == 1 ? "s" : "",
-            addr_format(&last->addr, addr), dropped);
+            count == 1 ? "" : "s", count == 1 ? "s" : "", addr_format(&last->addr, addr), dropped);
     }
 }
 
@@ -281,7 +287,8 @@ static void check_clock(struct doctor *d)
 static void check_load(struct doctor *d)
 {
     if (d->status.health > 0) {
-        say(d, "load", VERDICT_WARN, "look at its load and its network: uptime, vmstat 1, ip -s link",
+        say(d, "load", VERDICT_WARN,
+            "look at its load and its network: uptime, vmstat 1, ip -s link",
             "it answers slowly or its network loses packets: health score %u, 0 is healthy",
             d->status.health);
     } else {
@@ -293,8 +300,8 @@ static void check_limits(struct doctor *d)
 {
     const struct facts *f = d->facts;
     size_t members = core_member_count(d->core);
-    if (f->descriptors_max > 0 && (f->descriptors_max < DESCRIPTORS_MIN ||
-                                   f->descriptors > f->descriptors_max / 10 * 8)) {
+    if (f->descriptors_max > 0 &&
+        (f->descriptors_max < DESCRIPTORS_MIN || f->descriptors > f->descriptors_max / 10 * 8)) {
         say(d, "limits", VERDICT_WARN, "give it more: LimitNOFILE=65536 in its unit, or ulimit -n",
             "%" PRIu64 " of %" PRIu64 " file descriptors are open", f->descriptors,
             f->descriptors_max);

@@ -47,7 +47,7 @@ struct fact_netif {
     bool is_used;
     bool is_loopback;
     bool has_carrier; /* cable in, Wi-Fi associated */
-    unsigned mtu; /* 0: not known */
+    unsigned mtu;     /* 0: not known */
     char why[FACT_TEXT_BYTES];
 };
 
@@ -85,8 +85,8 @@ struct facts {
     size_t key_count;
     char data_dir[FACT_TEXT_BYTES];
     bool is_sync_measured;
-    uint64_t sync_pending_ns; /* a measurement has been under way for so long; 0: none is */
-    uint64_t sync_ns;             /* how long writing and syncing a small file took */
+    uint64_t sync_pending_ns;         /* a measurement has been under way for so long; 0: none is */
+    uint64_t sync_ns;                 /* how long writing and syncing a small file took */
     char sync_error[FACT_TEXT_BYTES]; /* why it could not be written; "": it could */
     char libraries[FACT_TEXT_BYTES];
     uint64_t descriptors;

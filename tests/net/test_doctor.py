@@ -77,7 +77,7 @@ def test_healthy(lab):
 
 
 def test_one_way(lab):
-    """UDP blocked from one node to another only: the pair and the direction are named."""
+    """UDP blocked from one node to another only: the pair and the direction are named (R6.8, R9.3)."""
     nodes = start_mesh(lab, 3)
     lab.block("ip saddr 10.77.0.2 ip daddr 10.77.0.3 ip protocol udp udp dport 8471 drop")
     named = wait_named(nodes[0], "reach", "UDP from n2 does not arrive at n3", "n3 to n2 it does")
@@ -96,7 +96,7 @@ def test_one_way(lab):
 
 
 def test_broadcast_blocked(lab):
-    """Broadcast blocked everywhere, then one node's: a warning, and what to do."""
+    """Broadcast blocked everywhere, then one node's: a warning, and what to do (R2.7)."""
     nodes = start_mesh(lab, 3)
     lab.block("udp dport 5670 drop")
     named = wait_named(nodes[0], "broadcast", "drops broadcast", status="warn")

@@ -278,9 +278,9 @@ static void test_nodes_and_views(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_well),      cmocka_unit_test(test_each_shut_way_is_named),
-        cmocka_unit_test(test_broadcast),     cmocka_unit_test(test_no_knock_no_finding),
-        cmocka_unit_test(test_clocks),        cmocka_unit_test(test_nodes_and_views),
+        cmocka_unit_test(test_all_well),  cmocka_unit_test(test_each_shut_way_is_named),
+        cmocka_unit_test(test_broadcast), cmocka_unit_test(test_no_knock_no_finding),
+        cmocka_unit_test(test_clocks),    cmocka_unit_test(test_nodes_and_views),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

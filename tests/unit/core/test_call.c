@@ -4,16 +4,25 @@
 
 #include "minimesh.h"
 
-static void ask(struct mesh *m, size_t at, size_t about, uint64_t client, uint64_t deadline_ms)
+#include <stdio.h>
+
+static void ask_op(struct mesh *m, const char *op, size_t at, size_t about, uint64_t client,
+                   uint64_t deadline_ms)
 {
     struct buf b;
-    struct api_request request = {.op = "events", .deadline_ms = deadline_ms};
+    struct api_request request = {.deadline_ms = deadline_ms};
+    snprintf(request.op, sizeof request.op, "%s", op);
     memcpy(request.node, m->node[about].name, sizeof m->node[about].name);
     buf_init(&b, HM_REQUEST_BYTES_MAX);
     api_request_write(&b, &request);
     struct event ev = {.type = EV_CALL, .as.call = {client, buf_span(&b)}};
     mesh_step(m, at, &ev);
     buf_fini(&b);
+}
+
+static void ask(struct mesh *m, size_t at, size_t about, uint64_t client, uint64_t deadline_ms)
+{
+    ask_op(m, "events", at, about, client, deadline_ms);
 }
 
 /* The other node answered at the very deadline, when the asker had given up. */
@@ -69,11 +78,41 @@ static void too_many_that_wait_are_told_to_come_again(void **state)
     mesh_free(&m);
 }
 
+static size_t links_of(const struct mesh *m, size_t at)
+{
+    struct core_status status;
+    core_status(m->node[at].core, &status);
+    return status.links;
+}
+
+/* More nodes than links may be open: each is asked in its turn, over a link that another has left. */
+static void all_of_many_are_asked(void **state)
+{
+    (void) state;
+    struct mesh *m = mesh_new_started(MESH_NODES_MAX);
+    mesh_run(m, 40 * MINI_SECOND); /* links of the beginning are closed */
+    size_t before = links_of(m, 0);
+    for (size_t i = 1; i < MESH_NODES_MAX; i++) {
+        ask_op(m, "knock", 0, i, i, 5000);
+    }
+    size_t most = 0;
+    for (size_t i = 0; i < 200; i++) {
+        mesh_run(m, 10 * MINI_MS);
+        size_t links = links_of(m, 0);
+        most = links > most ? links : most;
+    }
+    assert_int_equal(m->node[0].replies, MESH_NODES_MAX - 1);
+    assert_int_equal(m->node[0].reply_code, HM_OK);
+    assert_true(before < MESH_NODES_MAX / 2 && most <= before + 12);
+    mesh_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_long_poll_at_another_node_is_answered_in_time),
         cmocka_unit_test(one_member_cannot_take_all_that_may_wait),
+        cmocka_unit_test(all_of_many_are_asked),
         cmocka_unit_test(too_many_that_wait_are_told_to_come_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,7 @@ static void a_knock_shows_the_way_that_works(void **state)
     (void) state;
     struct mesh *m = mesh_new_started(3);
     mesh_run(m, 2 * MINI_SECOND);
-    m->cut[0][1] = true; /* from 0 to 1 only */
+    m->cut[0][1] = true;        /* from 0 to 1 only */
     mesh_run(m, 100 * MINI_MS); /* what is under way arrives */
     for (size_t round = 0; round < 3; round++) {
         for (size_t i = 0; i < 3; i++) {

@@ -9,7 +9,8 @@ static struct heard heard;
 
 static void note(uint32_t id, uint8_t host, uint64_t at_ns)
 {
-    struct heard_beacon beacon = {.addr = addr_v4(10, 0, 0, host, 8471), .at_ns = at_ns, .index = 2};
+    struct heard_beacon beacon = {
+        .addr = addr_v4(10, 0, 0, host, 8471), .at_ns = at_ns, .index = 2};
     memcpy(beacon.id.b, &id, sizeof id);
     heard_note(&heard, &beacon);
 }
