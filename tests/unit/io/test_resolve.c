@@ -109,15 +109,16 @@ static void test_reports(void **state)
     assert_int_equal(resolve_target_read("10.1.2.3:99", 8471, &targets[0]), HM_OK);
     assert_int_equal(resolve_target_read("localhost", 8471, &targets[1]), HM_OK);
     assert_int_equal(resolve_new(targets, 2, &r), HM_OK);
-    wait_report(r, &report);
+    /* In any order: each is looked up by a thread of its own. */
     struct addr expected = addr_v4(10, 1, 2, 3, 99);
-    assert_true(addr_eq(&report.addr, &expected));
     bool has_loopback = false;
+    bool has_numeric = false;
     bool has_again = false;
     for (int i = 0; i < 20 && !(has_loopback && has_again); i++) {
         wait_report(r, &report);
         has_loopback = has_loopback || (addr_is_loopback(&report.addr) && report.addr.port == 8471);
-        has_again = has_again || addr_eq(&report.addr, &expected);
+        has_again = has_again || (has_numeric && addr_eq(&report.addr, &expected));
+        has_numeric = has_numeric || addr_eq(&report.addr, &expected);
     }
     assert_true(has_loopback);
     assert_true(has_again);
