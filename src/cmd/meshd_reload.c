@@ -53,13 +53,15 @@ static void report(log_t *log, const struct conf_change *all, size_t count)
         const struct conf_change *c = &all[i];
         append_name(c->is_live ? live : later, NAMES_BYTES, c->option);
         log_line(log, c->is_live ? NOTE_INFO : NOTE_WARN,
-                 LOG_FIELDS({"option", c->option}, {"before", c->before}, {"after", c->after},
+                 LOG_FIELDS({"event", c->is_live ? "option-changed" : "restart-needed"},
+                            {"option", c->option}, {"before", c->before}, {"after", c->after},
                             {"from", c->from}),
                  c->is_live ? "configuration changed: %s"
                             : "configuration: a new %s takes effect only after a restart",
                  c->option);
     }
-    log_line(log, later[0] != '\0' ? NOTE_WARN : NOTE_INFO, NULL,
+    log_line(log, later[0] != '\0' ? NOTE_WARN : NOTE_INFO,
+             LOG_FIELDS({"event", "configuration-read"}),
              "configuration read again; changed: %s; needs a restart: %s",
              live[0] != '\0' ? live : "nothing", later[0] != '\0' ? later : "nothing");
 }
@@ -93,8 +95,8 @@ void reload_config(const struct reload *r)
         return;
     }
     if (conf_parse_again(r->argc, r->argv, environ, fresh, &why) != HM_OK) {
-        log_line(r->log, NOTE_ERROR, NULL, "configuration not changed, the old one stays: %s",
-                 why.text);
+        log_line(r->log, NOTE_ERROR, LOG_FIELDS({"event", "configuration-wrong"}),
+                 "configuration not changed, the old one stays: %s", why.text);
         free(fresh);
         return;
     }

@@ -168,6 +168,8 @@ def test_reload(lab):
                     r"read again; changed: role, capabilities, label, log-level; needs a restart: bind"):
         expect(one.line(pattern), f"{pattern} is not in:\n{one.log()}")
     expect(not one.line("info .*event=member-updated"), "the new level counts at once")
+    for event in ("option-changed", "restart-needed", "configuration-read"):
+        expect(one.line(f"event={event}( |$)"), f"programs find {event}:\n{one.log()}")
     # Wrong: nothing changes, and the node goes on.
     write(one.file, "discover: lab", "role: third", "log-level: wran")
     one.process.signal(signal.SIGHUP)
