@@ -6,6 +6,7 @@
 /* Bytes. */
 #define HM_DATAGRAM_BYTES_MAX 1200  /* fits IPv6's 1280 with room for tunnels; never fragmented */
 #define HM_FRAME_BYTES_MAX 262144   /* a full exchange of 1,000 members; larger ones are split */
+#define HM_LINK_UNREAD_BYTES_MAX 8388608 /* came on a link without a whole message: it is cut */
 #define HM_MPACK_DEPTH_MAX 16       /* our deepest message nests 5 levels */
 #define HM_RECORD_BYTES_MAX 300     /* an alive record must fit several times in a datagram */
 #define HM_LABELS_BYTES_MAX 4096    /* labels travel over links only */
@@ -28,12 +29,14 @@
 #define HM_MEMBERS_MAX 8192         /* roster; "correct for thousands" */
 #define HM_CANDIDATES_MAX 64        /* addresses to try that no member is known to have */
 #define HM_RECORD_ADDRS_MAX 4       /* candidate addresses of one node: they must fit its record */
+#define HM_LINK_PARTS_MAX 16        /* frames of one message on a link; ours have one */
 #define HM_LINKS_MAX 24             /* 8 ring neighbours, as many that chose us, and a few guests */
 #define HM_RING_SALTS 4             /* 4 rings, 2 neighbours each: degree 8 (architecture.md) */
 #define HM_DIRECT_RECEIVERS_MAX 64  /* up to here verdicts go to all directly */
 #define HM_EVENTS_MAX 1024          /* member events kept for `meshctl events` */
 #define HM_CALLS_MAX 64             /* operations that wait for another node or for an event */
 #define HM_CALLS_PER_MEMBER_MAX 8   /* of these, waiting here for one and the same other node */
+#define HM_RELAYS_MAX 64            /* probes made for others; beyond, the requester has other helpers */
 #define HM_GOSSIP_QUEUE_MAX 4096    /* updates waiting to be piggy-backed; oldest sent most goes */
 #define HM_OBSERVERS_MAX 4          /* accusers remembered per suspect; two make a verdict */
 #define HM_REPLAY_WINDOW 256        /* datagrams that may arrive out of order (protocols.md) */

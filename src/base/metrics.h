@@ -41,6 +41,7 @@
     X(M_FULL_EXCHANGES, "mesh_full_exchanges_total", "Full exchanges of the member list")          \
     X(M_LINKS_UP, "mesh_links_up_total", "Links that came up")                                     \
     X(M_LINKS_DOWN, "mesh_links_down_total", "Links that ended")                                   \
+    X(M_LINKS_CUT, "mesh_links_cut_total", "Links cut for messages without end")                   \
     X(M_LINK_DENIED, "mesh_link_denied_total", "Link handshakes refused by ZAP")                   \
     X(M_FRAMES_SENT, "mesh_frames_sent_total", "Frames sent on links")                             \
     X(M_FRAMES_RECEIVED, "mesh_frames_received_total", "Frames received on links")                 \

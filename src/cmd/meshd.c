@@ -120,6 +120,12 @@ static const struct facts *show_facts(void *ctx)
     return &m->facts;
 }
 
+static size_t show_gauges(void *ctx, struct fact_gauge ret[FACT_GAUGES_MAX])
+{
+    const struct meshd *m = ctx;
+    return driver_gauges(m->driver, ret);
+}
+
 static void measure(void *ctx)
 {
     const struct meshd *m = ctx;
@@ -327,7 +333,8 @@ static int prepare(struct meshd *m, struct why *moved, struct why *why)
 static int start(struct meshd *m, struct why *why)
 {
     struct ops_env env = {
-        .token = issue_token, .peer = show_peer, .facts = show_facts, .measure = measure, .ctx = m};
+        .token = issue_token, .peer = show_peer, .facts = show_facts, .measure = measure,
+        .gauges = show_gauges, .ctx = m};
     env.limits = driver_limits(&env.limit_count);
     int rc = store_open(m->paths.data_dir, &m->store, why);
     if (rc == HM_OK) {

@@ -427,9 +427,8 @@ static void link_event(core_t *c, const struct event *ev)
         overlay_link_up(c, m);
     } else if (ev->type == EV_LINK_DOWN) {
         overlay_link_down(c, m);
-    } else {
-        core_count(c, M_FRAMES_REFUSED);
     }
+    /* EV_SEND_REFUSED: the driver counts; what the frame was for is made up for by its timer. */
 }
 
 static void dispatch(core_t *c, const struct event *ev)

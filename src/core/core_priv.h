@@ -14,6 +14,7 @@
 #define HM_CORE_PRIV_H
 
 #include "base/heap.h"
+#include "base/limits.h"
 #include "base/prng.h"
 #include "core/core.h"
 #include "core/evlog.h"
@@ -67,7 +68,6 @@ struct relay {
     uint64_t until_ns;
     bool nacked;              /* an ack may still come */
 };
-#define RELAYS_MAX 64 /* beyond, the request is dropped: the requester has other helpers */
 
 /* A bounded rate: `level` tokens, filled up at a steady rate. */
 struct tokens {
@@ -148,7 +148,7 @@ struct core {
     struct candidate candidates[HM_CANDIDATES_MAX];
     bool by_mail;              /* what this step is about came by mail, */
     struct node_id mail_from;  /* from this node, and it is answered so */
-    struct relay relays[RELAYS_MAX];
+    struct relay relays[HM_RELAYS_MAX];
     struct tokens join_tokens, candidate_tokens, challenge_tokens;
     uint64_t refute_above;     /* refute at this incarnation at the end of the message; 0: no */
     struct node_id accuser;

@@ -345,7 +345,7 @@ static void probe_answered(core_t *c, struct member *m, enum member_path how)
 
 static struct relay *relay_by_nonce(core_t *c, uint64_t nonce)
 {
-    for (size_t i = 0; i < RELAYS_MAX; i++) {
+    for (size_t i = 0; i < HM_RELAYS_MAX; i++) {
         if (c->relays[i].nonce == nonce && nonce != 0) {
             return &c->relays[i];
         }
@@ -404,7 +404,7 @@ static void on_ping_req(core_t *c, struct member *m, const struct swim_msg *msg)
 {
     struct member *target = roster_find(&c->roster, &msg->target);
     struct relay *r = NULL;
-    for (size_t i = 0; i < RELAYS_MAX && r == NULL; i++) {
+    for (size_t i = 0; i < HM_RELAYS_MAX && r == NULL; i++) {
         r = c->relays[i].nonce == 0 ? &c->relays[i] : NULL;
     }
     if (target == NULL || target == c->self || target == m || r == NULL) {
@@ -426,7 +426,7 @@ static void on_ping_req(core_t *c, struct member *m, const struct swim_msg *msg)
 void swim_relays_tick(core_t *c)
 {
     uint64_t next = TIMER_NEVER;
-    for (size_t i = 0; i < RELAYS_MAX; i++) {
+    for (size_t i = 0; i < HM_RELAYS_MAX; i++) {
         struct relay *r = &c->relays[i];
         if (r->nonce != 0 && r->until_ns <= c->now_ns && !r->nacked) {
             relay_tell(c, r, SWIM_NACK);

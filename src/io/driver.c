@@ -171,7 +171,7 @@ static int make_links(driver_t *d)
                               .reactor = d->reactor,
                               .metrics = &d->metrics,
                               .handler = {d, driver_on_link_up, driver_on_link_down,
-                                          driver_on_frame, driver_on_bad_frame},
+                                          driver_on_frame, driver_on_bad_frame, driver_on_cut},
                               .self = *keys_id(d->keys),
                               .curve_secret = d->curve_secret};
     if (d->curve_secret == NULL) {
@@ -401,6 +401,7 @@ static void after_turn(driver_t *d)
         while (driver_read_store(d)) {
         }
     }
+    links_check(d->links, now_ns);
     if (d->members_stale && d->members_changed != NULL) {
         d->members_stale = false;
         d->members_changed(d->members_ctx);

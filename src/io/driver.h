@@ -56,6 +56,8 @@ void driver_shutdown(driver_t *d);
 /* Where others find this node, best first, with the sealed port; returns how many (at most max). */
 size_t driver_addresses(const driver_t *d, struct addr *ret_addrs, size_t max);
 
+/* How full its tables are; how many were written. */
+size_t driver_gauges(const driver_t *driver, struct fact_gauge ret[FACT_GAUGES_MAX]);
 /* For handlers of operations (struct ops_env): Zyre programs, false behind the last; and the bounds
  * of the parts that the driver owns. */
 bool driver_peer(const driver_t *d, size_t idx, struct fact_peer *ret_peer);

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "io/clock.h"
+#include "io/conf.h"
 #include "io/facts.h"
 #include "io/netif.h"
 #include "io/paths.h"
@@ -19,7 +20,8 @@
 /* clang-format off */
 static const struct fact_limit limits[] = {
     LIMIT(NETIF_MAX, "addresses", "of this machine's interfaces that are looked at"),
-    LIMIT(RESOLVE_TARGETS_MAX, "names", "given with --join"),
+    LIMIT(CONF_JOIN_MAX, "addresses", "given with --join"),
+    LIMIT(RESOLVE_TARGETS_MAX, "names", "tried for --join and a token"),
     LIMIT(RESOLVE_ADDRS_MAX, "addresses", "tried of one such name"),
     LIMIT(KEYS_RING_MAX, "keys", "on the key ring"),
     LIMIT(TOKEN_ADDRS_MAX, "addresses", "in a token"),
@@ -31,6 +33,7 @@ static const struct fact_limit limits[] = {
     LIMIT(TCPPROBES_MAX, "connects", "tried at once to learn whether a process is gone"),
     LIMIT(UDP_SOCKETS_MAX, "sockets", "for sealed datagrams"),
     LIMIT(DRIVER_BACKLOG_MAX, "events", "caused by one step"),
+    LIMIT(LOG_RING_BYTES, "bytes", "of log lines that nobody reads; then they are lost"),
     LIMIT(LOG_LINE_BYTES_MAX, "bytes", "of a log line"),
 };
 /* clang-format on */
@@ -44,6 +47,19 @@ const struct fact_limit *driver_limits(size_t *ret_count)
 bool driver_peer(const driver_t *d, size_t idx, struct fact_peer *ret_peer)
 {
     return zre_peer_at(d->zre, idx, ret_peer);
+}
+
+size_t driver_gauges(const driver_t *d, struct fact_gauge ret[FACT_GAUGES_MAX])
+{
+    size_t n = 0;
+    ret[n++] = (struct fact_gauge){"mesh_store_batches", "Batches on their way to the disk",
+                                   store_outstanding(d->store), STORE_BATCHES_MAX};
+    ret[n++] = (struct fact_gauge){"mesh_local_calls",
+                                   "Operations asked by local clients and not answered yet",
+                                   local_api_waiting(d->api), LOCAL_CALLS_MAX};
+    ret[n++] = (struct fact_gauge){"mesh_zre_peers", "Zyre programs talked to",
+                                   zre_peer_count(d->zre), HM_ZRE_PEERS_MAX};
+    return n;
 }
 
 /* ---- for doctor ------------------------------------------------------------------------------ */

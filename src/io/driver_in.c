@@ -84,6 +84,17 @@ void driver_on_bad_frame(void *ctx, const struct node_id *peer, int why)
                  "a member sent a frame that is %s; dropped", hm_strerror(why));
 }
 
+void driver_on_cut(void *ctx, const struct node_id *peer, const struct addr *from)
+{
+    driver_t *d = ctx;
+    char hex[NODE_ID_TEXT_BYTES];
+    char text[ADDR_TEXT_BYTES];
+    log_stranger(d->log, NOTE_WARN, "link-cut",
+                 LOG_FIELDS({"id", peer != NULL ? text_hex(peer->b, NODE_ID_BYTES, hex) : NULL},
+                            {"addr", addr_is_none(from) ? NULL : addr_format(from, text)}),
+                 "a member sent a message without end; its link was cut");
+}
+
 void driver_on_connect(void *ctx, const struct node_id *peer, uint64_t token,
                        enum connect_outcome outcome)
 {

@@ -79,6 +79,7 @@ void driver_on_link_up(void *ctx, const struct node_id *peer);
 void driver_on_link_down(void *ctx, const struct node_id *peer);
 void driver_on_frame(void *ctx, const struct node_id *peer, uint8_t type, struct span body);
 void driver_on_bad_frame(void *ctx, const struct node_id *peer, int why);
+void driver_on_cut(void *ctx, const struct node_id *peer, const struct addr *from);
 void driver_on_connect(void *ctx, const struct node_id *peer, uint64_t token,
                        enum connect_outcome outcome);
 void driver_on_zre(void *ctx, const struct addr *at, const struct node_id *id);

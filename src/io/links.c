@@ -15,7 +15,10 @@
  *
  * Dialled links. One DEALER each, never re-used: a socket refused by ZAP does not try again, and
  * RECONNECT_IVL is off because dialling anew is the core's decision. It is closed from the loop's
- * next turn, never from within its own reader. */
+ * next turn, never from within its own reader.
+ *
+ * A member that has turned can send a message without end, of which libzmq shows us nothing (flow.h).
+ * Such a link is cut when the loop comes round, within a second; what was sent until then was kept. */
 #define _GNU_SOURCE
 #include "io/links.h"
 
@@ -23,6 +26,7 @@
 #include "base/limits.h"
 #include "base/text.h"
 #include "io/clock.h"
+#include "io/flow.h"
 #include "io/sockaddr.h"
 #include "io/zap.h"
 #include "wire/frame.h"
@@ -43,6 +47,7 @@
 #define ROUTING_ID_BYTES 5              /* what a ROUTER makes for a peer without one */
 #define ACCEPTED_MAX (2 * HM_LINKS_MAX) /* room for links that are being replaced */
 #define ZAP_ENFORCE_DOMAIN 93           /* ZMQ_ZAP_ENFORCE_DOMAIN, which zmq.h hides as a draft */
+#define CHECK_NS (100 * NS_PER_MS)      /* between two looks for messages without end */
 #define EVENTS_PER_MESSAGE 256          /* monitor events taken before one message */
 
 /* One accepted connection, from its ACCEPTED to its DISCONNECTED event. */
@@ -53,6 +58,7 @@ struct accepted {
     struct node_id peer;
     uint8_t routing_id[ROUTING_ID_BYTES];
     struct addr from; /* its TCP peer, to know it again before it is shut down */
+    struct flow flow;
     bool up;
 };
 
@@ -61,6 +67,8 @@ struct dialled {
     struct node_id peer;
     void *socket;
     void *monitor;
+    int fd; /* libzmq's, to ask about only; -1: not connected */
+    struct flow flow;
     bool up;
     bool ended;                 /* closed at the next turn */
     bool mute;                  /* hung up: no `down` */
@@ -76,6 +84,7 @@ struct links {
     struct dialled dialled[HM_LINKS_MAX];
     uint64_t monitors; /* names them */
     uint64_t accepts;
+    uint64_t checked_ns;
     int linger_ms; /* while being destroyed */
     struct buf out;
 };
@@ -270,6 +279,7 @@ int links_send(links_t *l, const struct node_id *peer, uint8_t type, struct span
 {
     struct span frame = make_frame(l, type, body);
     if (buf_failed(&l->out)) {
+        metric_add(l->conf.metrics, M_FRAMES_REFUSED, 1);
         return HM_EFULL;
     }
     struct dialled *d = dialled_of(l, peer);
@@ -280,7 +290,7 @@ int links_send(links_t *l, const struct node_id *peer, uint8_t type, struct span
     } else if (a != NULL) {
         rc = send_accepted(l, a, frame);
     }
-    metric_add(l->conf.metrics, M_FRAMES_SENT, rc == HM_OK); /* refusals: the core counts */
+    metric_add(l->conf.metrics, rc == HM_OK ? M_FRAMES_SENT : M_FRAMES_REFUSED, 1);
     return rc;
 }
 
@@ -291,15 +301,18 @@ static void take_frame(links_t *l, const struct node_id *peer, uint8_t type, str
     l->conf.handler.frame(l->conf.handler.ctx, peer, type, body);
 }
 
-/* Reads and throws away the rest of a message of more parts than ours have. */
-static void skip_parts(void *socket)
+/* Reads and throws away the rest of a message of more parts than ours have; how many there were. */
+static size_t skip_parts(void *socket)
 {
     int more = 1;
     size_t size = sizeof more;
+    size_t count = 0;
     uint8_t none;
     while (zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) == 0 && more != 0 &&
            zmq_recv(socket, &none, 0, ZMQ_DONTWAIT) >= 0) {
+        count++;
     }
+    return count;
 }
 
 /* ---- dialled links ---- */
@@ -349,8 +362,21 @@ static bool read_dialled_monitor(void *ctx)
     if (d->ended || !monitor_take(d->monitor, &event, &value)) {
         return false;
     }
-    end_dialled(d, false); /* only ends are asked for */
+    if (event == ZMQ_EVENT_CONNECTED) {
+        d->fd = (int) value;
+    } else {
+        end_dialled(d, false); /* only ends are asked for besides */
+    }
     return true;
+}
+
+static void cut_dialled(struct dialled *d)
+{
+    links_t *l = d->links;
+    struct addr none = {0};
+    metric_add(l->conf.metrics, M_LINKS_CUT, 1);
+    l->conf.handler.cut(l->conf.handler.ctx, &d->peer, &none);
+    end_dialled(d, false);
 }
 
 static void dialled_hello(struct dialled *d)
@@ -376,9 +402,14 @@ static bool read_dialled(void *ctx)
         zmq_msg_close(&msg);
         return false;
     }
-    skip_parts(d->socket);
     links_t *l = d->links;
     struct node_id peer = d->peer;
+    if (skip_parts(d->socket) >= HM_LINK_PARTS_MAX) {
+        cut_dialled(d);
+        zmq_msg_close(&msg);
+        return true;
+    }
+    flow_read(&d->flow, d->fd);
     uint8_t type;
     struct span body;
     int rc = frame_head_read(span_of(zmq_msg_data(&msg), zmq_msg_size(&msg)), &type, &body);
@@ -411,8 +442,9 @@ static int open_dialled(struct dialled *d, const uint8_t key[LINKS_KEY_BYTES],
     }
     d->monitor = monitor_new(
         l, d->socket,
-        ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
-            ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
+        ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED |
+            ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+            ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
     if (d->monitor == NULL) {
         return HM_ENOMEM;
     }
@@ -447,7 +479,8 @@ int links_dial(links_t *l, const struct node_id *peer, const struct addr *to)
     if (d == NULL) {
         return HM_EFULL;
     }
-    *d = (struct dialled){.links = l, .peer = *peer, .timer = {.fire = dialled_fire, .ctx = d}};
+    *d = (struct dialled){
+        .links = l, .peer = *peer, .fd = -1, .timer = {.fire = dialled_fire, .ctx = d}};
     int rc = reactor_timer_arm(l->conf.reactor, &d->timer, clock_boot_ns() + UP_NS);
     if (rc == HM_OK) {
         rc = open_dialled(d, key, to);
@@ -488,6 +521,14 @@ static void shut_accepted(const struct accepted *a)
     if (!addr_is_none(&now) && addr_eq(&now, &a->from)) {
         shutdown(a->fd, SHUT_RDWR);
     }
+}
+
+/* Its DISCONNECTED event makes it be forgotten, and tells of its end. */
+static void cut_accepted(links_t *l, const struct accepted *a)
+{
+    metric_add(l->conf.metrics, M_LINKS_CUT, 1);
+    l->conf.handler.cut(l->conf.handler.ctx, a->serial != 0 ? &a->peer : NULL, &a->from);
+    shut_accepted(a);
 }
 
 /* The connection ended, or another one of the same peer took its place. */
@@ -613,10 +654,13 @@ static bool read_router(void *ctx)
         zmq_msg_close(&msg);
         return true;
     }
-    skip_parts(l->router);
+    size_t more = skip_parts(l->router);
     struct accepted *a = accepted_of_message(l, &msg, routing_id);
-    if (a != NULL) {
+    if (a != NULL && more >= HM_LINK_PARTS_MAX) {
+        cut_accepted(l, a);
+    } else if (a != NULL) {
         struct node_id peer = a->peer;
+        flow_read(&a->flow, a->fd);
         uint8_t type;
         struct span body;
         int rc = frame_head_read(span_of(zmq_msg_data(&msg), zmq_msg_size(&msg)), &type, &body);
@@ -630,6 +674,31 @@ static bool read_router(void *ctx)
     }
     zmq_msg_close(&msg);
     return true;
+}
+
+void links_check(links_t *l, uint64_t now_ns)
+{
+    if (now_ns - l->checked_ns < CHECK_NS) {
+        return;
+    }
+    l->checked_ns = now_ns;
+    for (size_t i = 0; i < HM_LINKS_MAX; i++) {
+        struct dialled *d = &l->dialled[i];
+        while (d->links != NULL && read_dialled_monitor(d)) {
+        }
+        if (d->links != NULL && !d->ended && flow_is_endless(&d->flow, d->fd)) {
+            cut_dialled(d);
+        }
+    }
+    while (read_monitor(l)) {
+    }
+    for (size_t i = 0; i < ACCEPTED_MAX; i++) {
+        struct accepted *a = &l->accepted[i];
+        if (a->fd >= 0 && flow_is_endless(&a->flow, a->fd)) {
+            cut_accepted(l, a);
+            a->flow.received = UINT64_MAX / 2; /* once */
+        }
+    }
 }
 
 int links_admit(links_t *l, const struct node_id *peer, const uint8_t key[LINKS_KEY_BYTES])

@@ -33,6 +33,9 @@ struct links_handler {
     void (*frame)(void *ctx, const struct node_id *peer, uint8_t type, struct span body);
     /* A message on a link that is no frame: HM_EMALFORMED or HM_EVERSION. */
     void (*bad_frame)(void *ctx, const struct node_id *peer, int why);
+    /* A link was cut because its messages do not end. peer: NULL if it had said nothing yet. down
+     * follows if it was up. */
+    void (*cut)(void *ctx, const struct node_id *peer, const struct addr *from);
 };
 
 struct links_conf {
@@ -64,6 +67,10 @@ void links_hangup(links_t *l, const struct node_id *peer);
 
 /* HM_EFULL: the peer does not keep up; HM_EUNREACHABLE: no link. Never blocks. */
 int links_send(links_t *l, const struct node_id *peer, uint8_t type, struct span body);
+
+/* Cuts links on which much came and no whole message, looking at most every 100 ms. To be called
+ * after each turn of the loop. */
+void links_check(links_t *l, uint64_t now_ns);
 
 /* Links that are up, per peer. */
 unsigned links_count(const links_t *l);

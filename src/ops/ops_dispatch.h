@@ -19,6 +19,8 @@ struct ops_env {
     const struct facts *(*facts)(void *ctx);
     /* Begins to measure what takes time: the facts have it later. NULL: nothing is measured. */
     void (*measure)(void *ctx);
+    /* How full its tables are; how many were written to ret. NULL: there are none. */
+    size_t (*gauges)(void *ctx, struct fact_gauge ret[FACT_GAUGES_MAX]);
     /* Bounds beyond those of base/limits.h; borrowed. */
     const struct fact_limit *limits;
     size_t limit_count;

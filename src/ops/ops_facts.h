@@ -70,6 +70,15 @@ struct fact_secret {
 };
 
 /* What is measured for `meshctl doctor`, and what this process stands on. */
+/* How full a bounded table of the driver is. */
+struct fact_gauge {
+    const char *name; /* mesh_x; its limit is shown as mesh_x_limit */
+    const char *help;
+    uint64_t value;
+    uint64_t limit;
+};
+#define FACT_GAUGES_MAX 8
+
 struct facts {
     struct fact_netif netifs[FACT_NETIFS_MAX];
     size_t netif_count;

@@ -8,6 +8,8 @@
 #include "ops/ops_call.h"
 #include "wire/mpack.h"
 
+#include <string.h>
+
 #define COUNT_OF(a) (sizeof(a) / sizeof(a)[0])
 #define AROUND_BYTES 64
 
@@ -115,6 +117,22 @@ static void gauges(struct ops_page *page, const struct core_status *s)
           s->foreign_ago_ns != UINT64_MAX ? 1 : 0);
 }
 
+/* What the driver keeps outside the core. */
+static void driver_gauges(struct ops_page *page, const struct ops_env *env)
+{
+    struct fact_gauge gauges[FACT_GAUGES_MAX];
+    size_t count = env->gauges != NULL ? env->gauges(env->ctx, gauges) : 0;
+    for (size_t i = 0; i < count; i++) {
+        char name[64];
+        size_t size = strlen(gauges[i].name);
+        HM_ASSERT(size + sizeof "_limit" <= sizeof name);
+        memcpy(name, gauges[i].name, size);
+        memcpy(name + size, "_limit", sizeof "_limit");
+        gauge(page, gauges[i].name, gauges[i].help, gauges[i].value);
+        gauge(page, name, "What the metric of the same name may be at most", gauges[i].limit);
+    }
+}
+
 void ops_metrics(struct ops_call *call)
 {
     struct core_status status;
@@ -123,6 +141,7 @@ void ops_metrics(struct ops_call *call)
     core_status(call->core, &status);
     ops_page_init(&page, call->reply, AROUND_BYTES);
     gauges(&page, &status);
+    driver_gauges(&page, call->env);
     for (size_t i = 0; i < METRIC_COUNT; i++) {
         plain(&page, counters[i].name, "counter", counters[i].help, m->value[i]);
     }

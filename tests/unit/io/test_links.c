@@ -73,6 +73,13 @@ static void on_bad(void *ctx, const struct node_id *peer, int why)
     e->bad++;
 }
 
+static void on_cut(void *ctx, const struct node_id *peer, const struct addr *from)
+{
+    struct node_id nobody = {{'?'}};
+    (void) from;
+    note(ctx, "!", peer != NULL ? peer : &nobody);
+}
+
 /* Keys that are the same in the child: made of the name. */
 static void keypair_of(char name, uint8_t pk[32], uint8_t sk[32])
 {
@@ -91,7 +98,7 @@ static void end_open(struct end *e, char name)
     struct links_conf conf = {.zmq_ctx = e->ctx,
                               .reactor = e->reactor,
                               .metrics = &e->metrics,
-                              .handler = {e, on_up, on_down, on_frame, on_bad},
+                              .handler = {e, on_up, on_down, on_frame, on_bad, on_cut},
                               .self = e->id,
                               .curve_secret = e->sk};
     memcpy(conf.curve_public, e->pk, 32);
@@ -126,6 +133,7 @@ static unsigned run_until(struct end **ends, struct end *e, const char *wanted)
         }
         for (struct end **p = ends; *p != NULL; p++) {
             reactor_turn((*p)->reactor, now + NS_PER_MS);
+            links_check((*p)->links, now);
         }
     }
     return (unsigned) ((clock_boot_ns() - start) / NS_PER_MS);
@@ -325,6 +333,81 @@ static void garbage_and_floods_of_connections(void **state)
     end_close(&b);
 }
 
+/* A member that does not keep to our frames: one whole message of so many parts. */
+static void *rogue_open(struct end *b, struct end *rogue, void *ctx)
+{
+    char endpoint[64];
+    int linger = 0;
+    struct buf head;
+    void *socket = zmq_socket(ctx, ZMQ_DEALER);
+    assert_int_equal(zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, b->pk, 32), 0);
+    assert_int_equal(zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, rogue->pk, 32), 0);
+    assert_int_equal(zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, rogue->sk, 32), 0);
+    assert_int_equal(zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger), 0);
+    snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%u", b->addr.port);
+    assert_int_equal(zmq_connect(socket, endpoint), 0);
+    buf_init(&head, 64);
+    frame_head_write(&head, FRAME_HELLO, 0);
+    assert_true(zmq_send(socket, head.data, head.size, 0) > 0);
+    buf_fini(&head);
+    return socket;
+}
+
+static void send_parts(void *socket, size_t count, size_t size)
+{
+    static uint8_t bytes[HM_FRAME_BYTES_MAX]; /* all parts are these, so that nothing is copied here */
+    for (size_t i = 0; i < count; i++) {
+        zmq_msg_t msg;
+        assert_int_equal(zmq_msg_init_data(&msg, bytes, size, NULL, NULL), 0);
+        assert_true(zmq_msg_send(&msg, socket, i + 1 < count ? ZMQ_SNDMORE : 0) >= 0);
+    }
+}
+
+static void messages_without_end_are_cut(void **state)
+{
+    (void) state;
+    struct end a, b;
+    end_open(&a, 'a');
+    end_open(&b, 'b');
+    admit(&a, &b);
+    struct end *ends[] = {&b, NULL};
+    void *ctx = zmq_ctx_new();
+    void *rogue = rogue_open(&b, &a, ctx);
+    run_until(ends, &b, "+a ");
+    send_parts(rogue, 4, 100);
+    send_parts(rogue, 100, 0);
+    run_until(ends, &b, "+a !a -a ");
+    assert_int_equal(b.bad, 1); /* the four were one message that is no frame, and harmless */
+    zmq_close(rogue);
+    rogue = rogue_open(&b, &a, ctx);
+    run_until(ends, &b, "+a !a -a +a ");
+    send_parts(rogue, 2048, HM_FRAME_BYTES_MAX); /* 512 MiB: a second or more, even on loopback */
+    run_until(ends, &b, "+a !a -a +a !a -a ");
+    assert_int_equal(b.metrics.value[M_LINKS_CUT], 2);
+    assert_int_equal(b.bad, 1);
+    zmq_close(rogue);
+    zmq_ctx_term(ctx);
+    /* Large frames one after another are no such message. */
+    struct end *both[] = {&a, &b, NULL};
+    static uint8_t large[HM_FRAME_BYTES_MAX];
+    b.log[0] = '\0';
+    assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
+    run_until(both, &a, "+b ");
+    run_until(both, &b, "+a ");
+    b.frames = 0;
+    for (unsigned sent = 0; sent < 100;) {
+        sent += links_send(a.links, &b.id, FRAME_SYNC, span_of(large, sizeof large)) == HM_OK;
+        run_ms(both, 1);
+    }
+    for (unsigned i = 0; i < 5000 && b.frames < 100; i++) {
+        run_ms(both, 1);
+    }
+    assert_int_equal(b.frames, 100);
+    assert_string_equal(b.log, "+a ");
+    end_close(&a);
+    end_close(&b);
+}
+
 static void bounded_queue(void **state)
 {
     (void) state;
@@ -344,6 +427,13 @@ static void bounded_queue(void **state)
         sent++;
     }
     assert_int_equal(rc, HM_EFULL);
+    /* The reader stands still: every frame is either taken or counted as refused. */
+    for (unsigned i = 0; i < 50; i++) {
+        assert_int_equal(links_send(a.links, &b.id, FRAME_SYNC, span_of(big, sizeof big)), HM_EFULL);
+    }
+    assert_int_equal(links_send(a.links, &a.id, FRAME_SYNC, text("nobody")), HM_EUNREACHABLE);
+    assert_int_equal(a.metrics.value[M_FRAMES_REFUSED], 1 + 50 + 1);
+    assert_int_equal(a.metrics.value[M_FRAMES_SENT], sent);
     unsigned back = 0;
     while (back < 1000 &&
            (rc = links_send(b.links, &a.id, FRAME_SYNC, span_of(big, sizeof big))) == 0) {
@@ -453,6 +543,7 @@ int main(void)
         cmocka_unit_test(dialling_again_replaces),
         cmocka_unit_test(strangers_stay_out),
         cmocka_unit_test(garbage_and_floods_of_connections),
+        cmocka_unit_test(messages_without_end_are_cut),
         cmocka_unit_test(bounded_queue),
         cmocka_unit_test(killed_peer_is_noticed),
         cmocka_unit_test(idle_links_wake_nobody),

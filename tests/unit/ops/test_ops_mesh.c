@@ -94,13 +94,20 @@ static void well(void)
     };
 }
 
+static size_t give_gauges(void *ctx, struct fact_gauge ret[FACT_GAUGES_MAX])
+{
+    (void) ctx;
+    ret[0] = (struct fact_gauge){"mesh_some_table", "Things in some table", 3, 5};
+    return 1;
+}
+
 static int set_up(void **state)
 {
     static char token[] = "hm1-secret";
     static const struct fact_limit limit = {"SOME_PART_MAX", 5, "things", "of some part"};
     const struct ops_env env = {
         .token = give_token, .peer = give_peer, .facts = give_facts, .measure = begin_measure,
-        .limits = &limit, .limit_count = 1, .ctx = token};
+        .gauges = give_gauges, .limits = &limit, .limit_count = 1, .ctx = token};
     well();
     measures = 0;
     (void) state;
