@@ -209,6 +209,18 @@ static void tokens_are_in_no_message(void **state)
     assert_null(strstr(why.text, "sss"));
 }
 
+/* A token was wiped where it was given; what is left of it there is no mistake. */
+static void tokens_are_passed_over_when_read_again(void **state)
+{
+    (void) state;
+    char *variables[] = {"MESHD_CONFIG=none", NULL};
+    char *argv[] = {"meshd", MESH, "--token", "", "--token=", "--name=x", NULL};
+    assert_int_equal(conf_parse(6, argv, variables, &conf, &why), HM_EINVAL);
+    assert_int_equal(conf_parse_again(6, argv, variables, &conf, &why), 0);
+    assert_string_equal(conf.name, "x");
+    assert_string_equal(conf.token, "");
+}
+
 static void bounded_lists(void **state)
 {
     (void) state;
@@ -235,6 +247,7 @@ int main(void)
         cmocka_unit_test(errors_say_what_would_be_right),
         cmocka_unit_test(variables_are_checked_too),
         cmocka_unit_test(tokens_are_in_no_message),
+        cmocka_unit_test(tokens_are_passed_over_when_read_again),
         cmocka_unit_test(bounded_lists),
         cmocka_unit_test(networks),
     };
