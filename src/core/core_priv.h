@@ -284,6 +284,8 @@ void reach_judge(core_t *c);
 void reach_pause(core_t *c, uint64_t deaf_ns);
 /* Not before this may a suspect be judged; in the past: now. */
 uint64_t reach_may_judge_ns(const core_t *c, const struct member *m);
+/* Its link carried an answer: a better path than through others. */
+void reach_link_answers(core_t *c, struct member *m);
 /* What is sent to it goes over the link: nothing else gets there. */
 bool reach_over_link(const struct member *m);
 

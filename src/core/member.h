@@ -97,6 +97,8 @@ struct member {
     uint64_t arrived_ns;      /* last datagram sealed by it, taken or not, for doctor; 0: never */
     uint64_t evidence_ns;     /* last time evidence was looked into */
     uint64_t told_ns;         /* last time it was told what is said of it */
+    uint64_t greeted_ns;      /* last FX_ZRE_HELLO to it while failed */
+    uint64_t link_answered_ns; /* last ACK over its link */
 
     struct coord coord;
     bool has_coord;

@@ -36,6 +36,9 @@ void reach_answered(core_t *c, struct member *m, enum member_path how)
 {
     bool was_direct = m->path == PATH_DIRECT || m->path == PATH_NONE;
     bool is_direct = how == PATH_DIRECT;
+    if (how == PATH_RELAYED && m->link == LINK_UP && m->link_answered_ns > m->link_since_ns) {
+        how = PATH_LINK; /* a helper was quicker, but the link works, too */
+    }
     reach_proven(c);
     m->path_streak = is_direct == m->path_last_direct ? m->path_streak + 1 : 1;
     m->path_last_direct = is_direct;
@@ -50,6 +53,14 @@ void reach_answered(core_t *c, struct member *m, enum member_path how)
                          : how == PATH_LINK ? REASON_PATH_LINK
                                             : REASON_PATH_RELAYED;
     merge_notice(c, m, reason, &c->self->id);
+}
+
+void reach_link_answers(core_t *c, struct member *m)
+{
+    m->link_answered_ns = c->now_ns;
+    if (m->path == PATH_RELAYED) {
+        m->path = PATH_LINK; /* that UDP is blocked was told already */
+    }
 }
 
 bool reach_over_link(const struct member *m)

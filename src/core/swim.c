@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define RESEND_NS (250 * MS_NS)
+#define GREET_AGAIN_NS (30 * SECOND_NS)
 #define HELP_EVERY 5 /* re-probes of a suspect between two rounds of helpers */
 
 struct watch *watch_of(core_t *c, struct member *m)
@@ -259,6 +260,22 @@ void swim_period(core_t *c)
     }
 }
 
+/* UDP to it may be blocked on both sides, and TCP not: if it greets back, it is joined anew by mail. A
+ * machine that is off costs a connect now and then. */
+static void greet_failed(core_t *c, struct member *m)
+{
+    bool is_early = m->greeted_ns != 0 && c->now_ns - m->greeted_ns < GREET_AGAIN_NS;
+    if (m->status != STATUS_FAILED || is_early) {
+        return;
+    }
+    m->greeted_ns = c->now_ns;
+    struct effect *fx = addr_is_none(&m->addr) ? NULL : fxlist_add(&c->fx, FX_ZRE_HELLO);
+    if (fx != NULL) {
+        fx->as.zre_hello.to = m->addr;
+        fx->as.zre_hello.id = m->id;
+    }
+}
+
 void swim_failed_period(core_t *c)
 {
     struct member *m = order_next(&c->failed_order, &c->prng);
@@ -269,6 +286,7 @@ void swim_failed_period(core_t *c)
     /* No watch: nobody waits for this answer. If it comes, it comes with a refutation. */
     struct swim_msg ping = {.type = SWIM_PING, .nonce = core_nonce(c)};
     ping_everywhere(c, m, &ping);
+    greet_failed(c, m);
     uint64_t wait = c->params.failed_probe_ns;
     if (c->heal_left > 0) {
         c->heal_left--;
@@ -371,6 +389,9 @@ static void on_ack(core_t *c, struct member *m, const struct swim_msg *msg, bool
         return;
     }
     struct watch *w = m->watch;
+    if (over_link) {
+        reach_link_answers(c, m); /* also when a helper's word was here before it */
+    }
     if (w == NULL || w->nonce == 0 || w->nonce != msg->echo) {
         return;
     }

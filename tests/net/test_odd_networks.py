@@ -119,7 +119,7 @@ def test_two_interfaces_on_one_subnet(lab):
     wait_for(lambda: nodes[0].address_of("n2").startswith(wanted), 10,
              lambda: f"{wanted} takes over: {nodes[0].nodes()}")
     wait_formed(nodes, 10)
-    del since
+    fails(nodes, since)
 
 
 @options(timeout=90)
@@ -322,10 +322,52 @@ def test_no_udp_at_all(lab):
     since = time.time()
     nodes.append(Node(hosts[2], flags=["--join=10.77.0.2"]).start())
     wait_formed(nodes, 20)
-    hold_for(lambda: fails(nodes, since), 6, "a false failure", poll=1)
+    hold_for(lambda: fails(nodes, since), 4, "a false failure", poll=1)
     wait_for(lambda: nodes[0].ctl("--node=n3", "version").returncode == 0, 20, "n3 is asked over a link")
     nodes[1].kill()
     wait_status([nodes[0], nodes[2]], "n2", "failed", 20)
     expect(nodes[0].sees("n3") and nodes[2].sees("n1"), lambda: views([nodes[0], nodes[2]]))
+
+
+@options(timeout=90)
+def test_restarts_without_udp(lab):
+    """The same, and nodes come back with nothing but their memory: one, then all."""
+    need_binaries()
+    hosts = lab.add_hosts(2)
+    lab.block("meta l4proto udp drop")
+    nodes = [Node(hosts[0]).start(), Node(hosts[1], flags=["--join=10.77.0.1"]).start()]
+    wait_formed(nodes, 15)
+    nodes[1].flags = []
+    nodes[1].kill()
+    wait_status(nodes[:1], "n2", "failed", 20)
     nodes[1].start()
-    wait_formed(nodes, 20)
+    wait_formed(nodes, 30)
+    for node in nodes:
+        node.kill()
+    for node in nodes:
+        node.start()
+    wait_formed(nodes, 30)
+
+
+@options(timeout=90)
+def test_interface_comes_and_goes(lab):
+    """A network card that is plugged in, pulled out and plugged in again, both families."""
+    need_binaries()
+    lab.ipv6 = True
+    hosts = lab.add_hosts(2)
+    hosts[1].netns.ip("link del eth0\n")
+    nodes = [Node(host).start() for host in hosts]
+    nodes[1].wait_up()
+    before = nodes[1].descriptors()
+    for number, address in enumerate(("10.77.0.2/24", None)):
+        hosts[1].add_wire("eth0", bridge="br0", address=address)
+        if address is None:
+            hosts[0].netns.ip("addr flush dev eth0 scope global\n")
+        wait_formed(nodes, 20)
+        expect(nodes[0].address_of("n2").startswith("[fe80:" if address is None else "10.77.0.2:"),
+               f"round {number}: {nodes[0].address_of('n2')}")
+        hosts[1].netns.ip("link del eth0\n")
+        wait_status(nodes[:1], "n2", "failed", 20)
+        wait_for(lambda: nodes[1].sees("n1", status="failed"), 20, lambda: views(nodes))
+    wait_for(lambda: nodes[1].descriptors() <= before + 1, 20,
+             lambda: f"{before} descriptors before, {nodes[1].descriptors()} now")

@@ -140,12 +140,34 @@ static void a_whole_first_contact(void **state)
     mini_free(&m);
 }
 
+/* Who failed is greeted, seldom: its UDP may be blocked, and its TCP not. Who left is not. */
+static void failed_members_are_greeted(void **state)
+{
+    (void) state;
+    struct mini *m = mini_new(NULL);
+    mini_meet(m, 1, 5);
+    mini_meet(m, 2, 5);
+    mini_tell_record(m, 2, 2, 6, RECORD_LEFT);
+    mini_run(m, 20 * MINI_SECOND);
+    assert_int_equal(mini_status(m, 1), STATUS_FAILED);
+    assert_int_equal(mini_status(m, 2), STATUS_LEFT);
+    assert_int_equal(mini_count(m, FX_ZRE_HELLO, 0, MINI_PEERS), 1);
+    mini_run(m, 90 * MINI_SECOND);
+    assert_in_range(mini_count(m, FX_ZRE_HELLO, 0, MINI_PEERS), 3, 5);
+    /* It greets back, and is joined by mail. */
+    candidate(m, 1, CANDIDATE_ZRE, true);
+    mini_run(m, 3 * MINI_SECOND);
+    assert_in_range(mails(m, SWIM_JOIN), 1, 3);
+    mini_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(silent_candidate_is_greeted_then_mailed),
         cmocka_unit_test(answering_candidate_gets_no_mail),
         cmocka_unit_test(a_whole_first_contact),
+        cmocka_unit_test(failed_members_are_greeted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
