@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "io/clock.h"
+#include "io/conf.h"
 
 #include <czmq.h>
 #include <sodium.h>
@@ -209,7 +210,12 @@ int driver_resolve(const char *const *joins, size_t join_count, resolve_t **ret_
 {
     struct resolve_target targets[RESOLVE_TARGETS_MAX];
     size_t count = 0;
-    for (size_t i = 0; i < join_count && count < RESOLVE_TARGETS_MAX; i++) {
+    _Static_assert(CONF_JOIN_MAX + TOKEN_ADDRS_MAX <= RESOLVE_TARGETS_MAX, "none is left out");
+    if (join_count > RESOLVE_TARGETS_MAX) {
+        return why_set(why, HM_EFULL, "%zu addresses to join are too many: at most %d", join_count,
+                       RESOLVE_TARGETS_MAX);
+    }
+    for (size_t i = 0; i < join_count; i++) {
         if (resolve_target_read(joins[i], DRIVER_PORT_DEFAULT, &targets[count]) != HM_OK) {
             return why_set(why, HM_EINVAL, "cannot join \"%s\": wanted HOST or HOST:PORT",
                            joins[i]);

@@ -128,6 +128,9 @@ void driver_effect(driver_t *d, const struct effect *fx)
                                fx->as.reply.body); /* counts its losses */
         break;
     case FX_NOTE:
+        if (fx->as.note.code == NOTE_STARTED || fx->as.note.code == NOTE_RENAMED) {
+            log_set_node(d->log, fx->as.note.name); /* the stored name, or a new one */
+        }
         log_note(d->log, &fx->as.note);
         d->members_stale = true; /* each change of a member is noted */
         break;

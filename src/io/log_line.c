@@ -172,13 +172,26 @@ static bool needs_quotes(const char *value)
     return false;
 }
 
+/* Counts are numbers for programs that read JSON; what only looks like one (a name, a text) is not. */
+static bool is_number(const char *key, const char *value)
+{
+    static const char *const keys[] = {"incarnation", "ms", "dropped", "limit", "count", "left_out"};
+    size_t len = strlen(value);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        if (strcmp(key, keys[i]) == 0) {
+            return len > 0 && strspn(value, "0123456789") == len && (value[0] != '0' || len == 1);
+        }
+    }
+    return false;
+}
+
 void line_field(struct line *line, enum dress dress, const char *key, const char *value)
 {
     if (value == NULL || line->size > sizeof line->text - 128) {
         return; /* no room for a whole field: rather none */
     }
     bool is_json = dress == DRESS_JSON;
-    bool is_quoted = is_json || needs_quotes(value);
+    bool is_quoted = is_json ? !is_number(key, value) : needs_quotes(value);
     puts_line(line, is_json ? ",\"" : dress == DRESS_TERMINAL ? " \033[2m" : " ");
     puts_line(line, key);
     puts_line(line, is_json ? "\":" : dress == DRESS_TERMINAL ? "=\033[0m" : "=");

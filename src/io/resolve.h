@@ -19,7 +19,7 @@
 
 typedef struct resolve resolve_t;
 
-#define RESOLVE_TARGETS_MAX 64 /* more make no mesh easier to find */
+#define RESOLVE_TARGETS_MAX 80 /* all that --join and a token may name; more make no mesh easier to find */
 #define RESOLVE_HOST_BYTES 256 /* a DNS name has at most 253 bytes */
 #define RESOLVE_ADDRS_MAX 8    /* of one name */
 

@@ -113,6 +113,8 @@ def test_one_name_twice(lab):
     wait_for(lambda: all(set(node.nodes()) == {"n1", "pi", "attic"} for node in nodes), 10,
              lambda: f"attic: {[sorted(node.nodes()) for node in nodes]}")
     expect("same-name" not in problems(nodes[0]), "no problem any more")
+    wait_for(lambda: " attic: this node is now named attic" in second.log(), 3,
+             lambda: f"its log lines bear the new name: {second.log()[-500:]}")
     expect(nodes[0].ctl("nodes", "rename", "attic").returncode == 1, "a taken name is refused")
     expect(nodes[0].ctl("nodes", "rename", "At tic").returncode in (1, 2), "no name at all")
     second.kill()

@@ -372,3 +372,5 @@ def test_json_log(lab):
         lines = [json.loads(line) for line in nodes[0].log().splitlines()]
         return [line for line in lines if "refused" in json.dumps(line) and "n2" in json.dumps(line)]
     wait_for(told, 2, lambda: f"the log tells of n2: {nodes[0].log()[-800:]}")
+    expect(all(isinstance(line["incarnation"], int) for line in told() if "incarnation" in line),
+           "incarnations are numbers")
