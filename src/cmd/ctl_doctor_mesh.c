@@ -19,7 +19,8 @@
 #define ARRIVED_SLACK_MS 50
 #define CLOCK_OFF_MS 1000 /* clocks set over the network agree within a few ms */
 #define NAMES_BYTES 256
-#define PAIR_LINES_MAX 16 /* further single pairs are counted */
+#define COPY_RECENT_MS 15000 /* idle nodes beacon every 10 s */
+#define PAIR_LINES_MAX 16    /* further single pairs are counted */
 #define MATRIX_NODES_MAX 15
 
 void doctor_say(json_t *lines, const char *check, const char *status, const char *node,
@@ -455,6 +456,103 @@ static void check_broadcast(json_t *lines, const struct ctl_all *all, uint64_t s
     }
 }
 
+/* ---- identities ------------------------------------------------------------------------------ */
+
+/* "10.0.0.1" of "10.0.0.1:8471", "fe80::1" of "[fe80::1]:8471" */
+static const char *ip_of_address(const char *address, char text[64])
+{
+    bool is_v6 = address[0] == '[';
+    snprintf(text, 64, "%s", address + (is_v6 ? 1 : 0));
+    char *end = strrchr(text, is_v6 ? ']' : ':');
+    if (end != NULL) {
+        *end = '\0';
+    }
+    return text;
+}
+
+static bool has_address(const struct ctl_node *node, const char *ip)
+{
+    size_t i;
+    json_t *own;
+    const json_t *addresses = json_object_get(node->reply, "addresses");
+    json_array_foreach((json_t *) addresses, i, own)
+    {
+        if (strcmp(json_string_value(own), ip) == 0) {
+            return true;
+        }
+    }
+    return !json_is_array(addresses); /* an older node does not tell */
+}
+
+/* How long beacons of the node have come in there from an address of its own; -1: none has. */
+static int64_t own_beacons_ms(const struct ctl_node *at, const struct ctl_node *node)
+{
+    int64_t longest_ms = -1;
+    size_t i;
+    json_t *beacon;
+    json_array_foreach(json_object_get(at->reply, "beacons"), i, beacon)
+    {
+        char ip[64];
+        ip_of_address(ctl_text(beacon, "address"), ip);
+        if (strcmp(ctl_text(beacon, "id"), node->id) == 0 && has_address(node, ip) &&
+            ctl_int(beacon, "first_ms") > longest_ms) {
+            longest_ms = ctl_int(beacon, "first_ms");
+        }
+    }
+    return longest_ms;
+}
+
+/* Where beacons with the node's identity came from that it cannot have sent; "": nowhere. Not from the
+ * address that it had before: from there came none after the first from its new one. */
+static void find_copy(const struct ctl_all *all, const struct ctl_node *node, char ret_ip[64])
+{
+    ret_ip[0] = '\0';
+    for (size_t i = 0; i < all->count; i++) {
+        const struct ctl_node *at = &all->nodes[i];
+        int64_t own_ms = own_beacons_ms(at, node);
+        size_t k;
+        json_t *beacon;
+        json_array_foreach(json_object_get(at->reply, "beacons"), k, beacon)
+        {
+            char ip[64];
+            int64_t ago_ms = ctl_int(beacon, "ago_ms");
+            ip_of_address(ctl_text(beacon, "address"), ip);
+            if (strcmp(ctl_text(beacon, "id"), node->id) == 0 && ago_ms < COPY_RECENT_MS &&
+                ago_ms < own_ms && !has_address(node, ip)) {
+                snprintf(ret_ip, 64, "%s", ip);
+            }
+        }
+    }
+}
+
+static void check_identities(json_t *lines, const struct ctl_all *all)
+{
+    size_t copies = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        const struct ctl_node *node = &all->nodes[i];
+        char ip[64];
+        if (!has_answered(node)) {
+            continue;
+        }
+        find_copy(all, node, ip);
+        if (ip[0] != '\0') {
+            char fix[320];
+            snprintf(fix, sizeof fix,
+                     "on one of the two machines stop meshd and move its data directory away; it "
+                     "becomes a node of its own. Is none of yours at %s, somebody forges beacons",
+                     ip);
+            doctor_say(lines, "identity", "fail", node->name, fix,
+                       "beacons with its identity come from %s, which is no address of it: was its "
+                       "data directory or its disk copied?",
+                       ip);
+            copies++;
+        }
+    }
+    if (copies == 0) {
+        doctor_say(lines, "identity", "ok", NULL, NULL, "no node's identity is used elsewhere");
+    }
+}
+
 /* ---- clocks ---------------------------------------------------------------------------------- */
 
 /* A node's clock against ours lies between two bounds: it was read while we waited. */
@@ -571,6 +669,7 @@ void doctor_mesh(json_t *lines, const struct ctl_all *all, uint64_t since_ms)
     if (count_answered(all) > 1) {
         check_reach(lines, all, since_ms);
         check_broadcast(lines, all, since_ms);
+        check_identities(lines, all);
         check_clocks(lines, all);
         check_versions(lines, all);
     }

@@ -108,6 +108,7 @@ static void beacon_facts(const driver_t *d, struct facts *facts)
         fact->id = beacon->id;
         fact->addr = beacon->addr;
         fact->ago_ns = now_ns - beacon->at_ns;
+        fact->first_ago_ns = now_ns - beacon->first_ns;
         if (beacon->index != 0 && if_indextoname(beacon->index, name) != NULL) {
             text_copy(fact->netif, sizeof fact->netif, name);
         }

@@ -2,6 +2,8 @@
 /* Beacons heard: see heard.h. */
 #include "io/heard.h"
 
+#define GAP_NS 60000000000u /* idle nodes beacon every 10 s */
+
 static struct heard_beacon *older(struct heard_beacon *a, struct heard_beacon *b)
 {
     return a == NULL || b->at_ns < a->at_ns ? b : a;
@@ -32,5 +34,11 @@ static struct heard_beacon *place_for(struct heard *h, const struct heard_beacon
 
 void heard_note(struct heard *heard, const struct heard_beacon *beacon)
 {
-    *place_for(heard, beacon) = *beacon;
+    struct heard_beacon *place = place_for(heard, beacon);
+    bool goes_on = node_id_eq(&place->id, &beacon->id) &&
+                   addr_same_ip(&place->addr, &beacon->addr) && place->index == beacon->index &&
+                   beacon->at_ns - place->at_ns < GAP_NS;
+    uint64_t first_ns = goes_on ? place->first_ns : beacon->at_ns;
+    *place = *beacon;
+    place->first_ns = first_ns;
 }

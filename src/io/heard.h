@@ -19,6 +19,7 @@ struct heard_beacon {
     struct addr addr; /* its sender, with the port that it named */
     unsigned index;   /* of the interface it came in on; 0: not told */
     uint64_t at_ns;
+    uint64_t first_ns; /* of those that came without a long gap; set by heard_note */
 };
 
 /* Zeroed: nothing heard. */

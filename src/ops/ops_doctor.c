@@ -355,6 +355,23 @@ static void put_networks(struct buf *b, const struct facts *f)
     }
 }
 
+/* Its own addresses: a beacon with its identity from elsewhere is not its own. */
+static void put_addresses(struct buf *b, const struct facts *f)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < f->netif_count; i++) {
+        count += addr_is_none(&f->netifs[i].addr) ? 0 : 1;
+    }
+    mp_str(b, "addresses");
+    mp_array(b, count);
+    for (size_t i = 0; i < f->netif_count; i++) {
+        char text[ADDR_TEXT_BYTES];
+        if (!addr_is_none(&f->netifs[i].addr)) {
+            mp_str(b, addr_format_ip(&f->netifs[i].addr, text));
+        }
+    }
+}
+
 static void put_beacons(struct buf *b, const struct doctor *d)
 {
     size_t count = 0;
@@ -368,11 +385,12 @@ static void put_beacons(struct buf *b, const struct doctor *d)
         if (!is_member(d->core, &beacon->id)) {
             continue;
         }
-        mp_map(b, 4);
+        mp_map(b, 5);
         ops_put_id(b, "id", &beacon->id);
         ops_put_addr(b, "address", &beacon->addr);
         ops_put_str_or_nil(b, "interface", beacon->netif);
         ops_put_uint(b, "ago_ms", beacon->ago_ns / NS_PER_MS);
+        ops_put_uint(b, "first_ms", beacon->first_ago_ns / NS_PER_MS);
     }
 }
 
@@ -439,6 +457,7 @@ static void put_around(struct buf *b, const struct doctor *d)
     ops_put_time(b, "time", core_wall_ms(d->core));
     ops_put_hex(b, "view", d->status.view_hash);
     put_networks(b, d->facts);
+    put_addresses(b, d->facts);
     put_beacons(b, d);
     put_pairs(b, d->core);
 }
@@ -460,7 +479,7 @@ void ops_doctor(struct ops_call *call)
     core_status(call->core, &d.status);
     ops_page_init(&d.page, call->reply, AROUND_BYTES);
     check_all(&d);
-    mp_map(call->reply, 10);
+    mp_map(call->reply, 11);
     ops_page_write(&d.page, call->reply, "checks");
     put_around(call->reply, &d);
     ops_page_fini(&d.page);

@@ -57,6 +57,7 @@ struct fact_beacon {
     struct addr addr;
     char netif[FACT_NAME_BYTES]; /* on which it came in; "": not known */
     uint64_t ago_ns;
+    uint64_t first_ago_ns; /* since the first of those that came without a long gap */
 };
 
 /* A file with a secret. */

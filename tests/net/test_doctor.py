@@ -2,6 +2,7 @@
 """meshctl doctor: a healthy mesh is well; each trouble is named while it lasts, with what to do."""
 import json
 import os
+import shutil
 
 from lab import MESHCTL, Skip, expect, wait_for
 from mesh import Node, need_binaries, start_mesh, wait_formed
@@ -60,7 +61,7 @@ def test_healthy(lab):
     wait_well(nodes[0])
     lines, status = doctor(nodes[0])
     expect(status == DONE, f"exit {status}")
-    for check in ("nodes", "views", "reach", "broadcast", "clock", "interfaces", "mtu", "ports", "key",
+    for check in ("nodes", "views", "reach", "broadcast", "identity", "clock", "interfaces", "mtu", "ports", "key",
                   "foreign-key", "strangers", "disk", "load", "limits", "versions"):
         expect(find(lines, check), f"{check} is not looked at")
     for name in ("n1", "n2", "n3"):
@@ -117,6 +118,26 @@ def test_another_key(lab):
     named = wait_named(nodes[0], "foreign-key", "another key", "10.77.0.3", status="warn", node="n1")
     expect("meshctl token" in named[0]["fix"], f"what to do: {named}")
     wait_named(nodes[0], "foreign-key", "another key", status="warn", node="n2")
+
+
+def test_copied_data_directory(lab):
+    """Two machines with one identity: the node is named, and where the other one is."""
+    nodes = start_mesh(lab, 3)
+    nodes[1].terminate()
+    copy = os.path.join(lab.dir, "copy", "n2")
+    shutil.copytree(nodes[1].data_dir, copy)
+    shutil.copy(os.path.join(lab.dir, "state", "key"), os.path.join(lab.dir, "copy", "key"))
+    nodes[1].start()
+    wait_formed(nodes)
+    other = lab.add_hosts(1)[0]
+    Node(other, name="n2", data_dir=copy).start()
+    last = []
+
+    def named():
+        last[:] = doctor(nodes[0])[0]
+        return [line for line in last if line["status"] == "fail" and line["node"] == "n2" and
+                line["check"] in ("identity", "same-identity")]
+    wait_for(named, 20, lambda: f"the copy is named: {troubles(last)}")
 
 
 def faketime():

@@ -29,6 +29,8 @@ struct world {
     bool udp[NODES_MAX][NODES_MAX];
     bool beacon[NODES_MAX][NODES_MAX];
     const char *time[NODES_MAX];
+    int own_first_ms; /* how long beacons have come from the right place */
+    size_t copied;    /* node whose beacons come from elsewhere too; 0: none */
     const char *sees[NODES_MAX][NODES_MAX]; /* status; NULL: alive */
 };
 
@@ -36,6 +38,7 @@ static void open_world(struct world *w, size_t count)
 {
     memset(w, 0, sizeof *w);
     w->count = count;
+    w->own_first_ms = 60000;
     memset(w->udp, 1, sizeof w->udp);
     memset(w->beacon, 1, sizeof w->beacon);
     for (size_t i = 0; i < count; i++) {
@@ -54,14 +57,21 @@ static json_t *reply_of(const struct world *w, const struct ctl_all *all, size_t
             json_array_append_new(pairs, json_pack("{s:s, s:s, s:s, s:o}", "id", all->nodes[i].id,
                                                    "name", all->nodes[i].name, "status", status,
                                                    "arrived_ms", arrived));
-            json_array_append_new(beacons, json_pack("{s:s, s:i}", "id", all->nodes[i].id, "ago_ms",
+            json_array_append_new(beacons, json_pack("{s:s, s:s, s:i, s:i}", "id", all->nodes[i].id,
+                                                     "address", "10.0.0.1:8471", "first_ms",
+                                                     (int) w->own_first_ms, "ago_ms",
                                                      w->beacon[i][at] ? 500 : 5000));
         } else {
             json_decref(arrived);
         }
     }
-    return json_pack("{s:s, s:s, s:[s], s:o, s:o}", "time", w->time[at], "version", "0.2.0",
-                     "networks", "10.0.0.255", "beacons", beacons, "pairs", pairs);
+    if (at == 0 && w->copied != 0) {
+        json_array_append_new(beacons, json_pack("{s:s, s:s, s:i}", "id", all->nodes[w->copied].id,
+                                                 "address", "10.0.0.77:8471", "ago_ms", 5000));
+    }
+    return json_pack("{s:s, s:s, s:[s], s:[s], s:o, s:o}", "time", w->time[at], "version", "0.2.0",
+                     "networks", "10.0.0.255", "addresses", "10.0.0.1", "beacons", beacons, "pairs",
+                     pairs);
 }
 
 /* What doctor says of such a world; the caller owns it. */
@@ -233,6 +243,25 @@ static void test_no_knock_no_finding(void **state)
     json_decref(lines);
 }
 
+/* Beacons with a node's identity from where it is not. */
+static void test_copied_identity(void **state)
+{
+    struct world w;
+    (void) state;
+    open_world(&w, 3);
+    w.copied = 2;
+    json_t *lines = diagnose(&w);
+    const json_t *line = line_with(lines, "identity", "10.0.0.77");
+    assert_string_equal(ctl_text(line, "node"), "n2");
+    assert_string_equal(ctl_text(line, "status"), "fail");
+    assert_int_equal(count_not_ok(lines, NULL), 1);
+    json_decref(lines);
+    w.own_first_ms = 3000; /* it has just moved: the others came from its address of before */
+    lines = diagnose(&w);
+    assert_int_equal(count_not_ok(lines, NULL), 0);
+    json_decref(lines);
+}
+
 static void test_clocks(void **state)
 {
     struct world w;
@@ -278,9 +307,10 @@ static void test_nodes_and_views(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_well),  cmocka_unit_test(test_each_shut_way_is_named),
-        cmocka_unit_test(test_broadcast), cmocka_unit_test(test_no_knock_no_finding),
-        cmocka_unit_test(test_clocks),    cmocka_unit_test(test_nodes_and_views),
+        cmocka_unit_test(test_all_well),        cmocka_unit_test(test_each_shut_way_is_named),
+        cmocka_unit_test(test_broadcast),       cmocka_unit_test(test_no_knock_no_finding),
+        cmocka_unit_test(test_copied_identity), cmocka_unit_test(test_clocks),
+        cmocka_unit_test(test_nodes_and_views),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

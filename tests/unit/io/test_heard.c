@@ -35,6 +35,9 @@ static void test_the_newest_of_each(void **state)
     assert_int_equal(heard.count, 2);
     assert_int_equal(find(1)->at_ns, 300);
     assert_int_equal(find(2)->at_ns, 200);
+    assert_int_equal(find(1)->first_ns, 100);
+    note(1, 1, 300 + 61000000000u); /* after a long gap they begin anew */
+    assert_int_equal(find(1)->first_ns, 300 + 61000000000u);
 }
 
 static void test_a_flood_hides_nobody(void **state)
