@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 
-from lab import MESHCTL, Skip, expect, wait_for
+from lab import MESHCTL, MESHD, Skip, expect, wait_for
 from mesh import Node, need_binaries, start_mesh, wait_formed
 
 DONE, REFUSED, NO_DAEMON = 0, 1, 3
@@ -141,6 +141,9 @@ def test_copied_data_directory(lab):
 
 
 def faketime():
+    with open(MESHD, "rb") as file:
+        if b"__asan_init" in file.read():
+            raise Skip("libfaketime and the address sanitizer do not go together")
     for path in ("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
                  "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
                  "/usr/lib/faketime/libfaketime.so.1", "/usr/lib64/faketime/libfaketime.so.1"):
@@ -155,8 +158,7 @@ def test_clock_of_1970(lab):
     hosts = lab.add_hosts(3)
     # Only what is displayed: the boot clock stays.
     fake = {"LD_PRELOAD": faketime(), "FAKETIME": "@1970-01-02 00:00:00",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1",
-            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}
     nodes = [Node(host, env=fake if host is hosts[2] else None).start() for host in hosts]
     wait_formed(nodes, 10)
     wait_named(nodes[0], "clock", "behind the others", status="warn", node="n3")
