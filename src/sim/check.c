@@ -178,17 +178,6 @@ static void note_detection(struct check *c, unsigned node)
     }
 }
 
-bool check_alive_everywhere(const struct check *c, unsigned node)
-{
-    for (unsigned o = 0; o < c->n; o++) {
-        if (world_is_running(&c->w->nodes[o]) &&
-            c->status[(size_t) o * c->n + node] != STATUS_ALIVE) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* ---- observing ---- */
 
 /* What observer o holds of s now; from an event or from its list. */

@@ -66,8 +66,6 @@ void check_step(struct check *c, struct sim_node *n, const struct event *ev,
                 const struct effects *fx);
 /* True if the running nodes agree with the truth; otherwise ret_why says what does not. */
 bool check_converged(struct check *c, char *ret_why, size_t max);
-/* All running nodes hold this one alive. */
-bool check_alive_everywhere(const struct check *c, unsigned node);
 bool check_is_healthy(const struct check *c, const struct sim_node *n);
 
 #endif

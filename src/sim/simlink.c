@@ -152,13 +152,6 @@ static void close_end(struct world *w, struct conn *c, unsigned side)
     }
 }
 
-bool simlink_is_up(const struct world *w, const struct sim_node *n, unsigned peer)
-{
-    unsigned side;
-    const struct conn *c = find_end(w, n, peer, &side);
-    return c != NULL && c->end[side] == END_UP;
-}
-
 static void tell(struct world *w, struct sim_node *n, enum event_type type, unsigned peer)
 {
     struct event ev = {.type = type};

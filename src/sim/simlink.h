@@ -29,7 +29,5 @@ void simlink_close_all(struct world *w, struct sim_node *n, bool is_silent);
 /* The node has another address: its links are dead. It finds out in a second, the others late. */
 void simlink_readdressed(struct world *w, struct sim_node *n);
 void simlink_destroy_all(struct world *w);
-/* For checks: true if the node has an open end to the peer. */
-bool simlink_is_up(const struct world *w, const struct sim_node *n, unsigned peer);
 
 #endif
