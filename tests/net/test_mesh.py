@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MPL-2.0
 """A mesh forms, notices what happens to its members, and forms again."""
 import os
+import shutil
 import time
 
 from harness import options
-from lab import expect, hold_for, wait_for
+from lab import expect, expect_typical, hold_for, wait_for
 from mesh import (MESH, MESHD, STATUSES, Node, need_binaries, no_change, start_mesh, views, wait_event,
                   wait_formed, wait_status, wall)
 from netns import own_hostname
@@ -35,15 +36,45 @@ def test_three_without_configuration(lab):
 
 @options(alone=True)
 def test_bare_pair_in_two_seconds(lab):
-    """Two machines see each other within two seconds of the second's start."""
+    """A machine and one more see each other within two seconds of the other's start."""
     need_binaries()
-    one, two = (BareNode(host) for host in lab.add_hosts(2))
+    one, *others = (BareNode(host) for host in lab.add_hosts(4))
     one.start().wait_up()
-    begun = time.monotonic()
-    two.start()
-    wait_for(lambda: one.sees("n1", "n2") and two.sees("n1", "n2"), 4,
-             lambda: views([one, two]), poll=0.005)
-    expect(time.monotonic() - begun < 4, "seen late")
+    taken = []
+    for other in others:
+        begun = time.monotonic()
+        other.start()
+        wait_for(lambda: one.sees("n1", other.name) and other.sees("n1", other.name), 6,
+                 lambda: views([one, other]), poll=0.005)
+        taken.append(time.monotonic() - begun)
+        other.kill()
+        wait_status([one], other.name, "failed", 6)
+    expect_typical(taken, 2, 6, "two see each other")
+
+
+@options(alone=True, timeout=60)
+def test_stated_times(lab):
+    """A crash is known to all, and a leaving node has ended and is known to have left, within a second."""
+    nodes = start_mesh(lab, 3)
+    crashed, left, ended = [], [], []
+    for _ in range(3):
+        since = time.time()
+        nodes[2].kill()
+        events = wait_event(nodes[:2], "failed", "n3", since, 6)
+        crashed.append(max(wall(event["time"]) for event in events) - since)
+        nodes[2].start()
+        wait_formed(nodes, 8)
+        since = time.time()
+        status, took = nodes[2].terminate(6)
+        expect(status == 0, f"exit {status}")
+        ended.append(took)
+        events = wait_event(nodes[:2], "left", "n3", since, 6)
+        left.append(max(wall(event["time"]) for event in events) - since)
+        nodes[2].start()
+        wait_formed(nodes, 8)
+    expect_typical(crashed, 1, 5, "a crash is known")
+    expect_typical(left, 1, 5, "leaving is known")
+    expect_typical(ended, 1, 5, "it ends after SIGTERM")
 
 
 def test_alone(lab):
@@ -99,8 +130,6 @@ def test_crash(lab):
     nodes[2].kill()
     events = wait_event(nodes[:2], "failed", "n3", since, 4)
     for event in events:
-        took = wall(event["time"]) - since
-        expect(took < 2.5, f"failed after {took:.2f} s")
         expect(event["reason"] == "refused", f"reason {event['reason']}")
         expect(event["observer"], "an observer is named")
     expect(nodes[0].sees("n1", "n2") and nodes[1].sees("n1", "n2"), "the living stay alive")
@@ -132,7 +161,7 @@ def test_leave_by_signal(lab):
     since = time.time()
     status, took = nodes[2].terminate()
     expect(status == 0, f"exit {status}")
-    expect(took < 1.5, f"it took {took:.2f} s to end")
+    expect_typical([took], 5, 5, "it ends")   # test_stated_times holds the second
     wait_event(nodes[:2], "left", "n3", since, 2)
     hold_for(lambda: nodes[0].view().get("n3") == "left", 2, "left stays left")
     no_change(nodes[:2], since, allowed=("left",))
