@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "cmd/meshd_reload.h"
 #include "cmd/meshd_service.h"
+#include "cmd/meshd_identity.h"
 #include "cmd/meshd_show.h"
 #include "cmd/meshd_token.h"
 #include "io/conf.h"
@@ -442,6 +443,9 @@ int main(int argc, char **argv)
     }
     if (m.conf.want_print || m.conf.want_check) {
         return meshd_show(&m.conf);
+    }
+    if (m.conf.want_new_identity) {
+        return meshd_new_identity(&m.conf);
     }
     if (sodium_init() < 0) {
         fprintf(stderr,

@@ -227,13 +227,16 @@ static void fire_owned(core_t *c, struct timer *t)
     case TIMER_LEAVE:
     case TIMER_STORE:
     case TIMER_RELAYS:
+    case TIMER_COPY:
     case TIMER_CANDIDATES: HM_ASSERT(false); break;
     }
 }
 
 static void fire(core_t *c, struct timer *t)
 {
-    if (c->leaving && t->kind != TIMER_LEAVE && t->kind != TIMER_CALL) {
+    bool is_needed = t->kind == TIMER_LEAVE || t->kind == TIMER_CALL;
+    bool is_aside = t->kind == TIMER_COPY || t->kind == TIMER_STORE;
+    if ((c->leaving && !is_needed) || (c->copy.aside && !is_needed && !is_aside)) {
         return;
     }
     switch ((enum timer_kind) t->kind) {
@@ -248,6 +251,7 @@ static void fire(core_t *c, struct timer *t)
     case TIMER_STORE: persist_everything(c); break;
     case TIMER_RELAYS: swim_relays_tick(c); break;
     case TIMER_CANDIDATES: session_candidates_tick(c); break;
+    case TIMER_COPY: copy_tick(c); break;
     case TIMER_M_PROBE:
     case TIMER_M_VERDICT:
     case TIMER_M_REFUSED:
@@ -278,11 +282,11 @@ static void tick(core_t *c)
 }
 
 /* Our incarnation is durable: speak. */
-static void begin(core_t *c)
+void core_begin(core_t *c)
 {
     c->ready = true;
     c->answered_ns = c->now_ns;
-    c->answer_epoch = 1;
+    c->answer_epoch++;
     core_note(c, NOTE_INFO, NOTE_STARTED, c->self, NULL, REASON_NONE, c->self->rec.incarnation);
     core_changed(c);
     core_arm(c, TIMER_BEACON, c->now_ns);
@@ -309,8 +313,8 @@ static void durable(core_t *c, uint64_t batch)
     if (batch >= c->batch && c->store_failed) {
         c->store_failed = false;
     }
-    if (!c->ready && !c->leaving && batch >= 1) {
-        begin(c);
+    if (!c->ready && !c->leaving && !c->copy.aside && batch >= 1) {
+        core_begin(c);
     }
 }
 
@@ -321,7 +325,7 @@ static void batch_failed(core_t *c, int reason)
         core_note(c, NOTE_ERROR, NOTE_STORE_FAILED, NULL, NULL, REASON_NONE, (uint64_t) -reason);
     }
     c->store_failed = true;
-    if (!c->ready) {
+    if (!c->ready && !c->copy.aside) {
         stop(c, 1); /* without a stored incarnation we must not speak */
         return;
     }
@@ -459,9 +463,14 @@ static void dispatch(core_t *c, const struct event *ev)
     }
 }
 
-/* Before the store is durable and after goodbye, the network is not listened to. */
-static bool is_heard(const core_t *c, enum event_type type)
+/* Before the store is durable and after goodbye, the network is not listened to; and while we stand aside,
+ * only for whom we do. */
+static bool is_heard(const core_t *c, const struct event *ev)
 {
+    enum event_type type = ev->type;
+    if (c->copy.aside && type == EV_DATAGRAM) {
+        return node_id_eq(&ev->as.datagram.sender, &c->self->id);
+    }
     bool is_network = type == EV_DATAGRAM || type == EV_FRAME || type == EV_LINK_UP ||
                       type == EV_CONNECT || type == EV_UNREACHABLE;
     return c->ready || !is_network;
@@ -484,7 +493,7 @@ int core_step(core_t *c, const struct event *ev, struct effects *ret_fx)
         c->loaded = true;
         c->started_ns = c->now_ns;
         persist_load(c, ev->as.loaded.entries, ev->as.loaded.count);
-    } else if (!c->stopped && is_heard(c, ev->type)) {
+    } else if (!c->stopped && is_heard(c, ev)) {
         dispatch(c, ev);
     }
     if (c->loaded && c->self != NULL) {
@@ -511,6 +520,7 @@ static int init(core_t *c, const struct core_conf *conf, uint64_t seed)
     c->calls_handler = conf->calls;
     c->session = conf->session;
     c->name_given = conf->name_given;
+    c->life = conf->crypto.hash(span_of((const uint8_t *) &conf->session, sizeof conf->session));
     c->port = conf->port;
     c->link_port = conf->link_port;
     memcpy(c->key, conf->key, sizeof c->key);

@@ -102,6 +102,7 @@ struct member_view {
     struct node_id observer;
     bool is_self;
     bool is_linked;
+    bool is_copied;      /* two processes with its identity were seen in the last 5 minutes */
     enum member_path path;
 };
 
@@ -147,6 +148,8 @@ struct core_status {
     size_t alive, suspect, failed, left; /* self counts as alive */
     bool leaving;
     bool store_failed;    /* the last batch was not committed */
+    bool aside;           /* another process has our identity: we keep out of the mesh for it */
+    struct addr copy_addr; /* where that is; family 0: not known */
     bool isolated;        /* nobody answers this node: it blames itself */
     size_t not_direct;    /* members that are up and reached over a link or by others only */
     uint64_t answered_ago_ns; /* since anybody answered it; UINT64_MAX: never */

@@ -7,6 +7,7 @@
  *     overlay.c   who links to whom                   labels.c    labels records
  *     persist.c   what is stored and loaded           call.c      operations, here and elsewhere
  *     send.c      messages out                        query.c     reading for handlers
+ *     copy.c      two processes with one identity
  *     knock.c     proving for `meshctl doctor` what arrives
  *     reach.c     how members are reached, isolation  names.c     one name at two members, renaming
  */
@@ -40,6 +41,7 @@ enum timer_kind {
     TIMER_STORE,      /* a batch failed: store everything again */
     TIMER_RELAYS,     /* a helper's probe for another is over */
     TIMER_CANDIDATES, /* a candidate is to be tried again */
+    TIMER_COPY,       /* another process with our identity is to be asked again */
     TIMER_CALL,       /* a waiting call's deadline; owner: struct call */
     TIMER_M_PROBE,    /* owner: struct member, as below */
     TIMER_M_VERDICT,
@@ -75,6 +77,24 @@ struct tokens {
     uint64_t filled_ns;
 };
 
+/* What is known of another process with our identity (copy.c). */
+struct copy {
+    struct addr addrs[HM_RECORD_ADDRS_MAX]; /* where it may be, or is */
+    size_t addr_count;
+    uint64_t nonce;      /* of our CHALLENGE */
+    uint64_t asked_ns;
+    unsigned asks;       /* since its last answer */
+    bool is_asking;      /* nothing is proven, its answer is waited for */
+    uint64_t above;      /* the incarnation to take if it does not answer; 0: none */
+    uint64_t other_epoch, other_life;
+    uint64_t proven_ns;  /* 0: never */
+    unsigned rounds;     /* times that we went above another life's record */
+    uint64_t round_ns;
+    bool aside;          /* we keep out of the mesh for it */
+    bool is_unseen;      /* and cannot ask it */
+    struct tokens tokens;
+};
+
 enum call_kind {
     CALL_FREE,
     CALL_EVENT,  /* a local handler waits for a member event */
@@ -108,6 +128,7 @@ struct core {
     struct metrics *metrics;
     const struct call_handler *calls_handler;
     uint64_t session;
+    uint64_t life;             /* made from it; in our records */
     uint16_t port, link_port;
     struct prng prng;
     uint8_t secret[CORE_SECRET_BYTES]; /* nonces and cookies are made from it */
@@ -122,7 +143,7 @@ struct core {
 
     struct fxlist fx;
     struct timer_heap timers;
-    struct timer timer[TIMER_CANDIDATES + 1]; /* by kind, those without an owner */
+    struct timer timer[TIMER_COPY + 1]; /* by kind, those without an owner */
 
     struct roster roster;
     struct member *self;
@@ -163,9 +184,11 @@ struct core {
 
     struct evlog events;
     uint64_t knocked_ns;       /* core_knock; 0: never */
-    uint64_t foreign_ns, foreign_noted_ns, forged_noted_ns, same_noted_ns;
+    uint64_t foreign_ns, foreign_noted_ns, forged_noted_ns;
     bool foreign_heard;
     struct addr foreign_addr;
+
+    struct copy copy;
 
     struct call calls[HM_CALLS_MAX];
     uint64_t call_number;
@@ -197,6 +220,17 @@ void core_health_change(core_t *c, int delta);
 bool tokens_take(struct tokens *t, uint64_t now_ns, uint64_t per_second, uint64_t burst);
 void core_changed(core_t *c); /* something happened that others may want to hear of: beacon often */
 size_t core_up_others(const core_t *c); /* members that are up, without self */
+
+void core_begin(core_t *c); /* speak: after the start, or after we stood aside */
+
+/* copy.c */
+/* Our record, or one that another process made of us. */
+void copy_record_heard(core_t *c, const struct node_record *rec);
+/* A datagram with our own id as its sender. */
+void copy_datagram(core_t *c, const struct event *ev, const struct swim_msg *msg);
+void copy_tick(core_t *c);
+/* m has shown another session to be live than this one. */
+void copy_session_taken(core_t *c, struct member *m, uint64_t before);
 
 /* send.c: all spans are copied. */
 void send_pair(core_t *c, struct member *m, const struct swim_msg *msg);
@@ -255,6 +289,8 @@ void merge_failed(core_t *c, struct member *m, uint64_t incarnation, enum reason
 /* Whether all the places of `before` are among those of `now`. */
 bool merge_names_all(const struct addr *before, size_t before_count, const struct addr *now,
                      size_t now_count);
+/* The driver may talk with m from now on. */
+void merge_introduce(core_t *c, const struct member *m);
 /* Something authentic and fresh came from m. */
 void merge_heard(core_t *c, struct member *m);
 

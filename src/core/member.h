@@ -87,6 +87,8 @@ struct member {
     size_t addr_next;         /* of its record: to be tried next while addr is silent */
 
     uint64_t session;         /* of its process; 0: none taken yet */
+    uint64_t session_before;  /* the one before; 0: none */
+    uint64_t copied_ns;       /* two processes with its identity were seen; 0: never */
     bool session_live;        /* shown to be live; not after it failed: it has to show it again */
     struct window window;
     uint64_t challenge;       /* nonce we challenged it with; 0: none */

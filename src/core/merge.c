@@ -124,7 +124,9 @@ void merge_notice(core_t *c, struct member *m, enum reason reason, const struct 
 {
     bool good = reason == REASON_REACHES || reason == REASON_PATH_DIRECT;
     log_event(c, m, EVENT_NOTICE, reason, observer);
-    core_note(c, good ? NOTE_INFO : NOTE_WARN, code_of_notice(reason), m, observer, reason, 0);
+    bool is_copy = m == c->self && reason == REASON_SAME_IDENTITY;
+    core_note(c, is_copy ? NOTE_ERROR : good ? NOTE_INFO : NOTE_WARN,
+              is_copy ? NOTE_SAME_IDENTITY : code_of_notice(reason), m, observer, reason, 0);
 }
 
 /* Moves m between the two probe orders. */
@@ -211,7 +213,7 @@ static void settle_address(struct member *m)
     }
 }
 
-static void introduce_peer(core_t *c, const struct member *m)
+void merge_introduce(core_t *c, const struct member *m)
 {
     struct effect *fx = fxlist_add(&c->fx, FX_PEER);
     if (fx != NULL) {
@@ -245,7 +247,7 @@ struct member *merge_new_member(core_t *c, const struct node_id *id, struct span
     if (c->self == NULL) {
         return m; /* ourselves: in no probe order, no peer */
     }
-    introduce_peer(c, m);
+    merge_introduce(c, m);
     if (order_insert(member_is_up(m) ? &c->probe_order : &c->failed_order, m, &c->prng) != 0) {
         c->fx.failed = true;
     }
@@ -379,10 +381,7 @@ static void take_record(core_t *c, struct member *m, struct span bytes,
 static struct member *own_record_heard(core_t *c, const struct node_record *rec)
 {
     /* An earlier life of ours left it behind, or a copy of our disk speaks. */
-    if (rec->incarnation >= c->self->rec.incarnation && !c->leaving &&
-        (c->params.broken & BREAK_NO_INCARNATION_STORE) == 0) {
-        merge_renew_self(c, rec->incarnation + 1, RECORD_ALIVE);
-    }
+    copy_record_heard(c, rec);
     return c->self;
 }
 
@@ -644,7 +643,9 @@ int merge_sign_self(core_t *c, uint64_t incarnation, enum record_state state)
                               .port = c->port,
                               .link_port = c->link_port,
                               .version_min = PROTOCOL_VERSION_MIN,
-                              .version_max = PROTOCOL_VERSION};
+                              .version_max = PROTOCOL_VERSION,
+                              .boot_epoch = c->boot_epoch,
+                              .life = c->life};
     struct buf b;
     int rc = HM_ENOMEM;
     memcpy(rec.key, c->key, sizeof rec.key);

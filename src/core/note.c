@@ -65,7 +65,7 @@ static struct note_kind kind_of(enum note_code code)
         [NOTE_LINK_DOWN] = {"link-down", "link to %s ended"},
         [NOTE_SAME_IDENTITY] = {"same-identity",
                                 "another process uses this node's identity (a copied data "
-                                "directory?); stop one and delete its data directory"},
+                                "directory?); start one of the two with 'meshd --new-identity'"},
         [NOTE_LEAVING] = {"leaving", "leaving the mesh"},
         [NOTE_PATH] = {"path", "%s is alive"},
         [NOTE_ISOLATED] = {"isolated", "this node is isolated: nobody answers it. It keeps its "

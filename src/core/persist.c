@@ -122,6 +122,7 @@ void persist_load(core_t *c, const struct store_entry *entries, size_t count)
         c->fx.failed = true; /* out of memory, or labels beyond limits that the caller checked */
         return;
     }
+    merge_introduce(c, c->self); /* a copy of us may speak: it is to be understood */
     for (size_t i = 0; i < count; i++) {
         if (entries[i].table == STORE_ROSTER &&
             !load_member(c, entries[i].key, entries[i].value)) {

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define COPIED_SHOWN_NS (300 * SECOND_NS)
+
 const char *member_status_name(enum member_status status)
 {
     switch (status) {
@@ -62,6 +64,7 @@ static void view_of(const core_t *c, const struct member *m, struct member_view 
     v->is_self = m == c->self;
     v->is_linked = m->link == LINK_UP;
     v->path = m->path;
+    v->is_copied = m->copied_ns != 0 && c->now_ns - m->copied_ns < COPIED_SHOWN_NS;
     v->arrived_ago_ns = m->arrived_ns == 0 ? UINT64_MAX : c->now_ns - m->arrived_ns;
     v->last_heard_ns = m->last_heard_ns == 0 ? UINT64_MAX : c->now_ns - m->last_heard_ns;
     if (m == c->self) {
@@ -147,6 +150,8 @@ void core_status(const core_t *c, struct core_status *s)
     s->leaving = c->leaving;
     s->store_failed = c->store_failed;
     s->isolated = c->isolated;
+    s->aside = c->copy.aside;
+    s->copy_addr = c->copy.addrs[0];
     s->answered_ago_ns = c->answer_epoch > 1 ? c->now_ns - c->answered_ns : UINT64_MAX;
     s->foreign_ago_ns = c->foreign_heard ? c->now_ns - c->foreign_ns : UINT64_MAX;
     s->foreign_addr = c->foreign_addr;

@@ -72,8 +72,10 @@ static bool take_session(core_t *c, struct member *m, const struct event *ev)
 {
     bool is_other = m->session != ev->as.datagram.session;
     if (is_other) {
+        uint64_t before = m->session;
         m->session = ev->as.datagram.session;
         window_init(&m->window);
+        copy_session_taken(c, m, before);
     }
     m->session_live = true;
     m->challenge = 0;
@@ -288,20 +290,6 @@ static void on_pair_class(core_t *c, const struct event *ev, const struct swim_m
     }
 }
 
-static void note_same_identity(core_t *c, const struct addr *from)
-{
-    struct effect *fx = NULL;
-    if (c->same_noted_ns == 0 || c->now_ns - c->same_noted_ns > 10 * SECOND_NS) {
-        c->same_noted_ns = c->now_ns;
-        fx = fxlist_add(&c->fx, FX_NOTE);
-    }
-    if (fx != NULL) {
-        fx->as.note.level = NOTE_ERROR;
-        fx->as.note.code = NOTE_SAME_IDENTITY;
-        fx->as.note.addr = *from;
-    }
-}
-
 void session_datagram(core_t *c, const struct event *ev)
 {
     struct swim_msg msg;
@@ -311,9 +299,7 @@ void session_datagram(core_t *c, const struct event *ev)
         return;
     }
     if (node_id_eq(&ev->as.datagram.sender, &c->self->id)) {
-        if (ev->as.datagram.session != c->session) {
-            note_same_identity(c, &ev->as.datagram.from);
-        }
+        copy_datagram(c, ev, &msg);
         return;
     }
     core_count(c, M_DATAGRAMS_RECEIVED);
@@ -478,6 +464,12 @@ static void candidate_try(core_t *c, struct candidate *cand)
     }
 }
 
+/* A datagram may name any source: it must not make us send much to somebody. */
+static unsigned tries_of(const struct candidate *cand)
+{
+    return cand->source == CANDIDATE_UNKNOWN_SENDER ? 1 : CANDIDATE_TRIES;
+}
+
 void session_candidates_tick(core_t *c)
 {
     uint64_t next = TIMER_NEVER;
@@ -487,7 +479,7 @@ void session_candidates_tick(core_t *c)
             continue;
         }
         if (is_alive_there(c, &cand->addr, &cand->id) ||
-            (cand->next_ns <= c->now_ns && cand->tries >= CANDIDATE_TRIES)) {
+            (cand->next_ns <= c->now_ns && cand->tries >= tries_of(cand))) {
             memset(cand, 0, sizeof *cand);
             continue;
         }

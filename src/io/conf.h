@@ -68,7 +68,7 @@ struct conf {
     struct conf_label labels[HM_LABELS_MAX];
     enum log_format log_format;
     enum note_level log_level;
-    bool want_help, want_version, want_print, want_check;
+    bool want_help, want_version, want_print, want_check, want_new_identity;
     bool print_json;
     char warning[256]; /* "": none */
 };

@@ -466,6 +466,9 @@ static const struct option options[] = {
      "how --print-config prints (default: text)"},
     {"check-config", NULL, OPTION_ACTION, OPTION_FLAG_ONLY, ACTION(want_check),
      "say whether file, environment and flags are right, and exit"},
+    {"new-identity", NULL, OPTION_ACTION, OPTION_FLAG_ONLY, ACTION(want_new_identity),
+     "move this node's identity aside, so that the next start makes a new one, and exit: for\n"
+     "a copied data directory"},
     {"help", NULL, OPTION_ACTION, OPTION_FLAG_ONLY, ACTION(want_help), "print this and exit"},
     {"version", NULL, OPTION_ACTION, OPTION_FLAG_ONLY, ACTION(want_version),
      "print the version and exit"},

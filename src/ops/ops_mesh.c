@@ -16,7 +16,7 @@
 
 #define AROUND_BYTES 512    /* what stands beside a list: a handful of short fields */
 #define SAMPLES_MAX 16      /* round trips that `rtt` lists */
-#define NODE_FIELD_COUNT 15 /* as in the table (NODE_FIELDS) */
+#define NODE_FIELD_COUNT 16 /* as in the table (NODE_FIELDS) */
 
 /* Labels were signed by another node: only pairs of clean text go out. */
 static size_t copy_labels(struct span labels, struct buf *b)
@@ -84,6 +84,7 @@ static void put_node(struct buf *b, const core_t *core, const struct member_view
         mp_uint(b, m->last_heard_ns / 1000000);
     }
     ops_put_bool(b, "linked", m->is_linked);
+    ops_put_bool(b, "copied", m->is_copied);
     ops_put_str_or_nil(b, "path", member_is_reached(m) ? member_path_name(m->path) : "");
 }
 

@@ -111,6 +111,8 @@ static void gauges(struct ops_page *page, const struct core_status *s)
     gauge(page, "mesh_store_failed", "1 after a write to disk that failed",
           s->store_failed ? 1 : 0);
     gauge(page, "mesh_isolated", "1 while nobody answers this node", s->isolated ? 1 : 0);
+    gauge(page, "mesh_aside", "1 while another process with this node's identity is preferred",
+          s->aside ? 1 : 0);
     gauge(page, "mesh_members_not_direct", "Members reached over a link or by others only",
           s->not_direct);
     gauge(page, "mesh_foreign_key_heard", "1 once a mesh of this name with another key was heard",

@@ -77,12 +77,13 @@ static const struct op_field status_fields[] = {
     {"leaving", NULL, FIELD_BOOL, false, "it is about to leave and end"},
     {"store_failed", NULL, FIELD_BOOL, false, "its last write to disk failed"},
     {"isolated", NULL, FIELD_BOOL, false, "nobody answers it: the fault is its own"},
+    {"aside", NULL, FIELD_BOOL, false, "it keeps out of the mesh: another process has its identity"},
     {"foreign_key", NULL, FIELD_OBJECT, true, "a mesh of this name with another key, heard lately"},
     {"foreign_key.address", NULL, FIELD_ADDRESS, true, "where it was heard"},
     {"foreign_key.ago_ms", NULL, FIELD_UINT, false, "how long ago"},
     {"problems", NULL, FIELD_LIST, false, "what somebody should look at, worst first"},
     {"problems.code", NULL, FIELD_TEXT, false,
-     "isolated, store-failed, foreign-key, same-name, path, members-failed, members-suspect, slow, leaving"},
+     "isolated, same-identity, store-failed, foreign-key, same-name, path, members-failed, members-suspect, slow, leaving"},
     {"problems.text", NULL, FIELD_TEXT, false, "what is wrong"},
     {"problems.mend", NULL, FIELD_TEXT, true, "what mends it"},
 };
@@ -102,6 +103,7 @@ static const struct op_field status_fields[] = {
     {"incarnation", NULL, FIELD_UINT, false, "SWIM's incarnation number"},                         \
     {"last_heard_ms", NULL, FIELD_UINT, true, "how long ago it was last heard"},                   \
     {"linked", NULL, FIELD_BOOL, false, "a link to it is open"},                                    \
+    {"copied", NULL, FIELD_BOOL, false, "two processes with its identity were seen lately"},           \
     {"path", NULL, FIELD_TEXT, true, "how its probes are answered: direct, relayed, link"}
 
 static const struct op_field nodes_list_fields[] = {NODE_FIELDS};

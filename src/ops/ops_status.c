@@ -248,11 +248,54 @@ static void put_same_name_problem(struct buf *b, const core_t *core)
     }
 }
 
+/* The first member of which two processes were seen; ourselves first. */
+static bool find_copied(const core_t *core, struct member_view *ret_view)
+{
+    bool found = false;
+    for (size_t i = 0; i < core_member_count(core); i++) {
+        struct member_view m;
+        core_member_at(core, i, &m);
+        if (m.is_copied && (!found || m.is_self)) {
+            *ret_view = m;
+            found = true;
+        }
+    }
+    return found;
+}
+
+static void put_copied_problem(struct buf *b, const core_t *core, const struct core_status *s)
+{
+    struct member_view m;
+    char addr[ADDR_TEXT_BYTES];
+    char text[320];
+    char mend[256];
+    if (!find_copied(core, &m) && !s->aside) {
+        return;
+    }
+    snprintf(mend, sizeof mend,
+             "on the machine that is the copy: stop meshd, run it once with --discover=%s "
+             "--new-identity (and its --data-dir), start it again",
+             s->mesh);
+    if (s->aside || m.is_self) {
+        snprintf(text, sizeof text,
+                 "another process%s%s uses this node's identity: a data directory was copied. %s",
+                 addr_is_none(&s->copy_addr) ? "" : " at ",
+                 addr_is_none(&s->copy_addr) ? "" : addr_format(&s->copy_addr, addr),
+                 s->aside ? "This one keeps out of the mesh while the other is there"
+                          : "The other keeps out of the mesh while this one is there");
+    } else {
+        snprintf(text, sizeof text,
+                 "two processes use the identity of %s: a data directory was copied", m.name);
+    }
+    put_problem(b, "same-identity", text, mend);
+}
+
 static void put_problems(struct buf *b, const core_t *core, const struct core_status *s,
                          const struct member_view *found, size_t found_count)
 {
     struct member_view same;
-    size_t count = (s->isolated ? 1u : 0u) + count_path_problems(core) +
+    size_t count = (s->isolated ? 1u : 0u) + (find_copied(core, &same) || s->aside ? 1u : 0u) +
+                   count_path_problems(core) +
                    (find_same_name(core, &same) ? 1u : 0u) +
                    (s->store_failed ? 1u : 0u) + (is_foreign_recent(s) ? 1u : 0u) +
                    (s->failed > 0 ? 1u : 0u) + (s->suspect > 0 ? 1u : 0u) +
@@ -262,6 +305,7 @@ static void put_problems(struct buf *b, const core_t *core, const struct core_st
     if (s->isolated) {
         put_isolated_problem(b, s);
     }
+    put_copied_problem(b, core, s);
     if (s->store_failed) {
         put_problem(
             b, "store-failed",
@@ -294,7 +338,7 @@ void ops_status(struct ops_call *call)
     struct buf *b = call->reply;
     core_status(call->core, &s);
     size_t found_count = find_absent(call->core, found);
-    mp_map(b, 21);
+    mp_map(b, 22);
     ops_put_str(b, "mesh", s.mesh);
     ops_put_id(b, "id", &s.id);
     ops_put_str(b, "name", s.name);
@@ -314,6 +358,7 @@ void ops_status(struct ops_call *call)
     ops_put_bool(b, "leaving", s.leaving);
     ops_put_bool(b, "store_failed", s.store_failed);
     ops_put_bool(b, "isolated", s.isolated);
+    ops_put_bool(b, "aside", s.aside);
     put_foreign(b, &s);
     put_problems(b, call->core, &s, found, found_count);
 }

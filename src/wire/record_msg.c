@@ -10,7 +10,8 @@
 
 enum record_kind { KIND_NODE = 1, KIND_LABELS = 2 };
 
-#define NODE_FIELDS 12
+#define NODE_FIELDS 12      /* every record has these */
+#define NODE_LIFE_FIELDS 2  /* later ones have these, too */
 #define LABELS_FIELDS 5
 
 int record_split(struct span bytes, struct span *ret_signed, const uint8_t **ret_signature)
@@ -34,7 +35,7 @@ static void write_addrs(struct buf *b, const struct node_record *record)
 
 void node_record_write(struct buf *b, const struct node_record *record)
 {
-    mp_array(b, NODE_FIELDS);
+    mp_array(b, NODE_FIELDS + NODE_LIFE_FIELDS);
     mp_uint(b, KIND_NODE);
     mp_bin(b, record->key, RECORD_KEY_BYTES);
     mp_uint(b, record->mesh_tag);
@@ -47,6 +48,8 @@ void node_record_write(struct buf *b, const struct node_record *record)
     mp_uint(b, record->version_min);
     mp_uint(b, record->version_max);
     mp_uint(b, record->labels_hash);
+    mp_uint(b, record->boot_epoch);
+    mp_uint(b, record->life);
 }
 
 static void read_key(struct mp_reader *r, uint8_t key[RECORD_KEY_BYTES])
@@ -121,7 +124,13 @@ int node_record_read(struct span bytes, struct node_record *ret_record)
     rec.version_min = (uint8_t) mp_read_uint(&r, UINT8_MAX);
     rec.version_max = (uint8_t) mp_read_uint(&r, UINT8_MAX);
     rec.labels_hash = mp_read_uint(&r, UINT64_MAX);
-    if (close_record(&r, count, NODE_FIELDS) != 0 || state < RECORD_ALIVE ||
+    size_t fields = NODE_FIELDS;
+    if (count >= NODE_FIELDS + NODE_LIFE_FIELDS && mp_peek(&r) == MP_UINT) {
+        rec.boot_epoch = mp_read_uint(&r, UINT64_MAX);
+        rec.life = mp_read_uint(&r, UINT64_MAX);
+        fields += NODE_LIFE_FIELDS;
+    }
+    if (close_record(&r, count, fields) != 0 || state < RECORD_ALIVE ||
         !text_is_dns_label(rec.name, strlen(rec.name))) {
         return HM_EMALFORMED;
     }

@@ -34,6 +34,9 @@ struct node_record {
     uint16_t link_port;
     uint8_t version_min, version_max; /* of the protocol */
     uint64_t labels_hash;
+    /* Not in the first records: 0 then. Which process of the node made it. */
+    uint64_t boot_epoch;
+    uint64_t life;
 };
 
 /* Writes the part that is signed. */

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """Machines that are odd: half cut off, asleep, with another's name or identity."""
+import os
+import shutil
 import time
 
 from harness import options
@@ -43,7 +45,8 @@ def test_udp_blocked(lab):
     hold_for(lambda: no_change(nodes, since, allowed=("suspect",)), 2, "n3 failed", poll=0.5)
     expect(nodes[0].sees("n1", "n2", "n3"), lambda: views(nodes))
     expect("path" in problems(nodes[0]), lambda: f"status names it: {problems(nodes[0])}")
-    expect(notices(nodes[0], "path-link", since), "an event tells of it")
+    expect(notices(nodes[0], "path-link", since) or notices(nodes[0], "path-relayed", since),
+           "an event tells of it")
     expect(not nodes[2].json("status")["isolated"], "n3 is reached, so it is not isolated")
     text = nodes[0].ctl("nodes", "show", "n3").stdout
     expect("UDP is blocked" in text, lambda: f"nodes show says so: {text}")
@@ -127,3 +130,42 @@ def test_one_name_twice(lab):
     wait_for(lambda: second.nodes() and second.self_entry()["name"] == "cellar", 10,
              "the name given at the start wins")
     expect("nodes rename" in second.log(), lambda: f"and that is told: {second.log()}")
+
+
+@options(timeout=90)
+def test_copied_identity(lab):
+    """R1.5b: a copied data directory: both are told, others too, one keeps out, nobody is disturbed."""
+    nodes = start_mesh(lab, 3)
+    odd = lab.add_hosts(1)[0]
+    since = time.time()
+    copy_dir = os.path.join(lab.dir, "copied")
+    shutil.copytree(nodes[0].data_dir, copy_dir,
+                    ignore=lambda folder, names: [n for n in names if n.endswith((".sock", "lock"))])
+    shutil.copy(os.path.join(os.path.dirname(nodes[0].data_dir), "key"), os.path.join(lab.dir, "key"))
+    copy = Node(odd, name="copy", data_dir=copy_dir).start()
+    wait_for(lambda: (copy.json("status") or {}).get("aside"), 15,
+             lambda: f"the copy stands aside: {copy.log()}")
+    wait_for(lambda: "same-identity" in problems(nodes[0]) and "same-identity" in problems(copy), 15,
+             lambda: f"both are told: {problems(nodes[0])} {problems(copy)}")
+    expect("uses this node's identity" in nodes[0].log(), "the log of the original says so")
+    expect("uses this node's identity" in copy.log(), "the log of the copy says so")
+    incarnation = nodes[0].json("status")["incarnation"]
+    expect(incarnation < 20, f"incarnations do not race: {incarnation}")
+    settled = time.time()
+    hold_for(lambda: no_change(nodes, settled), 4, "somebody is disturbed", poll=0.5)
+    expect(all(set(node.nodes()) == {"n1", "n2", "n3"} for node in nodes), lambda: views(nodes))
+    address = nodes[1].nodes()["n1"]["address"]
+    expect(address.startswith(nodes[0].host.address + ":"), f"n1 is where it was: {address}")
+    now = nodes[0].json("status")["incarnation"]
+    expect(now <= incarnation + 2, f"nothing goes on in secret: from {incarnation} to {now}")
+    for node in nodes:
+        expect(node.event("failed", "n1", since) is None, f"{node.name} says that n1 failed")
+    # The mend.
+    refusal = odd.run(copy.argv(["--new-identity"]))
+    expect(refusal.returncode == 1 and "in use" in refusal.stderr, lambda: refusal.stderr)
+    copy.terminate()
+    done = odd.run(copy.argv(["--new-identity"]))
+    expect(done.returncode == 0 and "kept as" in done.stdout, lambda: done.stdout + done.stderr)
+    copy.start()
+    wait_for(lambda: all(node.sees("n1", "n2", "n3", "copy") for node in nodes + [copy]), 15,
+             lambda: f"four nodes: {views(nodes)}")

@@ -165,7 +165,8 @@ static inline void mesh_datagram(struct mesh *m, size_t from, const struct effec
         ev.as.candidate.id = m->node[from].identity.id;
         ev.as.candidate.source = CANDIDATE_UNKNOWN_SENDER;
         mesh_push(m, to, mesh_delay(m, from, to), &ev, span_of(NULL, 0));
-    } else if (peer == to) {
+    } else if (peer == to ||
+               (is_pair && node_id_eq(&fx->as.datagram.peer, &m->node[to].identity.id))) {
         ev.as.datagram.from = m->node[from].addrs[0];
         ev.as.datagram.cls = fx->as.datagram.cls;
         ev.as.datagram.sender = m->node[from].identity.id;
@@ -280,12 +281,10 @@ static inline void mesh_reply(struct mesh_node *n, const struct effect *fx)
 
 static inline void mesh_effect(struct mesh *m, size_t i, const struct effect *fx)
 {
-    size_t peer = MESH_NOBODY;
     switch (fx->type) {
     case FX_PEER:
-        peer = mesh_by_id(m, &fx->as.peer.id);
-        if (peer != MESH_NOBODY) {
-            m->node[i].knows[peer] = true;
+        for (size_t to = 0; to < m->count; to++) { /* also of a copy of it */
+            m->node[i].knows[to] |= node_id_eq(&fx->as.peer.id, &m->node[to].identity.id);
         }
         break;
     case FX_DATAGRAM:
