@@ -428,11 +428,15 @@ static void bounded_queue(void **state)
     }
     assert_int_equal(rc, HM_EFULL);
     /* The reader stands still: every frame is either taken or counted as refused. */
-    for (unsigned i = 0; i < 50; i++) {
-        assert_int_equal(links_send(a.links, &b.id, FRAME_SYNC, span_of(big, sizeof big)), HM_EFULL);
+    unsigned refused = 1;
+    for (unsigned i = 0; i < 500; i++) {
+        bool taken = links_send(a.links, &b.id, FRAME_SYNC, span_of(big, sizeof big)) == HM_OK;
+        sent += taken; /* the I/O thread goes on for as long as the kernel takes something */
+        refused += !taken;
     }
+    assert_true(refused > 100);
     assert_int_equal(links_send(a.links, &a.id, FRAME_SYNC, text("nobody")), HM_EUNREACHABLE);
-    assert_int_equal(a.metrics.value[M_FRAMES_REFUSED], 1 + 50 + 1);
+    assert_int_equal(a.metrics.value[M_FRAMES_REFUSED], refused + 1);
     assert_int_equal(a.metrics.value[M_FRAMES_SENT], sent);
     unsigned back = 0;
     while (back < 1000 &&
