@@ -22,16 +22,20 @@ static const struct {
     const char *name;
     unsigned bit;
     const char *summary;
+    bool is_compared; /* no rule is broken by it; for comparisons */
 } breaks[] = {
-    {"no-refutation", BREAK_NO_REFUTATION, "a suspected node keeps silent"},
-    {"icmp-verdict", BREAK_ICMP_VERDICT, "one port-unreachable is a verdict"},
-    {"stale-incarnation", BREAK_STALE_INCARNATION, "full exchange revives at an old incarnation"},
-    {"no-replay-check", BREAK_NO_REPLAY_CHECK, "old datagrams are taken again"},
-    {"no-verify", BREAK_NO_VERIFY, "records are not verified"},
-    {"single-observer", BREAK_SINGLE_OBSERVER, "anybody's verdict is believed"},
-    {"no-retry-failed", BREAK_NO_RETRY_FAILED, "failed members are never probed again"},
+    {"no-refutation", BREAK_NO_REFUTATION, "a suspected node keeps silent", false},
+    {"icmp-verdict", BREAK_ICMP_VERDICT, "one port-unreachable is a verdict", false},
+    {"stale-incarnation", BREAK_STALE_INCARNATION, "full exchange revives at an old incarnation",
+     false},
+    {"no-replay-check", BREAK_NO_REPLAY_CHECK, "old datagrams are taken again", false},
+    {"no-verify", BREAK_NO_VERIFY, "records are not verified", false},
+    {"single-observer", BREAK_SINGLE_OBSERVER, "anybody's verdict is believed", false},
+    {"no-retry-failed", BREAK_NO_RETRY_FAILED, "failed members are never probed again", false},
     {"no-incarnation-store", BREAK_NO_INCARNATION_STORE,
-     "a restart begins at incarnation 1 and never catches up"},
+     "a restart begins at incarnation 1 and never catches up", false},
+    {"no-isolation", BREAK_NO_ISOLATION, "a node that nobody answers spreads its doubts", true},
+    {"no-held-up", BREAK_NO_HELD_UP, "who was held up judges by what it did not hear", true},
 };
 #define BREAKS (sizeof breaks / sizeof breaks[0])
 
@@ -54,7 +58,7 @@ static void print_usage(FILE *out)
         "  --latency=MS       one way\n"
         "  --jitter=MS        and up to so much more for each packet\n"
         "  --no-lifeguard     plain SWIM timeouts, for comparison\n"
-        "  --break=NAME       a core with a known fault, to see that it is found\n"
+        "  --break=NAME,…     a core with known faults, to see that they are found\n"
         "  --keep-going       go on after a violation\n\n"
         "What comes out:\n"
         "  --format=FORMAT    table (default) or json\n"
@@ -78,7 +82,15 @@ static void print_list(void)
     }
     printf("\nWays to break the core (--break):\n");
     for (size_t i = 0; i < BREAKS; i++) {
-        printf("  %-20s %s\n", breaks[i].name, breaks[i].summary);
+        if (!breaks[i].is_compared) {
+            printf("  %-20s %s\n", breaks[i].name, breaks[i].summary);
+        }
+    }
+    printf("\nSwitched off, the nodes err more often (--break, for comparisons):\n");
+    for (size_t i = 0; i < BREAKS; i++) {
+        if (breaks[i].is_compared) {
+            printf("  %-20s %s\n", breaks[i].name, breaks[i].summary);
+        }
     }
 }
 
@@ -133,13 +145,12 @@ static bool read_seeds(const char *text, struct sim_opts *o)
     return o->first_seed <= o->last_seed || complain("--seeds", text, "the range is empty");
 }
 
-static bool read_break(const char *text, struct sim_opts *o)
+static bool read_one_break(const char *text, struct sim_opts *o)
 {
     const char *names[BREAKS + 1] = {NULL};
     for (size_t i = 0; i < BREAKS; i++) {
         names[i] = breaks[i].name;
         if (strcmp(text, breaks[i].name) == 0) {
-            o->broken = breaks[i].name;
             o->run.broken |= breaks[i].bit;
             return true;
         }
@@ -148,6 +159,25 @@ static bool read_break(const char *text, struct sim_opts *o)
     fprintf(stderr, "meshsim: --break=%s: no such way%s%s (see --list)\n", text,
             near != NULL ? "; nearest: " : "", near != NULL ? near : "");
     return false;
+}
+
+/* One or more, with commas between. */
+static bool read_break(const char *text, struct sim_opts *o)
+{
+    const char *from = text;
+    o->broken = text;
+    for (;;) {
+        char name[64];
+        size_t size = strcspn(from, ",");
+        snprintf(name, sizeof name, "%.*s", size > 63 ? 63 : (int) size, from);
+        if (!read_one_break(name, o)) {
+            return false;
+        }
+        if (from[size] == '\0') {
+            return true;
+        }
+        from += size + 1;
+    }
 }
 
 static bool read_scenario(const char *text, struct sim_opts *o)

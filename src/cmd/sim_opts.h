@@ -21,7 +21,7 @@ struct sim_opts {
     uint64_t first_seed, last_seed;
     bool seeds_given;
     struct run_conf run;
-    const char *broken;
+    const char *broken; /* as it was given; NULL: whole */
     enum sim_format format;
     const char *timeline;
     const char *shrink; /* the file to write; "": a name of our own */

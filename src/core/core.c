@@ -261,6 +261,9 @@ static void fire(core_t *c, struct timer *t)
 
 static void stalled(core_t *c, uint64_t ns)
 {
+    if ((c->params.broken & BREAK_NO_HELD_UP) != 0) {
+        return;
+    }
     core_health_change(c, ns >= c->params.probe_interval_ns ? 2 : 1);
     reach_pause(c, ns);
     swim_extend(c, ns);

@@ -18,6 +18,7 @@ enum core_break {
     BREAK_NO_RETRY_FAILED = 1 << 6,  /* failed members are never probed again */
     BREAK_NO_INCARNATION_STORE = 1 << 7, /* a restart begins at incarnation 1 and never catches up */
     BREAK_NO_ISOLATION = 1 << 8,     /* a node that nobody answers spreads its doubts */
+    BREAK_NO_HELD_UP = 1 << 9,       /* who was held up judges others by what it did not hear */
 };
 
 struct core_params {

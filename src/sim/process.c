@@ -357,6 +357,11 @@ void world_wake(struct world *w, struct sim_node *n)
         ev.as.stalled.ms = ms;
         world_step(w, n, &ev);
     }
+    if ((w->conf.params.broken & BREAK_NO_HELD_UP) != 0 && n->core != NULL &&
+        n->generation == life) {
+        struct event late = {.type = EV_TICK}; /* judged before what waited is read, too */
+        world_step(w, n, &late);
+    }
     while (n->inbox_first != NULL && n->core != NULL && n->generation == life && !w->failed) {
         struct msg *m = n->inbox_first;
         n->inbox_first = m->next;
