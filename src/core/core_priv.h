@@ -189,6 +189,7 @@ struct core {
     struct addr foreign_addr;
 
     struct copy copy;
+    uint64_t version_noted_ns;
 
     struct call calls[HM_CALLS_MAX];
     uint64_t call_number;

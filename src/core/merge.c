@@ -32,6 +32,25 @@ static void note_forged(core_t *c, const struct node_id *from)
     }
 }
 
+static void note_version(core_t *c, const struct node_record *rec)
+{
+    core_count(c, M_DROP_VERSION);
+    if (c->version_noted_ns != 0 && c->now_ns - c->version_noted_ns < 60 * SECOND_NS) {
+        return;
+    }
+    c->version_noted_ns = c->now_ns;
+    struct effect *fx = fxlist_add(&c->fx, FX_NOTE);
+    if (fx != NULL) {
+        fx->as.note.level = NOTE_WARN;
+        fx->as.note.code = NOTE_VERSION;
+        fx->as.note.value = rec->version_min;
+        memcpy(fx->as.note.name, rec->name, sizeof rec->name);
+        if (rec->addr_count > 0) {
+            fx->as.note.addr = rec->addrs[0];
+        }
+    }
+}
+
 int merge_check_record(core_t *c, struct span bytes, const struct node_id *from,
                        struct node_record *ret_rec, struct node_id *ret_id)
 {
@@ -57,6 +76,12 @@ int merge_check_record(core_t *c, struct span bytes, const struct node_id *from,
     if (!c->crypto.verify(ret_rec->key, body, signature) &&
         (c->params.broken & BREAK_NO_VERIFY) == 0) {
         note_forged(c, from);
+        return HM_EDENIED;
+    }
+    /* It would be probed and linked in vain, and called failed again and again. */
+    if (ret_rec->version_max != 0 && (ret_rec->version_min > PROTOCOL_VERSION ||
+                                      ret_rec->version_max < PROTOCOL_VERSION_MIN)) {
+        note_version(c, ret_rec);
         return HM_EDENIED;
     }
     return HM_OK;

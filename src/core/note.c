@@ -80,8 +80,8 @@ static struct note_kind kind_of(enum note_code code)
                                  "it with 'meshd --new-identity' to make it a node of its own"},
         [NOTE_BACK] = {"back", "the other process with this node's identity is gone: this one is "
                                "back in the mesh"},
-        [NOTE_VERSION] = {"version", "a node speaks no version of the protocol that this one "
-                                     "does, and is not taken: upgrade the older of the two"},
+        [NOTE_VERSION] = {"version", "%s speaks no version of the protocol that this node does, "
+                                     "and is not taken: upgrade the older of the two"},
         [NOTE_RENAMED] = {"renamed", "this node is now named %s"},
         [NOTE_NAME_GIVEN] = {"name-given", "this node is %s again, as its start says; what "
                                            "'meshctl nodes rename' gave it is forgotten"},
@@ -171,7 +171,7 @@ static const char *value_key(enum note_code code)
     case NOTE_RENAMED:
     case NOTE_NAME_GIVEN:
     case NOTE_LEAVING: return NULL;
-    case NOTE_VERSION: return "versions";
+    case NOTE_VERSION: return "version_min";
     }
     return NULL;
 }

@@ -40,7 +40,7 @@ enum note_code {
     NOTE_COPIED,           /* node: two processes use its identity */
     NOTE_ASIDE,            /* we stand aside for a copy of ourselves at addr */
     NOTE_BACK,             /* the copy is gone, we are back */
-    NOTE_VERSION,          /* addr or node, value: its protocol versions, min * 256 + max */
+    NOTE_VERSION,          /* name, addr, value: the oldest version of the protocol that it speaks */
     NOTE_RENAMED,          /* this node: its new name */
     NOTE_NAME_GIVEN,       /* a name given at the start wins over `nodes rename` */
 };

@@ -28,6 +28,7 @@ struct mini_peer {
     bool answers;  /* acks pings */
     bool connects; /* takes connections; else they are refused, if `refuses` */
     bool refuses;
+    uint8_t version_min, version_max; /* of its records; 0: ours */
 };
 
 struct mini_fx {
@@ -243,8 +244,11 @@ static inline struct span mini_record(struct mini *m, size_t peer, uint64_t inca
                               .addrs = {mini_addr(peer)},
                               .port = mini_addr(peer).port,
                               .link_port = 9000,
-                              .version_min = 1,
-                              .version_max = 1};
+                              .version_min = m->peer[peer].version_min,
+                              .version_max = m->peer[peer].version_max};
+    if (rec.version_max == 0) {
+        rec.version_min = rec.version_max = 1;
+    }
     memcpy(rec.key, m->peer[peer].key, 32);
     rec.name[0] = 'n';
     rec.name[1] = (char) ('0' + peer / 100);

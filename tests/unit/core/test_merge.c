@@ -341,6 +341,32 @@ static void trailing_rubbish_spoils_only_itself(void **state)
     mini_free(&m);
 }
 
+/* R2.11: who speaks a version of ours is taken, whatever else it speaks; who does not is refused, and told. */
+static void versions_must_overlap(void **state)
+{
+    static const struct {
+        uint8_t min, max;
+        bool is_taken;
+    } cases[] = {{1, 1, true}, {1, 2, true}, {1, 255, true}, {2, 2, false}, {2, 255, false}};
+    (void) state;
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct mini *m = mini_new(NULL);
+        size_t noted = 0;
+        mini_meet(m, SPEAKER, 5);
+        m->peer[TARGET].version_min = cases[i].min;
+        m->peer[TARGET].version_max = cases[i].max;
+        mini_tell_record(m, SPEAKER, TARGET, 5, RECORD_ALIVE);
+        mini_tell_record(m, SPEAKER, TARGET, 6, RECORD_ALIVE);
+        assert_int_equal(core_member_count(m->core), cases[i].is_taken ? 3 : 2);
+        for (size_t k = 0; k < m->log_count; k++) {
+            noted += m->log[k].type == FX_NOTE && m->log[k].note == NOTE_VERSION;
+        }
+        assert_int_equal(noted, cases[i].is_taken ? 0 : 1);
+        assert_int_equal(m->metrics.value[M_DROP_VERSION], cases[i].is_taken ? 0 : 2);
+        mini_free(&m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -354,6 +380,7 @@ int main(void)
         cmocka_unit_test(a_record_of_an_earlier_life_is_outbid),
         cmocka_unit_test(forged_records_are_dropped),
         cmocka_unit_test(trailing_rubbish_spoils_only_itself),
+        cmocka_unit_test(versions_must_overlap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
