@@ -234,15 +234,14 @@ static const char *how_on(const struct ctl_node *a, const struct ctl_node *b)
 static void say_shut(json_t *lines, const struct ctl_node *from, const struct ctl_node *to,
                      bool both_ways)
 {
-    char fix[320];
+    char fix[512];
     char a[64];
     char b[64];
     const char *status = severity(from, to);
-    snprintf(
-        fix, sizeof fix,
-        "find what drops UDP from %s to %s: a firewall (nft list ruleset) on %s or %s, or what is "
-        "between them",
-        ip_of(from, a), ip_of(to, b), to->name, from->name);
+    snprintf(fix, sizeof fix,
+             "find what drops UDP from %.63s to %.63s: a firewall (nft list ruleset) on %.80s or "
+             "%.80s, or what is between them",
+             ip_of(from, a), ip_of(to, b), to->name, from->name);
     if (both_ways) {
         doctor_say(lines, "reach", status, from->name, fix,
                    "UDP between %s and %s arrives neither way%s", from->name, to->name,
