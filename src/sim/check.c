@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define EFFECTS_BASE_MAX 512U /* and some for each node: a start admits every remembered member */
-#define EFFECTS_PER_NODE_MAX 12U
+#define EFFECTS_PER_NODE_MAX 48U /* one message may bring dozens of updates, each told to all */
 #define LONG_DEAD_NS (60ULL * SECOND_NS)
 #define SCAN_EACH_STEP_UP_TO 8U /* nodes; in larger worlds a list is read every count / 8 steps */
 #define INCARNATION_JUMP_MAX 1000U /* one node cannot be accused so often between two looks at it */
