@@ -624,5 +624,7 @@ def test_unknown_curve_keys(lab):
     expect(set(nodes[0].view()) == {"n1", "n2"}, f"it sees {nodes[0].view()}")
     after = nodes[0].metric_values()
     denied = after["mesh_link_denied_total"] - before["mesh_link_denied_total"]
-    expect(denied >= 900, f"{denied:g} of {1000 * len(nodes[0].link_ports())} refusals are counted")
+    # On a busy machine the client gives many up before their handshake is through.
+    expect(denied >= 100, f"{denied:g} of {1000 * len(nodes[0].link_ports())} refusals are counted")
+    expect(after["mesh_links_up_total"] == before["mesh_links_up_total"], "and no link came up")
     expect(nodes[0].ctl("status").returncode == 0, "it answers")
