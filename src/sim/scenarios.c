@@ -785,7 +785,7 @@ const struct scenario scenarios[] = {
     {"disk", "a disk refuses to store, a slow one loses what was not durable", 2, 8, 80 * S, 15 * S,
      6, 0, net_slow_disk, plan_disk},
     {"clone", "a machine starts with another's disk; the others are none of its business", 4, 9,
-     160 * S, 20 * S, 0, 0, NULL, plan_clone},
+     160 * S, 20 * S, 4, 0, NULL, plan_clone},
     {"storm", "one node restarts 100 times a minute", 3, 9, 100 * S, 10 * S, 4, 0, NULL,
      plan_storm},
     {"clocks", "wall clocks jump by years, clocks drift", 2, 9, 120 * S, 10 * S, 6, PLAN_STRICT,
