@@ -240,7 +240,12 @@ void send_mesh(core_t *c, const struct addr *to, const struct swim_msg *msg);
 /* The same by mail; id may be zero. */
 void send_mesh_mail(core_t *c, const struct addr *to, const struct node_id *id,
                     const struct swim_msg *msg);
+void send_bytes_pair(core_t *c, struct member *m, struct span body); /* of a type not known here */
 void send_frame(core_t *c, struct member *m, enum frame_type type, struct span body);
+
+/* The artificial next version, for tests: nothing without params.next_version. */
+void next_add_field(const core_t *c, struct buf *b); /* one more at the end of an array of its own */
+void next_say_unknown(core_t *c, struct member *m);
 void send_frame_swim(core_t *c, struct member *m, const struct swim_msg *msg);
 /* Message with hash, coordinate and what gossip fits, to an address or (to NULL) over the link; `about` first, if the receiver is not thought
  * alive: it must hear what is said of it (Lifeguard's buddy system). */

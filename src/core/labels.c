@@ -71,6 +71,7 @@ int labels_sign(core_t *c)
     memcpy(rec.version, c->version, sizeof rec.version);
     buf_init(&b, HM_LABELS_BYTES_MAX);
     labels_record_write(&b, &rec);
+    next_add_field(c, &b);
     size_t body = b.size;
     uint8_t *signature = buf_extend(&b, RECORD_SIGNATURE_BYTES);
     int rc = HM_EFULL;

@@ -668,7 +668,7 @@ int merge_sign_self(core_t *c, uint64_t incarnation, enum record_state state)
                               .port = c->port,
                               .link_port = c->link_port,
                               .version_min = PROTOCOL_VERSION_MIN,
-                              .version_max = PROTOCOL_VERSION,
+                              .version_max = PROTOCOL_VERSION + (c->params.next_version ? 1 : 0),
                               .boot_epoch = c->boot_epoch,
                               .life = c->life};
     struct buf b;
@@ -681,6 +681,7 @@ int merge_sign_self(core_t *c, uint64_t incarnation, enum record_state state)
     }
     buf_init(&b, HM_RECORD_BYTES_MAX);
     node_record_write(&b, &rec);
+    next_add_field(c, &b);
     struct span body = buf_span(&b);
     uint8_t *signature = buf_extend(&b, RECORD_SIGNATURE_BYTES);
     if (signature != NULL) {

@@ -40,6 +40,7 @@ struct core_params {
     uint64_t beacon_quick_ns, beacon_often_ns, beacon_idle_ns;
     uint64_t beacon_quick_for_ns, beacon_often_for_ns;
     bool lifeguard;               /* off: fixed suspicion timeout, no local health (experiments) */
+    bool next_version;            /* test: as a node of the next protocol version might be */
     unsigned broken;              /* enum core_break bits */
 };
 

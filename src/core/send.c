@@ -13,11 +13,11 @@ static struct span copy_scratch(core_t *c)
                                    : fxlist_copy(&c->fx, buf_span(&c->scratch));
 }
 
-
 static struct span encode(core_t *c, const struct swim_msg *msg)
 {
     buf_clear(&c->scratch);
     swim_msg_write(&c->scratch, msg);
+    next_add_field(c, &c->scratch);
     return copy_scratch(c);
 }
 
@@ -29,9 +29,8 @@ static bool is_nowhere(const struct addr *to)
 
 /* Everything but whom it is for; NULL if it cannot be sent. */
 static struct effect *datagram(core_t *c, enum datagram_class cls, const struct addr *to,
-                               const struct swim_msg *msg)
+                               struct span body)
 {
-    struct span body = encode(c, msg);
     if (body.data == NULL || body.size > DATAGRAM_BODY_BYTES_MAX || is_nowhere(to)) {
         return NULL;
     }
@@ -45,9 +44,9 @@ static struct effect *datagram(core_t *c, enum datagram_class cls, const struct 
     return fx;
 }
 
-void send_pair_to(core_t *c, struct member *m, const struct addr *to, const struct swim_msg *msg)
+static void send_body_to(core_t *c, struct member *m, const struct addr *to, struct span body)
 {
-    struct effect *fx = datagram(c, DATAGRAM_PAIR, to, msg);
+    struct effect *fx = datagram(c, DATAGRAM_PAIR, to, body);
     if (fx != NULL) {
         fx->as.datagram.peer = m->id;
         fx->as.datagram.counter = ++m->tx_counter;
@@ -55,6 +54,16 @@ void send_pair_to(core_t *c, struct member *m, const struct addr *to, const stru
             fx->type = FX_MAIL;
         }
     }
+}
+
+void send_pair_to(core_t *c, struct member *m, const struct addr *to, const struct swim_msg *msg)
+{
+    send_body_to(c, m, to, encode(c, msg));
+}
+
+void send_bytes_pair(core_t *c, struct member *m, struct span body)
+{
+    send_body_to(c, m, &m->addr, fxlist_copy(&c->fx, body));
 }
 
 void send_pair(core_t *c, struct member *m, const struct swim_msg *msg)
@@ -68,7 +77,7 @@ void send_pair(core_t *c, struct member *m, const struct swim_msg *msg)
 
 void send_mesh(core_t *c, const struct addr *to, const struct swim_msg *msg)
 {
-    struct effect *fx = datagram(c, DATAGRAM_MESH, to, msg);
+    struct effect *fx = datagram(c, DATAGRAM_MESH, to, encode(c, msg));
     if (fx != NULL) {
         fx->as.datagram.counter = ++c->mesh_counter;
         if (c->by_mail) { /* first contact only ever answers in the same step */
@@ -81,7 +90,7 @@ void send_mesh(core_t *c, const struct addr *to, const struct swim_msg *msg)
 void send_mesh_mail(core_t *c, const struct addr *to, const struct node_id *id,
                     const struct swim_msg *msg)
 {
-    struct effect *fx = datagram(c, DATAGRAM_MESH, to, msg);
+    struct effect *fx = datagram(c, DATAGRAM_MESH, to, encode(c, msg));
     if (fx != NULL) {
         fx->type = FX_MAIL;
         fx->as.datagram.peer = *id;
@@ -112,6 +121,7 @@ struct span update_of_record(core_t *c, const struct member *m)
 {
     buf_clear(&c->scratch);
     swim_update_write_record(&c->scratch, member_record(m));
+    next_add_field(c, &c->scratch);
     return copy_scratch(c);
 }
 
@@ -119,6 +129,7 @@ struct span update_of_claim(core_t *c, const struct claim *claim)
 {
     buf_clear(&c->scratch);
     swim_update_write_claim(&c->scratch, claim);
+    next_add_field(c, &c->scratch);
     return copy_scratch(c);
 }
 

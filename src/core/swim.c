@@ -252,6 +252,7 @@ void swim_period(core_t *c)
         struct member *m = order_next(&c->probe_order, &c->prng);
         if (m->watch == NULL || m->watch->nonce == 0) {
             swim_probe(c, m, true);
+            next_say_unknown(c, m);
             break;
         }
     }

@@ -32,6 +32,7 @@ struct mesh_node {
     bool up;
     bool deaf;
     bool name_given; /* at its next start */
+    bool is_next;    /* of the next protocol version; likewise */
     bool asleep;                      /* takes nothing, does nothing; its machine seems silent */
     bool knows[MESH_NODES_MAX];       /* whose keys it has */
     bool linked[MESH_NODES_MAX];      /* as it was told */
@@ -368,6 +369,7 @@ static inline struct core_conf mesh_conf(const struct mesh *m, size_t i,
     label->key = "role";
     label->value = n->role;
     core_params_default(&conf.params);
+    conf.params.next_version = n->is_next;
     memcpy(conf.key, n->identity.key, sizeof conf.key);
     return conf;
 }
