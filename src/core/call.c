@@ -240,7 +240,7 @@ static void pass_on(core_t *c, const struct asker *asker, const struct api_reque
         send_call(c, call, m);
     } else {
         overlay_want_link(c, m);
-        if (m->session == 0) {
+        if (m->session == 0 && c->ready) {
             swim_probe(c, m, false); /* it takes no link of whom it has not heard yet */
         }
     }

@@ -10,7 +10,8 @@
  * of all others (two at least). Until somebody answers again it tells nobody what it doubts, and it does
  * not judge whom it still hears. What it sees itself it shows.
  *
- * Pause: after a sleep the network takes its time, so nobody is judged for one suspicion period. */
+ * Pause: after a sleep the network takes its time, and after an isolation old suspicions are worth nothing,
+ * so nobody is judged for one suspicion period. */
 #include "base/err.h"
 #include "core/core_priv.h"
 
@@ -74,6 +75,7 @@ void reach_proven(core_t *c)
     c->answer_epoch++;
     if (c->isolated) {
         c->isolated = false;
+        reach_pause(c, PAUSE_FROM_NS); /* what we suspect, we suspect for our own silence */
         merge_notice(c, c->self, REASON_REACHES, &c->self->id);
     }
 }

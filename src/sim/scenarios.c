@@ -443,7 +443,8 @@ static void plan_clone(struct plan *p)
         }
     }
     at(p, between(p, 15 * S, 25 * S), FAULT_CLONE, original, last, 0);
-    at(p, between(p, 60 * S, 120 * S), one_in(p, 2) ? FAULT_SILENCE : FAULT_CRASH, last, 0, 0);
+    uint64_t ends = between(p, 60 * S, 120 * S); /* drawn by itself: the order of arguments is not fixed */
+    at(p, ends, one_in(p, 2) ? FAULT_SILENCE : FAULT_CRASH, last, 0, 0);
 }
 
 static void plan_storm(struct plan *p)
