@@ -151,7 +151,6 @@ struct core_status {
     bool aside;           /* another process has our identity: we keep out of the mesh for it */
     struct addr copy_addr; /* where that is; family 0: not known */
     bool isolated;        /* nobody answers this node: it blames itself */
-    size_t not_direct;    /* members that are up and reached over a link or by others only */
     uint64_t answered_ago_ns; /* since anybody answered it; UINT64_MAX: never */
     uint64_t foreign_ago_ns; /* since a mesh of our name with another key was heard; UINT64_MAX: never */
     struct addr foreign_addr;
@@ -159,6 +158,8 @@ struct core_status {
 };
 
 void core_status(const core_t *core, struct core_status *ret_status);
+/* Members that are up and reached over a link or by others only; walks the roster. */
+size_t core_not_direct(const core_t *core);
 const struct metrics *core_metrics(const core_t *core);
 uint64_t core_now_ns(const core_t *core);
 uint64_t core_wall_ms(const core_t *core);

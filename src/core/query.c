@@ -130,6 +130,15 @@ uint64_t core_event_last_seq(const core_t *c)
     return c->events.next_seq - 1;
 }
 
+size_t core_not_direct(const core_t *c)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < c->probe_order.count; i++) {
+        count += c->probe_order.items[i]->path > PATH_DIRECT ? 1 : 0;
+    }
+    return count;
+}
+
 void core_status(const core_t *c, struct core_status *s)
 {
     memset(s, 0, sizeof *s);
@@ -160,9 +169,6 @@ void core_status(const core_t *c, struct core_status *s)
         s->id = c->self->id;
         s->addr = c->self->addr;
         s->incarnation = c->self->rec.incarnation;
-    }
-    for (size_t i = 0; i < c->probe_order.count; i++) {
-        s->not_direct += c->probe_order.items[i]->path > PATH_DIRECT ? 1 : 0;
     }
     for (size_t i = 0; i < HM_CANDIDATES_MAX; i++) {
         s->candidates += addr_is_none(&c->candidates[i].addr) ? 0 : 1;

@@ -85,7 +85,7 @@ static void info(struct ops_page *page, const struct core_status *s)
     ops_page_end(page);
 }
 
-static void gauges(struct ops_page *page, const struct core_status *s)
+static void gauges(struct ops_page *page, const core_t *core, const struct core_status *s)
 {
     info(page, s);
     seconds(page, "mesh_uptime_seconds", "Since the start of meshd", s->uptime_ns);
@@ -114,7 +114,7 @@ static void gauges(struct ops_page *page, const struct core_status *s)
     gauge(page, "mesh_aside", "1 while another process with this node's identity is preferred",
           s->aside ? 1 : 0);
     gauge(page, "mesh_members_not_direct", "Members reached over a link or by others only",
-          s->not_direct);
+          core_not_direct(core));
     gauge(page, "mesh_foreign_key_heard", "1 once a mesh of this name with another key was heard",
           s->foreign_ago_ns != UINT64_MAX ? 1 : 0);
 }
@@ -142,7 +142,7 @@ void ops_metrics(struct ops_call *call)
     const struct metrics *m = core_metrics(call->core);
     core_status(call->core, &status);
     ops_page_init(&page, call->reply, AROUND_BYTES);
-    gauges(&page, &status);
+    gauges(&page, call->core, &status);
     driver_gauges(&page, call->env);
     for (size_t i = 0; i < METRIC_COUNT; i++) {
         plain(&page, counters[i].name, "counter", counters[i].help, m->value[i]);

@@ -73,6 +73,12 @@ uint64_t core_event_last_seq(const core_t *core)
     return core->last_seq;
 }
 
+size_t core_not_direct(const core_t *core)
+{
+    (void) core;
+    return 0;
+}
+
 void core_status(const core_t *core, struct core_status *ret_status)
 {
     *ret_status = core->status;
