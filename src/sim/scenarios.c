@@ -1,42 +1,16 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The built-in scenarios: see scenarios.h. Times in the plans are milliseconds of virtual time. */
+/* The built-in scenarios: see scenarios.h. First what each draws, then the table of them all. Times
+ * in the plans are milliseconds of virtual time. */
 #include "sim/scenarios.h"
+
+#include "sim/draw.h"
+#include "sim/swarm.h"
 
 #include <string.h>
 
 #define S 1000U /* ms in a second */
 #define MIN (60U * S)
 #define CLONE_INCARNATION_MAX 1000 /* a fight would pass it in a minute */
-
-/* ---- helpers ---- */
-
-/* In a world of one there is nobody else to be cut off from. */
-static bool is_of_itself(enum fault_kind kind, unsigned a, unsigned b)
-{
-    return a == b &&
-           (kind == FAULT_CUT || kind == FAULT_REJECT || kind == FAULT_PATH || kind == FAULT_JOIN);
-}
-
-static void at(struct plan *p, uint64_t ms, enum fault_kind kind, unsigned a, unsigned b,
-               uint64_t arg)
-{
-    if (!is_of_itself(kind, a, b)) {
-        plan_at(p, ms * MS_NS, kind, a, b, arg);
-    }
-}
-
-static void repeat(struct plan *p, uint64_t from_ms, uint64_t until_ms, uint64_t every_us,
-                   enum fault_kind kind, unsigned a, unsigned b)
-{
-    if (!is_of_itself(kind, a, b)) {
-        plan_repeat(p, from_ms * MS_NS, until_ms * MS_NS, every_us * 1000U, kind, a, b);
-    }
-}
-
-static uint64_t between(struct plan *p, uint64_t low, uint64_t high)
-{
-    return low + prng_below(&p->prng, high - low + 1);
-}
 
 /* So long before the run ends; a short run (--for) has no such time. */
 static uint64_t before_end(const struct plan *p, uint64_t ms)
@@ -45,61 +19,14 @@ static uint64_t before_end(const struct plan *p, uint64_t ms)
     return end > ms ? end - ms : 0;
 }
 
-static unsigned any_node(struct plan *p)
+/* Of these nodes (from 0) none is held failed, but for the one. */
+static void expect_no_failed(struct plan *p, unsigned count, unsigned but)
 {
-    return (unsigned) prng_below(&p->prng, p->nodes);
-}
-
-/* Somebody else; in a world of one, the same. */
-static unsigned another(struct plan *p, unsigned than)
-{
-    return p->nodes == 1 ? than
-                         : (than + 1 + (unsigned) prng_below(&p->prng, p->nodes - 1)) % p->nodes;
-}
-
-static bool one_in(struct plan *p, unsigned of)
-{
-    return prng_below(&p->prng, of) == 0;
-}
-
-/* So many neighbours in number are cut off from the others. */
-static void part(struct plan *p, uint64_t ms, unsigned small, uint64_t seed)
-{
-    struct prng drawn;
-    uint64_t idx;
-    prng_init(&drawn, seed);
-    unsigned first = (unsigned) prng_below(&drawn, p->nodes);
-    struct plan_sides *sides = plan_add_sides(p, &idx);
-    for (unsigned i = 0; i < small; i++) {
-        sides->side[(first + i) % p->nodes] = 1;
-    }
-    at(p, ms, FAULT_PARTITION, 0, 0, idx);
-}
-
-/* Draws who is on which side. (One draw a statement: compilers order arguments as they like, and a
- * seed must give the same run with each.) */
-static void partition_at(struct plan *p, uint64_t ms)
-{
-    if (p->nodes < 2) {
-        return;
-    }
-    unsigned small = 1 + (unsigned) prng_below(&p->prng, p->nodes - 1);
-    part(p, ms, small, prng_next(&p->prng));
-}
-
-static void start_all(struct plan *p, uint64_t within_ms)
-{
-    for (unsigned i = 0; i < p->nodes; i++) {
-        at(p, between(p, 0, within_ms), FAULT_START, i, 0, 0);
-    }
-}
-
-/* For two broadcast domains: somebody of each is told of one in the other until all have met. */
-static void join_segments(struct plan *p, uint64_t until_ms)
-{
-    unsigned per = p->net.segment_nodes;
-    for (unsigned first = per; per > 0 && first < p->nodes; first += per) {
-        repeat(p, S, until_ms, 2000000U, FAULT_JOIN, first, first - per);
+    struct expect *others = plan_add_expect(p, EXPECT_NO_FAILED);
+    for (unsigned i = 0; i < count; i++) {
+        if (i != but) {
+            node_set_add(&others->who, i);
+        }
     }
 }
 
@@ -113,13 +40,13 @@ static void two_segments(struct net_conf *net, struct prng *p, unsigned nodes)
 
 static void plan_form(struct plan *p)
 {
-    start_all(p, 100);
+    draw_starts(p, 100);
 }
 
 static void plan_big(struct plan *p)
 {
-    start_all(p, S);
-    join_segments(p, 15 * S);
+    draw_starts(p, S);
+    draw_joins(p, 15 * S);
     p->calm_ns = 1ULL * SECOND_NS;
 }
 
@@ -132,9 +59,9 @@ static void net_big(struct net_conf *net, struct prng *p, unsigned nodes)
 
 static void plan_join(struct plan *p)
 {
-    start_all(p, 3 * S);
+    draw_starts(p, 3 * S);
     for (unsigned i = 1; i < p->nodes; i++) {
-        repeat(p, 3 * S, 12 * S, 1000000U, FAULT_JOIN, i, i / 2);
+        draw_repeat(p, 3 * S, 12 * S, 1000000U, FAULT_JOIN, i, i / 2);
     }
 }
 
@@ -149,67 +76,70 @@ static void net_no_broadcast(struct net_conf *net, struct prng *p, unsigned node
 
 static void plan_crash(struct plan *p)
 {
-    start_all(p, 100);
-    unsigned victim = any_node(p);
-    bool is_between = one_in(p, 2);
-    at(p, between(p, 20 * S, 30 * S), is_between ? FAULT_CRASH_BETWEEN : FAULT_CRASH, victim, 0, 0);
-    at(p, 60 * S, FAULT_START, victim, 0, 0);
+    draw_starts(p, 100);
+    unsigned victim = draw_node(p);
+    bool is_between = draw_one_in(p, 2);
+    draw_at(p, draw_between(p, 20 * S, 30 * S), is_between ? FAULT_CRASH_BETWEEN : FAULT_CRASH,
+            victim, 0, 0);
+    draw_at(p, 60 * S, FAULT_START, victim, 0, 0);
     p->detect_ns = 3ULL * SECOND_NS;
 }
 
 static void plan_silence(struct plan *p)
 {
-    start_all(p, 100);
-    unsigned victim = any_node(p);
-    at(p, between(p, 20 * S, 30 * S), FAULT_SILENCE, victim, 0, 0);
-    at(p, 60 * S, FAULT_START, victim, 0, 0);
+    draw_starts(p, 100);
+    unsigned victim = draw_node(p);
+    draw_at(p, draw_between(p, 20 * S, 30 * S), FAULT_SILENCE, victim, 0, 0);
+    draw_at(p, 60 * S, FAULT_START, victim, 0, 0);
     p->detect_ns = 10ULL * SECOND_NS;
 }
 
 static void plan_restart(struct plan *p)
 {
-    start_all(p, 100);
-    unsigned quick = any_node(p);
-    unsigned slow = any_node(p);
-    uint64_t t = between(p, 20 * S, 25 * S);
-    at(p, t, FAULT_CRASH, quick, 0, 0);
-    at(p, t + between(p, 20, 190), FAULT_START, quick, 0, 0);
-    t = between(p, 40 * S, 45 * S);
-    at(p, t, FAULT_CRASH_BETWEEN, slow, 0, 0);
-    at(p, t + between(p, 1600, 15 * S), FAULT_START, slow, 0, 0);
+    draw_starts(p, 100);
+    unsigned quick = draw_node(p);
+    unsigned slow = draw_node(p);
+    uint64_t t = draw_between(p, 20 * S, 25 * S);
+    draw_at(p, t, FAULT_CRASH, quick, 0, 0);
+    draw_at(p, t + draw_between(p, 20, 190), FAULT_START, quick, 0, 0);
+    t = draw_between(p, 40 * S, 45 * S);
+    draw_at(p, t, FAULT_CRASH_BETWEEN, slow, 0, 0);
+    draw_at(p, t + draw_between(p, 1600, 15 * S), FAULT_START, slow, 0, 0);
     for (unsigned i = 0; i < 3; i++) {
-        t = between(p, 65 * S, 75 * S);
-        at(p, t, one_in(p, 3) ? FAULT_SILENCE : FAULT_CRASH, slow, 0, 0);
-        at(p, t + between(p, 0, 3 * S), FAULT_START, slow, 0, 0);
+        t = draw_between(p, 65 * S, 75 * S);
+        draw_at(p, t, draw_one_in(p, 3) ? FAULT_SILENCE : FAULT_CRASH, slow, 0, 0);
+        draw_at(p, t + draw_between(p, 0, 3 * S), FAULT_START, slow, 0, 0);
     }
-    if (one_in(p, 2)) {
-        at(p, 80 * S, FAULT_CRASH, quick, 0, 0);
-        at(p, 90 * S, FAULT_DISK_NEW, quick, 0, 0);
+    if (draw_one_in(p, 2)) {
+        draw_at(p, 80 * S, FAULT_CRASH, quick, 0, 0);
+        draw_at(p, 90 * S, FAULT_DISK_NEW, quick, 0, 0);
     }
-    at(p, 91 * S, FAULT_START, quick, 0, 0);
-    at(p, 91 * S, FAULT_START, slow, 0, 0);
+    draw_at(p, 91 * S, FAULT_START, quick, 0, 0);
+    draw_at(p, 91 * S, FAULT_START, slow, 0, 0);
 }
 
 static void plan_leave(struct plan *p)
 {
-    start_all(p, 100);
-    unsigned first = any_node(p);
-    unsigned second = another(p, first);
-    at(p, 20 * S, FAULT_LEAVE, first, 0, 0);
-    at(p, 25 * S, FAULT_LEAVE, second, 0, 0);
-    at(p, 45 * S, FAULT_START, first, 0, 0);
+    draw_starts(p, 100);
+    unsigned first = draw_node(p);
+    unsigned second = draw_another(p, first);
+    draw_at(p, 20 * S, FAULT_LEAVE, first, 0, 0);
+    draw_at(p, 25 * S, FAULT_LEAVE, second, 0, 0);
+    draw_at(p, 45 * S, FAULT_START, first, 0, 0);
     p->detect_ns = 2ULL * SECOND_NS;
 }
 
 static void plan_all_restart(struct plan *p)
 {
-    start_all(p, 100);
-    enum fault_kind how = one_in(p, 2) ? FAULT_CRASH : one_in(p, 2) ? FAULT_SILENCE : FAULT_LEAVE;
+    draw_starts(p, 100);
+    enum fault_kind how = draw_one_in(p, 2)   ? FAULT_CRASH
+                          : draw_one_in(p, 2) ? FAULT_SILENCE
+                                              : FAULT_LEAVE;
     for (unsigned i = 0; i < p->nodes; i++) {
-        at(p, between(p, 20 * S, 20 * S + 50), how, i, 0, 0);
+        draw_at(p, draw_between(p, 20 * S, 20 * S + 50), how, i, 0, 0);
     }
     for (unsigned i = 0; i < p->nodes; i++) {
-        at(p, between(p, 25 * S, 26 * S), FAULT_START, i, 0, 0);
+        draw_at(p, draw_between(p, 25 * S, 26 * S), FAULT_START, i, 0, 0);
     }
 }
 
@@ -217,59 +147,59 @@ static void plan_all_restart(struct plan *p)
 
 static void plan_partition(struct plan *p)
 {
-    start_all(p, 100);
-    join_segments(p, 10 * S);
-    uint64_t length = one_in(p, 2) ? 20 * S : 90 * S;
-    if (one_in(p, 2)) {
-        at(p, 30 * S, FAULT_SEGMENTS, 0, 0, 0);
+    draw_starts(p, 100);
+    draw_joins(p, 10 * S);
+    uint64_t length = draw_one_in(p, 2) ? 20 * S : 90 * S;
+    if (draw_one_in(p, 2)) {
+        draw_at(p, 30 * S, FAULT_SEGMENTS, 0, 0, 0);
     } else {
-        partition_at(p, 30 * S);
+        draw_partition(p, 30 * S);
     }
-    at(p, 30 * S + length, FAULT_HEAL, 0, 0, 0);
+    draw_at(p, 30 * S + length, FAULT_HEAL, 0, 0, 0);
 }
 
 /* Two halves that no beacon crosses: only the probing of the failed finds the way back. */
 static void plan_split(struct plan *p)
 {
-    start_all(p, 100);
-    join_segments(p, 10 * S);
-    at(p, 30 * S, FAULT_SEGMENTS, 0, 0, 0);
-    at(p, 30 * S + between(p, 15 * S, 200 * S), FAULT_HEAL, 0, 0, 0);
+    draw_starts(p, 100);
+    draw_joins(p, 10 * S);
+    draw_at(p, 30 * S, FAULT_SEGMENTS, 0, 0, 0);
+    draw_at(p, 30 * S + draw_between(p, 15 * S, 200 * S), FAULT_HEAL, 0, 0, 0);
 }
 
 static void plan_oneway(struct plan *p)
 {
-    start_all(p, 100);
-    unsigned a = any_node(p);
-    at(p, 20 * S, FAULT_CUT, a, another(p, a), 0);
-    at(p, 80 * S, FAULT_HEAL, 0, 0, 0);
+    draw_starts(p, 100);
+    unsigned a = draw_node(p);
+    draw_at(p, 20 * S, FAULT_CUT, a, draw_another(p, a), 0);
+    draw_at(p, 80 * S, FAULT_HEAL, 0, 0, 0);
 }
 
 static void plan_deaf(struct plan *p)
 {
-    start_all(p, 100);
-    unsigned victim = any_node(p);
+    draw_starts(p, 100);
+    unsigned victim = draw_node(p);
     for (uint64_t t = 20 * S; t < 300 * S; t += 30 * S) {
-        at(p, t, FAULT_DEAF, victim, 0, 0);
-        at(p, t + between(p, 5 * S, 20 * S), FAULT_HEAL, 0, 0, 0);
+        draw_at(p, t, FAULT_DEAF, victim, 0, 0);
+        draw_at(p, t + draw_between(p, 5 * S, 20 * S), FAULT_HEAL, 0, 0, 0);
     }
     for (uint64_t t = 320 * S; t < 400 * S; t += 20 * S) {
-        at(p, t, FAULT_EAR, victim, 0, between(p, 600000, 980000));
+        draw_at(p, t, FAULT_EAR, victim, 0, draw_between(p, 600000, 980000));
     }
-    at(p, 400 * S, FAULT_EAR, victim, 0, 0);
+    draw_at(p, 400 * S, FAULT_EAR, victim, 0, 0);
 }
 
 static void plan_reject(struct plan *p)
 {
-    start_all(p, 100);
-    unsigned a = any_node(p);
-    at(p, 20 * S, FAULT_REJECT, a, another(p, a), 0);
-    at(p, 80 * S, FAULT_HEAL, 0, 0, 0);
+    draw_starts(p, 100);
+    unsigned a = draw_node(p);
+    draw_at(p, 20 * S, FAULT_REJECT, a, draw_another(p, a), 0);
+    draw_at(p, 80 * S, FAULT_HEAL, 0, 0, 0);
 }
 
 static void plan_loss(struct plan *p)
 {
-    start_all(p, 100);
+    draw_starts(p, 100);
     p->calm_ns = 1ULL * SECOND_NS;
 }
 
@@ -305,21 +235,22 @@ static void others_die(struct plan *p, unsigned slow, uint64_t end)
 {
     for (uint64_t t = MIN; slow < p->nodes && t + MIN < end; t += MIN) {
         unsigned victim = slow + (unsigned) prng_below(&p->prng, p->nodes - slow);
-        at(p, t + between(p, 0, 10 * S), FAULT_SILENCE, victim, 0, 0);
-        at(p, t + 40 * S, FAULT_START, victim, 0, 0);
+        draw_at(p, t + draw_between(p, 0, 10 * S), FAULT_SILENCE, victim, 0, 0);
+        draw_at(p, t + 40 * S, FAULT_START, victim, 0, 0);
     }
 }
 
-/* As in Lifeguard's paper: a slow machine is held up for some time, runs for a moment, and so on.
- * */
+/* As in Lifeguard's paper: a slow machine is held up for some time, runs for a moment, and so
+ * on. */
 static uint64_t slow_spell(struct plan *p, unsigned node, uint64_t from_ms)
 {
-    uint64_t held_ms = between(p, 1, 100) <= 50 ? between(p, 100, 2 * S) : between(p, S, 30 * S);
-    uint64_t runs_ms = one_in(p, 2) ? between(p, 1, 20) : between(p, 20, S);
-    uint64_t until = from_ms + between(p, 20 * S, 120 * S);
+    uint64_t held_ms =
+        draw_between(p, 1, 100) <= 50 ? draw_between(p, 100, 2 * S) : draw_between(p, S, 30 * S);
+    uint64_t runs_ms = draw_one_in(p, 2) ? draw_between(p, 1, 20) : draw_between(p, 20, S);
+    uint64_t until = from_ms + draw_between(p, 20 * S, 120 * S);
     uint64_t t = from_ms;
     for (; t < until; t += held_ms + runs_ms) {
-        at(p, t, FAULT_STALL, node, 0, held_ms * MS_NS);
+        draw_at(p, t, FAULT_STALL, node, 0, held_ms * MS_NS);
     }
     plan_calm_from(p, t * MS_NS);
     return t;
@@ -327,11 +258,12 @@ static uint64_t slow_spell(struct plan *p, unsigned node, uint64_t from_ms)
 
 static void plan_stall(struct plan *p)
 {
-    start_all(p, 100);
+    draw_starts(p, 100);
     unsigned slow = 1 + (unsigned) prng_below(&p->prng, p->nodes / 4 + 1);
     uint64_t end = before_end(p, 5 * MIN);
     for (unsigned i = 0; i < slow && i < p->nodes; i++) {
-        for (uint64_t t = between(p, 30 * S, 60 * S); t < end; t += between(p, 5 * S, 60 * S)) {
+        for (uint64_t t = draw_between(p, 30 * S, 60 * S); t < end;
+             t += draw_between(p, 5 * S, 60 * S)) {
             t = slow_spell(p, i, t);
         }
     }
@@ -340,52 +272,55 @@ static void plan_stall(struct plan *p)
 
 static void plan_radio(struct plan *p)
 {
-    start_all(p, 100);
+    draw_starts(p, 100);
     unsigned slow = 1 + (unsigned) prng_below(&p->prng, p->nodes / 4 + 1);
     uint64_t end = before_end(p, 5 * MIN);
     for (unsigned i = 0; i < slow && i < p->nodes; i++) {
-        for (uint64_t t = between(p, 30 * S, 60 * S); t < end; t += between(p, 5 * S, 60 * S)) {
-            at(p, t, FAULT_RADIO, i, 0, between(p, 300000, 950000));
-            t += between(p, 5 * S, 60 * S);
-            at(p, t, FAULT_RADIO, i, 0, 0);
+        for (uint64_t t = draw_between(p, 30 * S, 60 * S); t < end;
+             t += draw_between(p, 5 * S, 60 * S)) {
+            draw_at(p, t, FAULT_RADIO, i, 0, draw_between(p, 300000, 950000));
+            t += draw_between(p, 5 * S, 60 * S);
+            draw_at(p, t, FAULT_RADIO, i, 0, 0);
         }
     }
     others_die(p, slow, end);
 }
 
+/* ---- machines that move, fail, or are not what they seem ---- */
+
 static void plan_sleep(struct plan *p)
 {
-    start_all(p, 100);
+    draw_starts(p, 100);
     for (unsigned i = 0; i < 2; i++) {
-        uint64_t t = between(p, 20 * S, 30 * S) + i * 200U * S;
-        uint64_t length = between(p, S, 150 * S);
-        at(p, t, FAULT_SLEEP, any_node(p), 0, length * MS_NS);
+        uint64_t t = draw_between(p, 20 * S, 30 * S) + i * 200U * S;
+        uint64_t length = draw_between(p, S, 150 * S);
+        draw_at(p, t, FAULT_SLEEP, draw_node(p), 0, length * MS_NS);
         plan_calm_from(p, (t + length) * MS_NS);
     }
 }
 
 static void plan_readdress(struct plan *p)
 {
-    start_all(p, 100);
-    unsigned mover = any_node(p);
-    at(p, 20 * S, FAULT_READDRESS, mover, 0, 0);
-    unsigned sleeper = any_node(p);
-    at(p, 60 * S, FAULT_SILENCE, sleeper, 0, 0);
-    at(p, 80 * S, FAULT_READDRESS, sleeper, 0, 0);
-    at(p, 81 * S, FAULT_START, sleeper, 0, 0);
+    draw_starts(p, 100);
+    unsigned mover = draw_node(p);
+    draw_at(p, 20 * S, FAULT_READDRESS, mover, 0, 0);
+    unsigned sleeper = draw_node(p);
+    draw_at(p, 60 * S, FAULT_SILENCE, sleeper, 0, 0);
+    draw_at(p, 80 * S, FAULT_READDRESS, sleeper, 0, 0);
+    draw_at(p, 81 * S, FAULT_START, sleeper, 0, 0);
 }
 
 static void plan_disk(struct plan *p)
 {
-    start_all(p, 100);
-    unsigned victim = any_node(p);
-    unsigned other = any_node(p);
-    at(p, 20 * S, FAULT_DISK_FAILS, victim, 0, 0);
-    at(p, 25 * S, FAULT_CRASH, other, 0, 0);
-    at(p, 35 * S, FAULT_START, other, 0, 0);
-    at(p, 40 * S, FAULT_DISK_MENDED, victim, 0, 0);
-    at(p, 45 * S, FAULT_CRASH_BETWEEN, victim, 0, 0);
-    at(p, 47 * S, FAULT_START, victim, 0, 0);
+    draw_starts(p, 100);
+    unsigned victim = draw_node(p);
+    unsigned other = draw_node(p);
+    draw_at(p, 20 * S, FAULT_DISK_FAILS, victim, 0, 0);
+    draw_at(p, 25 * S, FAULT_CRASH, other, 0, 0);
+    draw_at(p, 35 * S, FAULT_START, other, 0, 0);
+    draw_at(p, 40 * S, FAULT_DISK_MENDED, victim, 0, 0);
+    draw_at(p, 45 * S, FAULT_CRASH_BETWEEN, victim, 0, 0);
+    draw_at(p, 47 * S, FAULT_START, victim, 0, 0);
 }
 
 static void net_slow_disk(struct net_conf *net, struct prng *p, unsigned nodes)
@@ -395,89 +330,53 @@ static void net_slow_disk(struct net_conf *net, struct prng *p, unsigned nodes)
     net->disk_ns = 900U * MS_NS; /* an SD card in a bad hour */
 }
 
-/* One direction loses packets, or is slow. */
-static void bad_path(struct plan *p, uint64_t t, uint64_t length, unsigned a)
-{
-    uint64_t bad, good;
-    struct path_conf *path = plan_add_path(p, &bad);
-    path->loss_ppm = (uint32_t) between(p, 0, 1000000);
-    path->latency_ns = between(p, 0, 200) * MS_NS;
-    path->jitter_ns = between(p, 0, 200) * MS_NS;
-    plan_add_path(p, &good);
-    unsigned b = another(p, a);
-    at(p, t, FAULT_PATH, a, b, bad);
-    at(p, t + length, FAULT_PATH, a, b, good);
-}
-
-static void bad_clock(struct plan *p, bool jumps, uint64_t t, unsigned a)
-{
-    if (jumps) {
-        int64_t back = one_in(p, 2) ? -1 : 1;
-        int64_t ms = (int64_t) between(p, 1, 10000000) * back;
-        at(p, t, FAULT_CLOCK, a, 0, (uint64_t) (one_in(p, 2) ? ms : ms * 100000));
-    } else {
-        int64_t back = one_in(p, 2) ? -1 : 1;
-        at(p, t, FAULT_DRIFT, a, 0, (uint64_t) (back * (int64_t) between(p, 1, 2000)));
-    }
-}
-
 /* A cloned disk: the last machine starts with the identity of another, until it is taken away. */
 static void plan_clone(struct plan *p)
 {
     unsigned last = p->nodes - 1;
     if (last == 0) {
-        start_all(p, 100);
+        draw_starts(p, 100);
         return;
     }
     for (unsigned i = 0; i < last; i++) {
-        at(p, between(p, 0, 100), FAULT_START, i, 0, 0);
+        draw_at(p, draw_between(p, 0, 100), FAULT_START, i, 0, 0);
     }
     unsigned original = (unsigned) prng_below(&p->prng, last);
     struct expect *fights = plan_add_expect(p, EXPECT_INCARNATION);
     node_set_all(&fights->who, p->nodes);
     fights->limit = CLONE_INCARNATION_MAX;
-    struct expect *others = plan_add_expect(p, EXPECT_NO_FAILED);
-    for (unsigned i = 0; i < last; i++) {
-        if (i != original) {
-            node_set_add(&others->who, i);
-        }
-    }
-    at(p, between(p, 15 * S, 25 * S), FAULT_CLONE, original, last, 0);
-    uint64_t ends = between(p, 60 * S, 120 * S); /* drawn by itself: the order of arguments is not fixed */
-    at(p, ends, one_in(p, 2) ? FAULT_SILENCE : FAULT_CRASH, last, 0, 0);
+    expect_no_failed(p, last, original);
+    draw_at(p, draw_between(p, 15 * S, 25 * S), FAULT_CLONE, original, last, 0);
+    uint64_t ends = draw_between(p, 60 * S, 120 * S);
+    draw_at(p, ends, draw_one_in(p, 2) ? FAULT_SILENCE : FAULT_CRASH, last, 0, 0);
 }
 
 static void plan_storm(struct plan *p)
 {
-    start_all(p, 100);
-    unsigned a = any_node(p);
-    repeat(p, 20 * S, 80 * S, between(p, 550, 650) * 1000U, FAULT_RESTART, a, 0);
-    struct expect *others = plan_add_expect(p, EXPECT_NO_FAILED);
-    for (unsigned i = 0; i < p->nodes; i++) {
-        if (i != a) {
-            node_set_add(&others->who, i);
-        }
-    }
+    draw_starts(p, 100);
+    unsigned a = draw_node(p);
+    draw_repeat(p, 20 * S, 80 * S, draw_between(p, 550, 650) * 1000U, FAULT_RESTART, a, 0);
+    expect_no_failed(p, p->nodes, a);
 }
 
 static void plan_clocks(struct plan *p)
 {
-    start_all(p, 100);
+    draw_starts(p, 100);
     for (unsigned i = 0; i < 2 * p->nodes; i++) {
-        uint64_t t = between(p, 15 * S, 80 * S);
-        unsigned a = any_node(p);
-        bad_clock(p, one_in(p, 2), t, a);
+        uint64_t t = draw_between(p, 15 * S, 80 * S);
+        unsigned a = draw_node(p);
+        draw_bad_clock(p, draw_one_in(p, 2), t, a);
     }
 }
 
 static void plan_paths(struct plan *p)
 {
-    start_all(p, 100);
+    draw_starts(p, 100);
     for (unsigned i = 0; i < 2; i++) {
-        uint64_t t = between(p, 15 * S, 60 * S);
-        uint64_t length = between(p, 5 * S, 60 * S);
-        unsigned a = any_node(p);
-        bad_path(p, t, length, a);
+        uint64_t t = draw_between(p, 15 * S, 60 * S);
+        uint64_t length = draw_between(p, 5 * S, 60 * S);
+        unsigned a = draw_node(p);
+        draw_bad_path(p, t, length, a);
     }
 }
 
@@ -485,71 +384,71 @@ static void plan_paths(struct plan *p)
 
 static void plan_icmp(struct plan *p)
 {
-    start_all(p, 100);
-    repeat(p, 20 * S, 60 * S, 20000U, FAULT_ICMP, 0, 0);
+    draw_starts(p, 100);
+    draw_repeat(p, 20 * S, 60 * S, 20000U, FAULT_ICMP, 0, 0);
 }
 
 static void plan_replay(struct plan *p)
 {
-    start_all(p, 100);
-    repeat(p, 10 * S, 90 * S, 50000U, FAULT_REPLAY, 0, 0);
-    unsigned victim = any_node(p);
-    unsigned restarted = another(p, victim);
-    at(p, 30 * S, FAULT_CRASH, victim, 0, 0);
-    at(p, 40 * S, FAULT_CRASH, restarted, 0, 0);
-    at(p, 41 * S, FAULT_START, restarted, 0, 0);
+    draw_starts(p, 100);
+    draw_repeat(p, 10 * S, 90 * S, 50000U, FAULT_REPLAY, 0, 0);
+    unsigned victim = draw_node(p);
+    unsigned restarted = draw_another(p, victim);
+    draw_at(p, 30 * S, FAULT_CRASH, victim, 0, 0);
+    draw_at(p, 40 * S, FAULT_CRASH, restarted, 0, 0);
+    draw_at(p, 41 * S, FAULT_START, restarted, 0, 0);
     p->detect_ns = 4ULL * SECOND_NS;
 }
 
 /* Who was thought failed comes back in the same session: what was seen of it before stays seen. */
 static void plan_replay_heal(struct plan *p)
 {
-    start_all(p, 100);
-    repeat(p, 10 * S, 90 * S, 20000U, FAULT_REPLAY, 0, 0);
+    draw_starts(p, 100);
+    draw_repeat(p, 10 * S, 90 * S, 20000U, FAULT_REPLAY, 0, 0);
     for (uint64_t t = 20 * S; t < 80 * S; t += 25 * S) {
-        partition_at(p, t);
-        at(p, t + 12 * S, FAULT_HEAL, 0, 0, 0);
+        draw_partition(p, t);
+        draw_at(p, t + 12 * S, FAULT_HEAL, 0, 0, 0);
     }
 }
 
 /* Its disk is new and so is its address; only its user tells one other where it is. */
 static void plan_reborn(struct plan *p)
 {
-    start_all(p, 100);
+    draw_starts(p, 100);
     for (unsigned i = 1; i < p->nodes; i++) {
-        repeat(p, S, 10 * S, 1000000U, FAULT_JOIN, i, 0);
+        draw_repeat(p, S, 10 * S, 1000000U, FAULT_JOIN, i, 0);
     }
-    unsigned victim = any_node(p);
-    at(p, 20 * S, FAULT_SILENCE, victim, 0, 0);
-    if (one_in(p, 2)) {
-        at(p, 21 * S, FAULT_READDRESS, victim, 0, 0);
+    unsigned victim = draw_node(p);
+    draw_at(p, 20 * S, FAULT_SILENCE, victim, 0, 0);
+    if (draw_one_in(p, 2)) {
+        draw_at(p, 21 * S, FAULT_READDRESS, victim, 0, 0);
     }
-    if (one_in(p, 2)) {
-        at(p, 22 * S, FAULT_DISK_NEW, victim, 0, 0);
+    if (draw_one_in(p, 2)) {
+        draw_at(p, 22 * S, FAULT_DISK_NEW, victim, 0, 0);
     }
-    at(p, 40 * S, FAULT_START, victim, 0, 0);
+    draw_at(p, 40 * S, FAULT_START, victim, 0, 0);
     /* Both ways of being told: the others' users know its new address, or it knows one of theirs.
      * */
-    unsigned friend = another(p, victim);
-    if (one_in(p, 2)) {
-        repeat(p, 41 * S, 50 * S, 1000000U, FAULT_JOIN, friend, victim);
+    unsigned friend = draw_another(p, victim);
+    if (draw_one_in(p, 2)) {
+        draw_repeat(p, 41 * S, 50 * S, 1000000U, FAULT_JOIN, friend, victim);
     } else {
-        repeat(p, 41 * S, 50 * S, 1000000U, FAULT_JOIN, victim, friend);
+        draw_repeat(p, 41 * S, 50 * S, 1000000U, FAULT_JOIN, victim, friend);
     }
 }
 
 static void plan_beacons(struct plan *p)
 {
-    repeat(p, 0, 60 * S, 500U, FAULT_BEACON, 0, 0);
-    repeat(p, 0, 60 * S, 10000U, FAULT_STRANGER, 0, 0);
-    start_all(p, 100);
-    at(p, 30 * S, FAULT_START, 0, 0, 0);
+    draw_repeat(p, 0, 60 * S, 500U, FAULT_BEACON, 0, 0);
+    draw_repeat(p, 0, 60 * S, 10000U, FAULT_STRANGER, 0, 0);
+    draw_starts(p, 100);
+    draw_at(p, 30 * S, FAULT_START, 0, 0, 0);
 }
 
 static void plan_forge(struct plan *p)
 {
-    start_all(p, 100);
-    at(p, 15 * S, FAULT_FORGE, 0, 0, 60ULL * SECOND_NS);
+    draw_starts(p, 100);
+    draw_at(p, 15 * S, FAULT_FORGE, 0, 0, 60ULL * SECOND_NS);
     plan_calm_from(p, 60ULL * SECOND_NS);
 }
 
@@ -558,21 +457,21 @@ static void plan_forge(struct plan *p)
 /* Somebody away when another died comes back with the old view, again and again. */
 static void plan_revive(struct plan *p)
 {
-    start_all(p, 100);
-    unsigned dead = any_node(p);
+    draw_starts(p, 100);
+    unsigned dead = draw_node(p);
     uint64_t end = before_end(p, 2 * MIN);
-    part(p, 20 * S, p->nodes > 8 ? 4 : 1, 7);
-    at(p, 21 * S, FAULT_CRASH, dead, 0, 0);
-    at(p, 22 * S, FAULT_HEAL, 0, 0, 0);
-    for (uint64_t t = 60 * S; t < end; t += between(p, 15 * S, 60 * S)) {
-        uint64_t length = between(p, 100, 12 * S);
-        partition_at(p, t);
-        at(p, t + length, FAULT_HEAL, 0, 0, 0);
+    draw_part(p, 20 * S, p->nodes > 8 ? 4 : 1, 7);
+    draw_at(p, 21 * S, FAULT_CRASH, dead, 0, 0);
+    draw_at(p, 22 * S, FAULT_HEAL, 0, 0, 0);
+    for (uint64_t t = 60 * S; t < end; t += draw_between(p, 15 * S, 60 * S)) {
+        uint64_t length = draw_between(p, 100, 12 * S);
+        draw_partition(p, t);
+        draw_at(p, t + length, FAULT_HEAL, 0, 0, 0);
         t += length;
     }
 }
 
-/* ---- one death after another, for the sweep ---- */
+/* One death after another, for the sweep. */
 
 static void plan_deaths(struct plan *p)
 {
@@ -580,13 +479,13 @@ static void plan_deaths(struct plan *p)
     for (unsigned i = 0; i < p->nodes; i++) {
         plan_at(p, (uint64_t) i * 100000U, FAULT_START, i, 0, 0);
     }
-    join_segments(p, 15 * S);
+    draw_joins(p, 15 * S);
     uint64_t t = 75 * S;
     for (unsigned i = 0; i < 2 * deaths; i++) {
-        unsigned victim = any_node(p);
-        uint64_t death = t + between(p, 0, S);
-        at(p, death, i % 2 == 0 ? FAULT_CRASH : FAULT_SILENCE, victim, 0, 0);
-        at(p, death + 30 * S, FAULT_START, victim, 0, 0);
+        unsigned victim = draw_node(p);
+        uint64_t death = t + draw_between(p, 0, S);
+        draw_at(p, death, i % 2 == 0 ? FAULT_CRASH : FAULT_SILENCE, victim, 0, 0);
+        draw_at(p, death + 30 * S, FAULT_START, victim, 0, 0);
         t += 45 * S;
     }
     p->for_ns = (t + 30 * S) * MS_NS;
@@ -596,152 +495,6 @@ static void net_deaths(struct net_conf *net, struct prng *p, unsigned nodes)
 {
     (void) p;
     net->segment_nodes = nodes > 100 ? 50 : 0;
-}
-
-/* ---- swarm ---- */
-
-enum swarm_kind {
-    SWARM_LOSS,
-    SWARM_DUPLICATES,
-    SWARM_REORDER,
-    SWARM_SLOW_NET,
-    SWARM_SLOW_DISK,
-    SWARM_CRASH,
-    SWARM_BETWEEN,
-    SWARM_SILENCE,
-    SWARM_LEAVE,
-    SWARM_QUICK,
-    SWARM_STALL,
-    SWARM_SLEEP,
-    SWARM_PARTITION,
-    SWARM_CUT,
-    SWARM_DEAF,
-    SWARM_RADIO,
-    SWARM_REJECT,
-    SWARM_ICMP,
-    SWARM_REPLAY,
-    SWARM_BEACONS,
-    SWARM_FORGE,
-    SWARM_READDRESS,
-    SWARM_DISK,
-    SWARM_CLOCK,
-    SWARM_DRIFT,
-    SWARM_PATH,
-    SWARM_STORM,
-    SWARM_KINDS,
-};
-
-static void net_swarm(struct net_conf *net, struct prng *p, unsigned nodes)
-{
-    uint64_t kinds = prng_next(p);
-    if (kinds & (1U << SWARM_LOSS)) {
-        net->loss_ppm = (uint32_t) prng_below(p, 250001);
-    }
-    if (kinds & (1U << SWARM_DUPLICATES)) {
-        net->duplicate_ppm = (uint32_t) prng_below(p, 100001);
-    }
-    if (kinds & (1U << SWARM_REORDER)) {
-        net->reorder_ppm = (uint32_t) prng_below(p, 200001);
-        net->reorder_ns = prng_below(p, 300U * MS_NS);
-    }
-    if (kinds & (1U << SWARM_SLOW_NET)) {
-        net->latency_ns = prng_below(p, 60U * MS_NS);
-        net->jitter_ns = prng_below(p, 60U * MS_NS);
-    }
-    if (kinds & (1U << SWARM_SLOW_DISK)) {
-        net->disk_ns = prng_below(p, 800U * MS_NS);
-    }
-    if (prng_below(p, 4) == 0) {
-        net->link_frames = 1 + (unsigned) prng_below(p, 3);
-    }
-    if (prng_below(p, 3) == 0) {
-        net->segment_nodes = (nodes + 1) / 2;
-    }
-}
-
-static void swarm_down_and_up(struct plan *p, uint64_t t, enum fault_kind how, uint64_t low_ms,
-                              uint64_t high_ms)
-{
-    unsigned victim = any_node(p);
-    at(p, t, how, victim, 0, 0);
-    if (how == FAULT_CRASH && one_in(p, 4)) {
-        at(p, t + low_ms, FAULT_DISK_NEW, victim, 0, 0);
-    }
-    at(p, t + between(p, low_ms, high_ms), FAULT_START, victim, 0, 0);
-}
-
-static void swarm_one(struct plan *p, enum swarm_kind kind, uint64_t t)
-{
-    unsigned a = any_node(p);
-    uint64_t length = between(p, 50, 20 * S);
-    if (kind == SWARM_CRASH) {
-        swarm_down_and_up(p, t, FAULT_CRASH, 200, 25 * S);
-    } else if (kind == SWARM_BETWEEN) {
-        swarm_down_and_up(p, t, FAULT_CRASH_BETWEEN, 1600, 20 * S);
-    } else if (kind == SWARM_SILENCE) {
-        swarm_down_and_up(p, t, FAULT_SILENCE, S, 25 * S);
-    } else if (kind == SWARM_LEAVE) {
-        swarm_down_and_up(p, t, FAULT_LEAVE, 2 * S, 20 * S);
-    } else if (kind == SWARM_QUICK) {
-        swarm_down_and_up(p, t, FAULT_CRASH, 10, 190);
-    } else if (kind == SWARM_STALL || kind == SWARM_SLEEP) {
-        at(p, t, kind == SWARM_STALL ? FAULT_STALL : FAULT_SLEEP, a, 0, length * MS_NS);
-        plan_calm_from(p, (t + length) * MS_NS);
-    } else if (kind == SWARM_PARTITION) {
-        partition_at(p, t);
-        at(p, t + length, FAULT_HEAL, 0, 0, 0);
-    } else if (kind == SWARM_CUT || kind == SWARM_REJECT) {
-        at(p, t, kind == SWARM_CUT ? FAULT_CUT : FAULT_REJECT, a, another(p, a), 0);
-        at(p, t + length, FAULT_HEAL, 0, 0, 0);
-    } else if (kind == SWARM_DEAF) {
-        at(p, t, FAULT_DEAF, a, 0, 0);
-        at(p, t + length, FAULT_HEAL, 0, 0, 0);
-    } else if (kind == SWARM_RADIO) {
-        at(p, t, FAULT_RADIO, a, 0, between(p, 100000, 950000));
-        at(p, t + length, FAULT_RADIO, a, 0, 0);
-    } else if (kind == SWARM_ICMP) {
-        repeat(p, t, t + length, 30000U, FAULT_ICMP, 0, 0);
-    } else if (kind == SWARM_REPLAY) {
-        repeat(p, t, t + length, 30000U, FAULT_REPLAY, 0, 0);
-    } else if (kind == SWARM_BEACONS) {
-        repeat(p, t, t + length, 3000U, FAULT_BEACON, 0, 0);
-    } else if (kind == SWARM_FORGE) {
-        at(p, t, FAULT_FORGE, 0, 0, (t + length) * MS_NS);
-        plan_calm_from(p, (t + length) * MS_NS);
-    } else if (kind == SWARM_READDRESS) {
-        at(p, t, FAULT_READDRESS, a, 0, 0);
-    } else if (kind == SWARM_DISK) {
-        at(p, t, FAULT_DISK_FAILS, a, 0, 0);
-        at(p, t + length, FAULT_DISK_MENDED, a, 0, 0);
-    } else if (kind == SWARM_CLOCK || kind == SWARM_DRIFT) {
-        bad_clock(p, kind == SWARM_CLOCK, t, a);
-    } else if (kind == SWARM_PATH) {
-        bad_path(p, t, length, a);
-    } else if (kind == SWARM_STORM) {
-        repeat(p, t, t + length, between(p, 400, 2000) * 1000U, FAULT_RESTART, a, 0);
-    }
-}
-
-static void plan_swarm(struct plan *p)
-{
-    uint64_t kinds = prng_next(&p->prng) & prng_next(&p->prng);
-    start_all(p, one_in(p, 2) ? 100 : 20 * S);
-    join_segments(p, 25 * S);
-    for (unsigned kind = SWARM_CRASH; kind < SWARM_KINDS; kind++) {
-        unsigned times = (kinds & (1U << kind)) == 0 ? 0 : 1 + (unsigned) between(p, 0, 3);
-        for (unsigned i = 0; i < times; i++) {
-            swarm_one(p, (enum swarm_kind) kind, between(p, 10 * S, 90 * S));
-        }
-    }
-    /* One dial of the user's, for those who moved while nobody could hear them. */
-    join_segments(p, 130 * S);
-    plan_calm_from(p, 120ULL * SECOND_NS);
-    for (unsigned i = 0; i < p->nodes; i++) {
-        if (!one_in(p, 8)) {
-            at(p, 119 * S, FAULT_START, i, 0, 0);
-        }
-    }
-    at(p, 119 * S, FAULT_HEAL, 0, 0, 0);
 }
 
 /* ---- the table ---- */
@@ -810,7 +563,7 @@ const struct scenario scenarios[] = {
     {"revive", "one of many is dead for ever; others come and go with old views", 64, 64, 8 * MIN,
      30 * S, 1, PLAN_PARTITIONS, NULL, plan_revive},
     {"swarm", "the seed draws which faults there are, then the schedule", 1, 24, 200 * S, 60 * S,
-     40, 0, net_swarm, plan_swarm},
+     40, 0, swarm_net, swarm_plan},
     {"deaths", "one after another dies and comes back, as a process and with its machine", 2, 30,
      10 * MIN, 40 * S, 2, PLAN_STRICT, net_deaths, plan_deaths},
     {"big", "1,000 nodes in segments of 50", 1000, 1000, 60 * S, 40 * S, 0,

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The built-in scenarios: each draws a plan (who, when, how long) from the seed. "swarm" draws first
- * which kinds of faults there are at all, so that rare combinations come up, then the schedule.
- * After the plan's calm_ns nothing new goes wrong and all is mended: from there the time to converge
- * counts. */
+/* The built-in scenarios: each draws a plan (who, when, how long) from the seed with the words of
+ * draw.h; "swarm" is in swarm.h. After the plan's calm_ns nothing new goes wrong and all is mended:
+ * from there the time to converge counts. */
 #ifndef HM_SIM_SCENARIOS_H
 #define HM_SIM_SCENARIOS_H
 
