@@ -98,6 +98,8 @@ int ctl_request(const struct op_spec *spec, const struct op_values *values, cons
  * name in the first page of a stream. */
 bool ctl_next_page(const struct op_spec *spec, const json_t *page, int64_t last,
                    struct op_values *values);
+/* Of one answer; 8192 members with all their labels need 160. */
+#define CTL_PAGES_MAX 256
 /* A monotonic clock. */
 uint64_t ctl_now_ms(void);
 /* Says what went wrong and returns the exit code for it. */
@@ -110,10 +112,15 @@ json_t *ctl_json_of(const void *data, size_t size);
 /* Prints one value: indented for a document, on one line for a stream. */
 void ctl_json_print(const json_t *json, bool is_line);
 
-/* Fields of replies; a missing one of an older daemon is "", 0 or false. */
+/* Fields of replies; a missing one of an older daemon, or one of another type, is "", 0 or false. */
 const char *ctl_text(const json_t *object, const char *field);
+const char *ctl_text_of(const json_t *value); /* of an item of a list, a label's value */
 int64_t ctl_int(const json_t *object, const char *field);
 bool ctl_bool(const json_t *object, const char *field);
+
+/* Makes a text of another node one that can be shown, and that JSON takes: control characters, and
+ * all bytes beyond ASCII of what is no UTF-8, become '?'. */
+void ctl_clean(char *text);
 
 /* Commands: each prints a reply for a person. */
 struct out;

@@ -26,6 +26,7 @@ struct slot {
     bool is_used;
     uint64_t request_id;
     size_t node;
+    size_t pages;        /* that have come */
     struct op_values at; /* of the page that is asked for */
 };
 
@@ -107,6 +108,7 @@ static void node_failed(struct ctl_node *node, int code, const char *why)
     forget(node);
     node->code = code;
     text_copy(node->error, sizeof node->error, why[0] != '\0' ? why : hm_strerror(code));
+    ctl_clean(node->error);
 }
 
 /* Time for one request: all there is, but no more than half while others wait for the place. */
@@ -149,6 +151,7 @@ static void fill_window(struct fan *f)
             char text[128];
             slot->node = f->next++;
             slot->at = *f->values;
+            slot->pages = 0;
             if (strcmp(node->status, "failed") == 0) {
                 snprintf(text, sizeof text, "%s is failed and cannot be asked", node->name);
                 node_failed(node, HM_EUNREACHABLE, text);
@@ -165,7 +168,7 @@ static bool take_page(struct fan *f, struct slot *slot, json_t *page)
 {
     struct ctl_node *node = &f->all->nodes[slot->node];
     int64_t last = ctl_int(node->reply != NULL ? node->reply : page, "last");
-    bool is_on = ctl_next_page(f->spec, page, last, &slot->at);
+    bool is_on = ++slot->pages < CTL_PAGES_MAX && ctl_next_page(f->spec, page, last, &slot->at);
     if (node->reply == NULL) {
         node->reply = page;
     } else {

@@ -22,7 +22,6 @@
 #define GRACE_MS 250
 #define END_WAIT_MS 3000 /* meshd ends within a second of leaving */
 #define END_POLL_MS 10
-#define PAGES_MAX 1024 /* 8192 members with all their labels need 160 */
 
 void ctl_error(const char *format, ...)
 {
@@ -286,6 +285,7 @@ int ctl_ask_once(struct ctl *ctl, const struct op_spec *spec, const struct op_va
     }
     if (reply.code != HM_OK) {
         text_copy(why, 256, reply.text);
+        ctl_clean(why);
         return reply.code;
     }
     json_t *json = ctl_json_of(reply.value.data, reply.value.size);
@@ -323,7 +323,7 @@ int ctl_ask_op(struct ctl *ctl, const struct op_spec *spec, const struct op_valu
     struct op_values at = *values;
     json_t *all = NULL;
     bool is_on = true;
-    for (int i = 0; i < PAGES_MAX && is_on; i++) {
+    for (int i = 0; i < CTL_PAGES_MAX && is_on; i++) {
         char why[256] = "";
         json_t *page = NULL;
         uint64_t now = ctl_now_ms();

@@ -31,6 +31,7 @@ void doctor_say(json_t *lines, const char *check, const char *status, const char
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    ctl_clean(text); /* cut within a character, JSON would not take it, and the line be lost */
     json_array_append_new(lines, json_pack("{s:s, s:s, s:s?, s:s, s:s?}", "check", check, "status",
                                            status, "node", node, "text", text, "fix", fix));
 }
@@ -348,7 +349,7 @@ static bool share_network(const struct ctl_node *a, const struct ctl_node *b)
     {
         json_array_foreach(json_object_get(b->reply, "networks"), k, two)
         {
-            if (strcmp(json_string_value(one), json_string_value(two)) == 0) {
+            if (strcmp(ctl_text_of(one), ctl_text_of(two)) == 0) {
                 return true;
             }
         }
@@ -476,7 +477,7 @@ static bool has_address(const struct ctl_node *node, const char *ip)
     const json_t *addresses = json_object_get(node->reply, "addresses");
     json_array_foreach((json_t *) addresses, i, own)
     {
-        if (strcmp(json_string_value(own), ip) == 0) {
+        if (strcmp(ctl_text_of(own), ip) == 0) {
             return true;
         }
     }

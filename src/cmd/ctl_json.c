@@ -116,10 +116,26 @@ void ctl_json_print(const json_t *json, bool is_line)
     fputc('\n', stdout);
 }
 
+const char *ctl_text_of(const json_t *value)
+{
+    const char *text = json_string_value(value);
+    return text != NULL ? text : "";
+}
+
 const char *ctl_text(const json_t *object, const char *field)
 {
-    const char *text = json_string_value(json_object_get(object, field));
-    return text != NULL ? text : "";
+    return ctl_text_of(json_object_get(object, field));
+}
+
+void ctl_clean(char *text)
+{
+    if (text_is_clean_utf8((const uint8_t *) text, strlen(text))) {
+        return;
+    }
+    for (char *at = text; *at != '\0'; at++) {
+        unsigned char c = (unsigned char) *at;
+        *at = c < 0x20 || c >= 0x7f ? '?' : *at;
+    }
 }
 
 int64_t ctl_int(const json_t *object, const char *field)

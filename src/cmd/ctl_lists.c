@@ -23,12 +23,12 @@ static char *joined(json_t *values)
     }
     json_array_foreach(values, i, value)
     {
-        fprintf(stream, "%s%s", i > 0 ? ", " : "", json_string_value(value));
+        fprintf(stream, "%s%s", i > 0 ? ", " : "", ctl_text_of(value));
     }
     i = 0;
     json_object_foreach(values, key, value)
     {
-        fprintf(stream, "%s%s=%s", i++ > 0 ? ", " : "", key, json_string_value(value));
+        fprintf(stream, "%s%s=%s", i++ > 0 ? ", " : "", key, ctl_text_of(value));
     }
     fputs(ftell(stream) == 0 ? "-" : "", stream);
     fclose(stream);

@@ -41,7 +41,7 @@ static void put_sample(FILE *to, const json_t *metric)
     json_object_foreach(json_object_get(metric, "labels"), key, value)
     {
         fprintf(to, "%s%s=\"", separator, key);
-        put_escaped(to, json_string_value(value), true);
+        put_escaped(to, ctl_text_of(value), true);
         fputc('"', to);
         separator = ",";
     }

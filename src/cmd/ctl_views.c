@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* What a person sees of each reply. */
 #define _GNU_SOURCE
+#include "cmd/ctl_doctor.h"
 #include "cmd/ctl_out.h"
 #include "config.h"
 
@@ -133,7 +134,7 @@ static char *labels_text(const json_t *labels, const char *without)
     json_object_foreach((json_t *) labels, key, value)
     {
         if (without == NULL || strcmp(key, without) != 0) {
-            fprintf(stream, "%s%s=%s", ftell(stream) > 0 ? "," : "", key, json_string_value(value));
+            fprintf(stream, "%s%s=%s", ftell(stream) > 0 ? "," : "", key, ctl_text_of(value));
         }
     }
     fclose(stream);
@@ -237,7 +238,7 @@ static void node_labels(const struct out *out, const json_t *node)
         put_key(out, name);
         out_put(out, STYLE_PLAIN, key, 0);
         fputc('=', stdout);
-        out_put(out, STYLE_PLAIN, json_string_value(value), 0);
+        out_put(out, STYLE_PLAIN, ctl_text_of(value), 0);
         fputc('\n', stdout);
         name = "";
     }
@@ -267,7 +268,9 @@ void ctl_print_node(struct out *out, const json_t *reply)
     put_line(out, "id", STYLE_PLAIN, ctl_text(reply, "id"));
     put_key(out, "status");
     out_put(out, out_status_style(status), status, 0);
-    printf(" since %s\n", out_time(ctl_text(reply, "since"), text));
+    fputs(" since ", stdout);
+    out_put(out, STYLE_PLAIN, out_time(ctl_text(reply, "since"), text), 0);
+    fputc('\n', stdout);
     node_reason(out, reply);
     put_line(out, "address", STYLE_PLAIN, address[0] != '\0' ? address : "not known");
     put_line(out, "version", STYLE_PLAIN, version[0] != '\0' ? version : "not known");
@@ -326,7 +329,9 @@ void ctl_print_rename(struct out *out, const json_t *reply)
     fputs("this node is named ", stdout);
     out_put(out, STYLE_BOLD, ctl_text(reply, "name"), 0);
     if (given[0] != '\0' && strcmp(given, ctl_text(reply, "name")) != 0) {
-        printf("; its start says --name=%s, which wins at the next one: change that, too\n", given);
+        fputs("; its start says --name=", stdout);
+        out_put(out, STYLE_PLAIN, given, 0);
+        fputs(", which wins at the next one: change that, too\n", stdout);
     } else {
         fputs("; that stays after a restart\n", stdout);
     }
@@ -343,7 +348,8 @@ void ctl_print_leave(struct out *out, const json_t *reply)
 /* The token alone on stdout, so that it can be piped; what it is for where a person reads it. */
 void ctl_print_token(struct out *out, const json_t *reply)
 {
-    printf("%s\n", ctl_text(reply, "token"));
+    out_put(out, STYLE_PLAIN, ctl_text(reply, "token"), 0);
+    fputc('\n', stdout);
     if (out->is_terminal) {
         fflush(stdout);
         fputs("\nThis is a secret: whoever has it can join. On the other machine, once:\n"
@@ -362,4 +368,63 @@ void ctl_print_version(struct out *out, const json_t *reply)
     text[strcspn(text, "\n")] = '\0';
     out_put(out, STYLE_PLAIN, text, 0);
     fputc('\n', stdout);
+}
+
+/* ---- all of them ------------------------------------------------------------------------------ */
+
+void ctl_print_text(struct out *out, enum op op, const json_t *reply)
+{
+    switch (op) {
+    case OP_STATUS:
+        ctl_print_status(out, reply);
+        break;
+    case OP_NODES_LIST:
+        ctl_print_nodes(out, reply);
+        break;
+    case OP_NODES_SHOW:
+        ctl_print_node(out, reply);
+        break;
+    case OP_NODES_EVENTS:
+    case OP_EVENTS:
+        ctl_print_events(out, reply);
+        break;
+    case OP_NODES_RENAME:
+        ctl_print_rename(out, reply);
+        break;
+    case OP_RTT:
+        ctl_print_rtt(out, reply);
+        break;
+    case OP_PEERS:
+        ctl_print_peers(out, reply);
+        break;
+    case OP_DOCTOR:
+        ctl_print_doctor(out, json_object_get(reply, "checks"));
+        break;
+    case OP_LIMITS:
+        ctl_print_limits(out, reply);
+        break;
+    case OP_LEAVE:
+        ctl_print_leave(out, reply);
+        break;
+    case OP_TOKEN:
+        ctl_print_token(out, reply);
+        break;
+    case OP_METRICS:
+        ctl_print_metrics(out, reply);
+        break;
+    case OP_VERSION:
+        ctl_print_version(out, reply);
+        break;
+    case OP_COUNT:
+        break;
+    }
+}
+
+json_t *ctl_json_shown(const struct op_spec *spec, json_t *reply)
+{
+    if (spec->op == OP_VERSION) {
+        json_object_set_new(reply, "meshctl", json_string(PACKAGE_VERSION));
+    }
+    json_t *items = spec->items != NULL ? json_object_get(reply, spec->items) : NULL;
+    return items != NULL ? items : reply;
 }

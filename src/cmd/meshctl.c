@@ -12,62 +12,6 @@
 #include <errno.h>
 #include <string.h>
 
-void ctl_print_text(struct out *out, enum op op, const json_t *reply)
-{
-    switch (op) {
-    case OP_STATUS:
-        ctl_print_status(out, reply);
-        break;
-    case OP_NODES_LIST:
-        ctl_print_nodes(out, reply);
-        break;
-    case OP_NODES_SHOW:
-        ctl_print_node(out, reply);
-        break;
-    case OP_NODES_EVENTS:
-    case OP_EVENTS:
-        ctl_print_events(out, reply);
-        break;
-    case OP_NODES_RENAME:
-        ctl_print_rename(out, reply);
-        break;
-    case OP_RTT:
-        ctl_print_rtt(out, reply);
-        break;
-    case OP_PEERS:
-        ctl_print_peers(out, reply);
-        break;
-    case OP_DOCTOR:
-        ctl_print_doctor(out, json_object_get(reply, "checks"));
-        break;
-    case OP_LIMITS:
-        ctl_print_limits(out, reply);
-        break;
-    case OP_LEAVE:
-        ctl_print_leave(out, reply);
-        break;
-    case OP_TOKEN:
-        ctl_print_token(out, reply);
-        break;
-    case OP_METRICS:
-        ctl_print_metrics(out, reply);
-        break;
-    case OP_VERSION:
-        ctl_print_version(out, reply);
-        break;
-    case OP_COUNT:
-        break;
-    }
-}
-
-json_t *ctl_json_shown(const struct op_spec *spec, json_t *reply)
-{
-    if (spec->op == OP_VERSION) {
-        json_object_set_new(reply, "meshctl", json_string(PACKAGE_VERSION));
-    }
-    return spec->items != NULL ? json_object_get(reply, spec->items) : reply;
-}
-
 static void print_reply(struct out *out, const struct ctl_opts *opts, json_t *reply)
 {
     switch (opts->format) {
