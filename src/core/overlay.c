@@ -171,7 +171,11 @@ static uint64_t tend_link(core_t *c, struct member *m)
         if (m->is_neighbour && c->sync_guest == m && !is_wanted(c, m)) {
             c->sync_guest = NULL; /* it dials us, if it can; a link begins with an exchange */
         }
-        if (!member_is_up(m) || !accepted || !is_wanted(c, m)) {
+        if (!member_is_up(m) || !is_wanted(c, m)) {
+            return TIMER_NEVER;
+        }
+        if (!accepted) {
+            swim_probe(c, m, false); /* known by hearsay: its answer comes back here */
             return TIMER_NEVER;
         }
         if (dial_again_ns(m) > c->now_ns) {
@@ -254,6 +258,9 @@ void overlay_link_up(core_t *c, struct member *m)
     core_note(c, NOTE_DEBUG, NOTE_LINK_UP, m, NULL, REASON_NONE, 0);
     reach_proven(c);
     sync_start(c, m);
+    if (!m->addr_proven) {
+        swim_probe(c, m, false); /* or its end would be no evidence */
+    }
     swim_link_up(c, m);
     labels_wanted(c);
     call_link_changed(c, m);

@@ -256,6 +256,14 @@ def wait_formed(nodes, seconds=6):
     wait_for(lambda: formed(nodes), seconds, lambda: f"all see all alive: {views(nodes)}")
 
 
+def wait_linked(nodes, seconds=5):
+    """Up to eight nodes that all have links to all. Until then a node may know another only by hearsay,
+    and whoever refuses a connection at an address that is not proven is no evidence against it."""
+    wait_for(lambda: all(node.metric_values()["mesh_links"] == len(nodes) - 1 for node in nodes), seconds,
+             lambda: "links: " + ", ".join(f"{node.name} {node.metric_values()['mesh_links']:g}"
+                                           for node in nodes))
+
+
 def wait_status(observers, name, status, seconds):
     wait_for(lambda: all(node.sees(name, status=status) for node in observers), seconds,
              lambda: f"{name} is {status}: {views(observers)}")

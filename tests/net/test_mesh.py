@@ -7,7 +7,7 @@ import time
 from harness import options
 from lab import expect, expect_typical, hold_for, wait_for
 from mesh import (MESH, MESHD, STATUSES, Node, need_binaries, no_change, start_mesh, views, wait_event,
-                  wait_formed, wait_status, wall)
+                  wait_formed, wait_linked, wait_status, wall)
 from netns import own_hostname
 
 
@@ -58,6 +58,7 @@ def test_stated_times(lab):
     nodes = start_mesh(lab, 3)
     crashed, left, ended = [], [], []
     for _ in range(3):
+        wait_linked(nodes)
         since = time.time()
         nodes[2].kill()
         events = wait_event(nodes[:2], "failed", "n3", since, 6)
@@ -126,6 +127,7 @@ def test_environment(lab):
 def test_crash(lab):
     """kill -9: the others say failed, reason refused, who saw it, and soon."""
     nodes = start_mesh(lab, 3)
+    wait_linked(nodes)
     since = time.time()
     nodes[2].kill()
     events = wait_event(nodes[:2], "failed", "n3", since, 4)
@@ -138,6 +140,7 @@ def test_crash(lab):
 def test_crash_of_a_pair(lab):
     """In a mesh of two the only other one judges."""
     nodes = start_mesh(lab, 2)
+    wait_linked(nodes)
     since = time.time()
     nodes[1].kill()
     event = wait_event(nodes[:1], "failed", "n2", since, 4)[0]

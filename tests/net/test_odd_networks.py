@@ -7,7 +7,7 @@ import rawnet
 from harness import options
 from lab import Lab, expect, hold_for, wait_for
 from mesh import (Node, need_binaries, no_change, start_mesh, views, wait_event, wait_formed,
-                  wait_status)
+                  wait_linked, wait_status)
 
 
 def fails(nodes, since):
@@ -183,6 +183,7 @@ def test_ipv6_link_local_only(lab):
     local = hosts[1].link_local()
     wait_for(lambda: nodes[0].address_of("n2") == f"[{local}]:8471", 5,
              lambda: f"{nodes[0].address_of('n2')} is not [{local}]:8471")
+    wait_linked(nodes)
     since = time.time()
     nodes[1].kill()
     events = wait_event([nodes[0], nodes[2]], "failed", "n2", since, 10)

@@ -264,6 +264,48 @@ static void a_late_answer_is_relayed_after_the_nack(void **state)
     mesh_free(&m);
 }
 
+/* Whoever was known by hearsay was not spoken to before its turn to be probed. A refusal at an address that
+ * is not proven is no evidence, so such a crash was only known when the suspicion ended. */
+static void join_by_the_first_and_lose(size_t count, size_t dies)
+{
+    struct mesh *m = mesh_new(count);
+    m->no_beacons = true;
+    for (size_t i = 0; i < count; i++) {
+        struct event join = {.type = EV_CANDIDATE, .as.candidate.source = CANDIDATE_JOIN};
+        join.as.candidate.addr = m->node[0].addrs[0];
+        mesh_start(m, i);
+        mesh_step(m, i, &join);
+    }
+    for (size_t i = 0; i < count; i++) {
+        for (int k = 0; k < 100 && core_member_count(m->node[i].core) < count; k++) {
+            mesh_run(m, 10 * MINI_MS);
+        }
+    }
+    mesh_run(m, 60 * MINI_MS);
+    for (size_t i = 0; i < count; i++) {
+        assert_true(i == dies || m->node[i].linked[dies]);
+    }
+    mesh_kill(m, dies);
+    mesh_run(m, MINI_SECOND);
+    for (size_t i = 0; i < count; i++) {
+        if (i != dies) {
+            assert_int_equal(mesh_view(m, i, dies).status, STATUS_FAILED);
+            assert_int_equal(mesh_view(m, i, dies).reason, REASON_REFUSED);
+        }
+    }
+    mesh_free(&m);
+}
+
+static void a_crash_right_after_joining_is_seen_at_once(void **state)
+{
+    (void) state;
+    for (size_t count = 3; count <= 9; count++) {
+        for (size_t dies = 0; dies < count; dies++) {
+            join_by_the_first_and_lose(count, dies);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +319,7 @@ int main(void)
         cmocka_unit_test(the_dead_are_told_no_gossip),
         cmocka_unit_test(observers_that_nobody_knows_do_not_count),
         cmocka_unit_test(a_late_answer_is_relayed_after_the_nack),
+        cmocka_unit_test(a_crash_right_after_joining_is_seen_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
