@@ -53,7 +53,8 @@ links_t *links_new(const struct links_conf *conf);
 /* Links end; what was sent in the last step goes out for at most linger_ms. */
 void links_destroy(links_t **p, int linger_ms);
 
-/* Listens at this address (family 0: every one, IPv4 and IPv6); port 0 takes a free one. HM_EBUSY, HM_EINVAL, HM_EDENIED, HM_EIO. */
+/* Listens at this address (family 0: every one, IPv4 and IPv6); port 0 takes a free one. HM_EBUSY,
+ * HM_EINVAL, HM_EDENIED, HM_EIO. */
 int links_bind(links_t *l, const struct addr *at, uint16_t *ret_port);
 
 /* This peer may come in with this key from now on. HM_EFULL, HM_ENOMEM. */

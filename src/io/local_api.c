@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/limits.h"
+#include "io/monitor.h"
 #include "wire/api_msg.h"
 
 #include <errno.h>
@@ -121,17 +122,13 @@ static int open_sockets(local_api_t *a, void *zmq_ctx)
 {
     char endpoint[128];
     a->socket = zmq_socket(zmq_ctx, ZMQ_ROUTER);
-    a->monitor = zmq_socket(zmq_ctx, ZMQ_PAIR);
-    if (a->socket == NULL || a->monitor == NULL || configure(a->socket) != 0 ||
-        set_int(a->monitor, ZMQ_LINGER, 0) != 0 ||
-        /* libzmq's I/O thread waits where a monitor is full, and with it all links. */
-        set_int(a->monitor, ZMQ_RCVHWM, 0) != 0) {
+    if (a->socket == NULL || configure(a->socket) != 0) {
         return -1;
     }
     /* The address makes the name unique in the process. */
     snprintf(endpoint, sizeof endpoint, "inproc://local-api-%p", (void *) a);
-    if (zmq_socket_monitor(a->socket, endpoint, ZMQ_EVENT_DISCONNECTED) != 0 ||
-        zmq_connect(a->monitor, endpoint) != 0) {
+    a->monitor = monitor_new(zmq_ctx, a->socket, endpoint, ZMQ_EVENT_DISCONNECTED);
+    if (a->monitor == NULL) {
         return -1;
     }
     snprintf(endpoint, sizeof endpoint, "ipc://%s", a->path);
@@ -172,14 +169,11 @@ void local_api_destroy(local_api_t **p)
         return;
     }
     if (a->socket != NULL) {
-        zmq_socket_monitor(a->socket, NULL, 0);
+        monitor_destroy(&a->monitor, a->socket);
         zmq_close(a->socket);
     }
     if (a->is_bound) {
         (void) unlink(a->path); /* libzmq 4.3.4 leaves it */
-    }
-    if (a->monitor != NULL) {
-        zmq_close(a->monitor);
     }
     zmq_msg_close(&a->request);
     buf_fini(&a->answer);
@@ -215,35 +209,13 @@ static void mark_gone(local_api_t *a, int fd)
     }
 }
 
-static bool has_more(void *socket)
-{
-    int more = 0;
-    size_t size = sizeof more;
-    return zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) == 0 && more != 0;
-}
-
-/* An event is a frame of event (2 bytes) and value (4 bytes), then one with the address. */
 static void drain_monitor(local_api_t *a)
 {
-    for (int i = 0; i < MONITOR_TURN_MAX; i++) {
-        uint8_t bytes[256];
-        uint16_t event;
-        int32_t fd;
-        int got = zmq_recv(a->monitor, bytes, sizeof bytes, ZMQ_DONTWAIT);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            return;
-        }
-        if (got == 6) {
-            memcpy(&event, bytes, sizeof event);
-            memcpy(&fd, bytes + 2, sizeof fd);
-            if (event == ZMQ_EVENT_DISCONNECTED) {
-                mark_gone(a, fd);
-            }
-        }
-        while (has_more(a->monitor) && zmq_recv(a->monitor, bytes, sizeof bytes, 0) >= 0) {
+    uint16_t event;
+    uint32_t fd;
+    for (int i = 0; i < MONITOR_TURN_MAX && monitor_take(a->monitor, &event, &fd); i++) {
+        if (event == ZMQ_EVENT_DISCONNECTED) {
+            mark_gone(a, (int) fd);
         }
     }
 }

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "io/multipart.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,13 +106,6 @@ int zap_user_id_read(const char *text, struct node_id *ret_peer, uint64_t *ret_s
     return rc == HM_OK ? text_to_u64(text + NODE_ID_TEXT_BYTES, UINT64_MAX, ret_serial) : rc;
 }
 
-static bool has_more(void *socket)
-{
-    int more = 0;
-    size_t size = sizeof more;
-    return zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) == 0 && more != 0;
-}
-
 /* Returns how many parts there were, 0 if there is no request. Those beyond PARTS_MAX are dropped.
  */
 static size_t receive(void *socket, struct part parts[PARTS_MAX])
@@ -125,7 +119,7 @@ static size_t receive(void *socket, struct part parts[PARTS_MAX])
         }
         part->size = (size_t) n;
         count++;
-    } while (has_more(socket));
+    } while (multipart_has_more(socket));
     return count;
 }
 
