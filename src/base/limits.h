@@ -37,6 +37,7 @@
 #define HM_CALLS_MAX 64             /* operations that wait for another node or for an event */
 #define HM_CALLS_PER_MEMBER_MAX 8   /* of these, waiting here for one and the same other node */
 #define HM_RELAYS_MAX 64            /* probes made for others; beyond, the requester has other helpers */
+#define HM_RELAYS_PER_MEMBER_MAX 32 /* of these, for one and the same requester */
 #define HM_GOSSIP_QUEUE_MAX 4096    /* updates waiting to be piggy-backed; oldest sent most goes */
 #define HM_OBSERVERS_MAX 4          /* accusers remembered per suspect; two make a verdict */
 #define HM_REPLAY_WINDOW 256        /* datagrams that may arrive out of order (protocols.md) */

@@ -227,6 +227,7 @@ static void fire_owned(core_t *c, struct timer *t)
     case TIMER_LEAVE:
     case TIMER_STORE:
     case TIMER_RELAYS:
+    case TIMER_REFUTE:
     case TIMER_COPY:
     case TIMER_CANDIDATES: HM_ASSERT(false); break;
     }
@@ -251,6 +252,7 @@ static void fire(core_t *c, struct timer *t)
     case TIMER_STORE: persist_everything(c); break;
     case TIMER_RELAYS: swim_relays_tick(c); break;
     case TIMER_CANDIDATES: session_candidates_tick(c); break;
+    case TIMER_REFUTE: merge_refute(c, NULL); break;
     case TIMER_COPY: copy_tick(c); break;
     case TIMER_M_PROBE:
     case TIMER_M_VERDICT:
@@ -313,6 +315,7 @@ static void durable(core_t *c, uint64_t batch)
 {
     c->events_came |= c->durable_batch < c->rename_batch; /* somebody waits for that */
     c->durable_batch = batch > c->durable_batch ? batch : c->durable_batch;
+    c->settled_batch = batch > c->settled_batch ? batch : c->settled_batch;
     if (batch >= c->batch && c->store_failed) {
         c->store_failed = false;
     }
@@ -328,6 +331,7 @@ static void batch_failed(core_t *c, int reason)
         core_note(c, NOTE_ERROR, NOTE_STORE_FAILED, NULL, NULL, REASON_NONE, (uint64_t) -reason);
     }
     c->store_failed = true;
+    c->settled_batch = c->batch; /* this one and all after it */
     if (!c->ready && !c->copy.aside) {
         stop(c, 1); /* without a stored incarnation we must not speak */
         return;

@@ -41,6 +41,7 @@ enum timer_kind {
     TIMER_STORE,      /* a batch failed: store everything again */
     TIMER_RELAYS,     /* a helper's probe for another is over */
     TIMER_CANDIDATES, /* a candidate is to be tried again */
+    TIMER_REFUTE,     /* what is said of us again and again is to be refuted */
     TIMER_COPY,       /* another process with our identity is to be asked again */
     TIMER_CALL,       /* a waiting call's deadline; owner: struct call */
     TIMER_M_PROBE,    /* owner: struct member, as below */
@@ -172,6 +173,7 @@ struct core {
     struct relay relays[HM_RELAYS_MAX];
     struct tokens join_tokens, candidate_tokens, challenge_tokens;
     uint64_t refute_above;     /* refute at this incarnation at the end of the message; 0: no */
+    struct tokens refute_tokens;
     struct node_id accuser;
 
     uint64_t view_changed_ns;
@@ -199,6 +201,7 @@ struct core {
 
     uint64_t batch;
     uint64_t durable_batch;    /* the newest that is */
+    uint64_t settled_batch;    /* the newest that is, or that has failed */
     uint64_t rename_batch;     /* holds our new name */
     bool self_dirty;           /* STORE_SELF must be written */
     bool store_failed;
@@ -278,6 +281,9 @@ void merge_claim(core_t *c, const struct claim *claim, struct member *from, bool
 void merge_updates(core_t *c, struct span update_bytes, struct member *from, bool spread);
 void merge_status(core_t *c, struct member *m, enum member_status status, enum reason reason,
                   const struct node_id *observer);
+/* Refutes what is held against us, unless that was done too often of late: then soon. from: who said
+ * it, NULL: that was before. */
+void merge_refute(core_t *c, struct member *from);
 /* Makes and signs our record at the next incarnation and tells everyone. */
 void merge_renew_self(core_t *c, uint64_t at_least, enum record_state state);
 /* Signs our record as it is; used at the start. HM_ENOMEM. */

@@ -22,6 +22,11 @@
 #include <string.h>
 
 #define TOLD_AGAIN_NS (100 * MS_NS)
+/* A refutation is signed, stored and told to up to 64 others: one who accuses without end must not make
+ * us do that without end. Honest accusations come one at a time. */
+#define REFUTES_PER_SECOND 5
+#define REFUTES_BURST 20
+#define REFUTE_AGAIN_NS (200 * MS_NS)
 
 static void note_forged(core_t *c, const struct node_id *from)
 {
@@ -30,6 +35,12 @@ static void note_forged(core_t *c, const struct node_id *from)
         c->forged_noted_ns = c->now_ns;
         core_note(c, NOTE_WARN, NOTE_FORGED_RECORD, NULL, from, REASON_NONE, 0);
     }
+}
+
+static void note_full(core_t *c, const struct node_id *id)
+{
+    core_count(c, M_DROP_FULL);
+    core_note(c, NOTE_WARN, NOTE_ROSTER_FULL, NULL, id, REASON_NONE, HM_MEMBERS_MAX);
 }
 
 static void note_version(core_t *c, const struct node_record *rec)
@@ -72,6 +83,10 @@ int merge_check_record(core_t *c, struct span bytes, const struct node_id *from,
     }
     if (m != NULL && m != c->self && ret_rec->incarnation <= m->rec.incarnation) {
         return HM_ESTALE;
+    }
+    if (m == NULL && c->self != NULL && c->roster.count == HM_MEMBERS_MAX) {
+        note_full(c, ret_id); /* before the signature, which costs the most */
+        return HM_EDENIED;
     }
     if (!c->crypto.verify(ret_rec->key, body, signature) &&
         (c->params.broken & BREAK_NO_VERIFY) == 0) {
@@ -252,8 +267,7 @@ struct member *merge_new_member(core_t *c, const struct node_id *id, struct span
 {
     struct member *m = roster_insert(&c->roster, id);
     if (m == NULL) {
-        core_count(c, M_DROP_FULL);
-        core_note(c, NOTE_WARN, NOTE_ROSTER_FULL, NULL, id, REASON_NONE, HM_MEMBERS_MAX);
+        note_full(c, id);
         return NULL;
     }
     m->status = status;
@@ -481,16 +495,24 @@ static void claim_about_self(core_t *c, const struct claim *claim, struct member
     }
 }
 
-/* Once per message, however many claims it held: each refutation is signed and told to all. */
-static void refute(core_t *c, struct member *from)
+/* Once per message, however many claims it held. */
+void merge_refute(core_t *c, struct member *from)
 {
+    if (c->refute_above <= c->self->rec.incarnation) {
+        c->refute_above = 0; /* our record has become newer meanwhile */
+        return;
+    }
+    if (!tokens_take(&c->refute_tokens, c->now_ns, REFUTES_PER_SECOND, REFUTES_BURST)) {
+        core_arm_earlier(c, TIMER_REFUTE, c->now_ns + REFUTE_AGAIN_NS);
+        return;
+    }
     core_count(c, M_REFUTATIONS);
     core_health_change(c, 1);
     merge_renew_self(c, c->refute_above, RECORD_ALIVE);
     c->refute_above = 0;
     core_note(c, NOTE_WARN, NOTE_REFUTED, c->self, &c->accuser, REASON_REFUTED,
               c->self->rec.incarnation);
-    if (!member_is_up(from)) {
+    if (from != NULL && !member_is_up(from)) {
         tell_one(c, from, update_of_record(c, c->self));
     }
 }
@@ -655,7 +677,7 @@ void merge_updates(core_t *c, struct span update_bytes, struct member *from, boo
         core_count(c, M_DROP_MALFORMED);
     }
     if (c->refute_above > 0) {
-        refute(c, from);
+        merge_refute(c, from);
     }
 }
 

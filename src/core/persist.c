@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define STORED_VERSION 1
+#define BATCHES_MAX 64 /* on their way to the disk; what changes meanwhile goes together into the next */
 static const char self_key[] = "self";
 
 static bool load_self(core_t *c, struct span value, uint64_t *ret_incarnation)
@@ -219,7 +220,7 @@ static struct store_entry *add_entry(struct store_entry *entry, enum store_table
 void persist_flush(core_t *c)
 {
     struct buf b;
-    if (c->dirty_count == 0 && !c->self_dirty) {
+    if ((c->dirty_count == 0 && !c->self_dirty) || c->batch - c->settled_batch >= BATCHES_MAX) {
         return;
     }
     struct store_entry *entries =

@@ -422,13 +422,23 @@ static void on_ping(core_t *c, struct member *m, const struct swim_msg *msg,
     send_swim(c, m, answer_to(m, from), &ack);
 }
 
+/* NULL: none, or m has its share; it could keep all of them from the others otherwise. */
+static struct relay *free_relay(core_t *c, const struct member *m)
+{
+    struct relay *r = NULL;
+    size_t its = 0;
+    for (size_t i = 0; i < HM_RELAYS_MAX; i++) {
+        bool is_free = c->relays[i].nonce == 0;
+        its += !is_free && node_id_eq(&c->relays[i].requester, &m->id);
+        r = is_free && r == NULL ? &c->relays[i] : r;
+    }
+    return its < HM_RELAYS_PER_MEMBER_MAX ? r : NULL;
+}
+
 static void on_ping_req(core_t *c, struct member *m, const struct swim_msg *msg)
 {
     struct member *target = roster_find(&c->roster, &msg->target);
-    struct relay *r = NULL;
-    for (size_t i = 0; i < HM_RELAYS_MAX && r == NULL; i++) {
-        r = c->relays[i].nonce == 0 ? &c->relays[i] : NULL;
-    }
+    struct relay *r = free_relay(c, m);
     if (target == NULL || target == c->self || target == m || r == NULL) {
         core_count(c, r == NULL ? M_DROP_FULL : M_DROP_MALFORMED);
         return;

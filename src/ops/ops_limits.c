@@ -47,6 +47,7 @@ static const struct fact_limit limits[] = {
     LIMIT(HM_CALLS_MAX, "operations", "that wait for another node or for an event"),
     LIMIT(HM_CALLS_PER_MEMBER_MAX, "operations", "of these, asked of one other node"),
     LIMIT(HM_RELAYS_MAX, "probes", "made at once on behalf of others"),
+    LIMIT(HM_RELAYS_PER_MEMBER_MAX, "probes", "of these, on behalf of one and the same"),
     LIMIT(HM_GOSSIP_QUEUE_MAX, "updates", "waiting to be gossiped; the one sent most goes"),
     LIMIT(HM_OBSERVERS_MAX, "members", "remembered that saw one suspect; two make a verdict"),
     LIMIT(HM_REPLAY_WINDOW, "datagrams", "that may come out of order"),
