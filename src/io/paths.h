@@ -48,16 +48,16 @@ struct paths {
 /* Works out the names; nothing is made. HM_EINVAL (too long), HM_ENOTFOUND (no home directory, no
  * such group). */
 int paths_init(struct paths *paths, const struct conf *conf, struct why *why);
-/* Makes D with all above it, and the ring's directory alone (0700), and takes the lock. HM_EBUSY: why names the holder.
- * HM_EIO. */
+/* Makes D with all above it, and the ring's directory alone (0700), and takes the lock. HM_EBUSY:
+ * why names the holder. HM_EIO. */
 int paths_lock(struct paths *paths, struct why *why);
 /* Writes who we are into the lock file, sweeps stale links, makes ours, and chooses the
  * socket's path. A runtime directory that cannot be had fails (HM_EIO) only if the socket's
  * path needs it; else paths->unfindable says why. */
 int paths_publish(struct paths *paths, const struct node_id *id, const struct conf *conf,
                   struct why *why);
-/* With --group: its members reach D's lock and socket, and nothing else in it. To be called when the
- * socket is there. HM_EDENIED: this user is not in the group. */
+/* With --group: its members reach D's lock and socket, and nothing else in it. To be called when
+ * the socket is there. HM_EDENIED: this user is not in the group. */
 int paths_let_group_in(const struct paths *paths, struct why *why);
 /* Removes our link and gives up the lock. Safe in any state after paths_init. */
 void paths_fini(struct paths *paths);
