@@ -8,6 +8,9 @@
 
 struct out;
 
+/* What a plain TCP connect to a node found, for doctor. */
+enum ctl_tried { TRIED_NOT, TRIED_OPEN, TRIED_REFUSED, TRIED_SILENT };
+
 struct ctl_node {
     char id[NODE_ID_TEXT_BYTES];
     char name[64];
@@ -15,6 +18,8 @@ struct ctl_node {
     const json_t *member; /* as in "nodes list"; borrowed from ctl_all.members */
     bool is_self;
     bool has_knocked; /* for doctor: it has made itself heard since */
+    bool is_aside;    /* for doctor: it keeps out of the mesh, another uses its identity */
+    enum ctl_tried tried;
     json_t *reply;    /* all pages joined; NULL: see code and error */
     int code;         /* HM_OK or HM_E* */
     char error[256];  /* in words, "" for HM_OK */

@@ -18,7 +18,7 @@
 #define KNOCKS 3
 #define KNOCK_MS 300
 #define NAMES_SHOWN 8 /* of nodes of which the same is to be said */
-#define CHECK_COLUMNS 13
+#define CHECK_COLUMNS 14 /* "same-identity" and a blank */
 #define STATUS_COLUMNS 6
 
 /* ---- printing -------------------------------------------------------------------------------- */
@@ -57,38 +57,43 @@ static bool is_same_fix(const json_t *line, const json_t *next)
            strcmp(ctl_text(line, "fix"), ctl_text(next, "fix")) == 0;
 }
 
-static void print_sum(struct out *out, const json_t *lines)
+/* Lines as they are shown: one for all nodes of which the same is said. */
+struct sum {
+    size_t warned;
+    size_t failed;
+};
+
+static void count_line(struct sum *sum, const json_t *line)
 {
-    size_t warned = 0;
-    size_t failed = 0;
-    size_t i;
-    json_t *line;
+    sum->warned += strcmp(ctl_text(line, "status"), "warn") == 0 ? 1 : 0;
+    sum->failed += strcmp(ctl_text(line, "status"), "fail") == 0 ? 1 : 0;
+}
+
+static void print_sum(struct out *out, const struct sum *sum)
+{
     char text[128];
-    json_array_foreach(lines, i, line)
-    {
-        warned += strcmp(ctl_text(line, "status"), "warn") == 0 ? 1 : 0;
-        failed += strcmp(ctl_text(line, "status"), "fail") == 0 ? 1 : 0;
-    }
-    snprintf(text, sizeof text, "%zu failed, %zu warning%s", failed, warned,
-             warned == 1 ? "" : "s");
+    snprintf(text, sizeof text, "%zu failed, %zu warning%s", sum->failed, sum->warned,
+             sum->warned == 1 ? "" : "s");
     fputc('\n', stdout);
     out_put(out,
-            failed > 0   ? STYLE_RED
-            : warned > 0 ? STYLE_YELLOW
-                         : STYLE_GREEN,
-            failed + warned > 0 ? text : "all is well", 0);
+            sum->failed > 0   ? STYLE_RED
+            : sum->warned > 0 ? STYLE_YELLOW
+                              : STYLE_GREEN,
+            sum->failed + sum->warned > 0 ? text : "all is well", 0);
     fputc('\n', stdout);
 }
 
 void ctl_print_doctor(struct out *out, const json_t *lines)
 {
+    struct sum sum = {0, 0};
     size_t i;
     json_t *line;
     json_array_foreach(lines, i, line)
     {
         print_line(out, line, NULL, !is_same_fix(line, json_array_get(lines, i + 1)));
+        count_line(&sum, line);
     }
-    print_sum(out, lines);
+    print_sum(out, &sum);
 }
 
 static bool is_ok_of_another(const json_t *line, const char *check, const char *self)
@@ -149,9 +154,10 @@ static size_t name_same(const json_t *lines, size_t at, char *names, size_t max)
 }
 
 /* Everything of this node and of the mesh, and of other nodes what is not well; the rest is counted. */
-static void print_all(struct out *out, const json_t *lines, const struct ctl_all *all,
-                      const char *self)
+static struct sum print_all(struct out *out, const json_t *lines, const struct ctl_all *all,
+                            const char *self)
 {
+    struct sum sum = {0, 0};
     for (size_t i = 0; i < json_array_size(lines);) {
         char names[256];
         const json_t *line = json_array_get(lines, i);
@@ -161,6 +167,7 @@ static void print_all(struct out *out, const json_t *lines, const struct ctl_all
         const char *check = ctl_text(line, "check");
         if (!is_ok_of_another(line, check, self)) {
             print_line(out, line, same > 1 ? names : NULL, !is_same_fix(line, after));
+            count_line(&sum, line);
         }
         i += same;
         size_t others = strcmp(check, next) != 0 ? count_well(lines, all, check, self) : 0;
@@ -170,6 +177,7 @@ static void print_all(struct out *out, const json_t *lines, const struct ctl_all
             printf("%zu other node%s too\n", others, others == 1 ? "" : "s");
         }
     }
+    return sum;
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */
@@ -195,19 +203,49 @@ static bool is_looked_at(const char *code)
     return codes[i] != NULL;
 }
 
+/* Has a line of that check been said about the node? */
+static bool is_said(const json_t *lines, const char *check, const char *node)
+{
+    size_t i;
+    json_t *line;
+    json_array_foreach((json_t *) lines, i, line)
+    {
+        if (strcmp(ctl_text(line, "check"), check) == 0 &&
+            strcmp(ctl_text(line, "node"), node) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Of what is wrong with another node this one tells only if that one does not answer for itself. */
+static bool is_left_to(const struct ctl_all *all, const char *other)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        if (strcmp(all->nodes[i].name, other) == 0) {
+            return all->nodes[i].reply != NULL;
+        }
+    }
+    return false;
+}
+
 /* What "status" calls a problem and no check here looks at. */
 static void collect_problems(json_t *lines, const struct ctl_all *all)
 {
     for (size_t n = 0; n < all->count; n++) {
         size_t i;
         json_t *problem;
+        all->nodes[n].is_aside = json_is_true(json_object_get(all->nodes[n].reply, "aside"));
         json_array_foreach(json_object_get(all->nodes[n].reply, "problems"), i, problem)
         {
             const char *code = ctl_text(problem, "code");
             const char *mend = ctl_text(problem, "mend");
-            if (!is_looked_at(code)) {
-                doctor_say(lines, code, "fail", all->nodes[n].name, mend[0] != '\0' ? mend : NULL,
-                           "%s", ctl_text(problem, "text"));
+            const char *other = ctl_text(problem, "node");
+            const char *about = other[0] != '\0' ? other : all->nodes[n].name;
+            bool is_its = other[0] == '\0' || !is_left_to(all, other);
+            if (!is_looked_at(code) && is_its && !is_said(lines, code, about)) {
+                doctor_say(lines, code, "fail", about, mend[0] != '\0' ? mend : NULL, "%s",
+                           ctl_text(problem, "text"));
             }
         }
     }
@@ -320,9 +358,9 @@ static void print_findings(const struct ctl *ctl, struct out *out, const json_t 
         ctl_json_print(lines, false);
         return;
     }
-    print_all(out, lines, all, self_name(all));
+    struct sum sum = print_all(out, lines, all, self_name(all));
     doctor_print_matrix(out, all, since_ms);
-    print_sum(out, lines);
+    print_sum(out, &sum);
 }
 
 /* --node: what that node says by itself. */
@@ -396,7 +434,9 @@ int ctl_doctor(const struct ctl_opts *opts, struct out *out)
         ctl_failed(&ctl, code, "");
         exit_code = without_daemon(&ctl, out);
     } else {
+        doctor_try(&all);
         collect_check(lines, &all, "isolated");
+        doctor_nodes(lines, &all);
         doctor_mesh(lines, &all, since_ms);
         collect(lines, &all);
         print_findings(&ctl, out, lines, &all, since_ms);

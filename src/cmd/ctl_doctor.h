@@ -2,6 +2,8 @@
 /* meshctl doctor: what is wrong, and what to do about it.
  *
  *     ctl_doctor.c        asks, prints, decides the exit code
+ *     ctl_doctor_nodes.c  who is there, and does everybody see the same
+ *     ctl_doctor_try.c    a TCP connect to who did not answer
  *     ctl_doctor_mesh.c   what only several nodes together tell: who hears whom, whose clock is off
  *     ctl_doctor_local.c  what can be seen while the daemon does not answer */
 #ifndef HM_CMD_CTL_DOCTOR_H
@@ -9,11 +11,24 @@
 
 #include "cmd/ctl_all.h"
 
+#define DOCTOR_NAMES_BYTES 256
+
 /* Adds {check, status, node, text, fix}. status: "ok", "warn", "fail"; node NULL: the mesh; fix NULL:
  * nothing to do. */
 void doctor_say(json_t *lines, const char *check, const char *status, const char *node,
                 const char *fix, const char *format, ...) __attribute__((format(printf, 6, 7)));
 
+/* Appends ", name", or the name alone to an empty text. */
+void doctor_add_name(char names[DOCTOR_NAMES_BYTES], const char *name);
+/* What the one's reply says about the other; NULL: nothing. */
+const json_t *doctor_pair(const struct ctl_node *from, const struct ctl_node *to);
+/* The node's address without its port; returns text. */
+const char *doctor_ip_of(const struct ctl_node *node, char text[64]);
+
+/* Tries to connect to each node without a reply, and sets its `tried`. Takes 0.7 s at most. */
+void doctor_try(struct ctl_all *all);
+/* Adds who is there, who is not, and about whom nodes differ. */
+void doctor_nodes(json_t *lines, const struct ctl_all *all);
 /* Adds what all replies together say. since_ms (ctl_now_ms): when nodes first knocked. */
 void doctor_mesh(json_t *lines, const struct ctl_all *all, uint64_t since_ms);
 /* Who hears whom by UDP as a table, for a person; nothing if all do or nobody can tell. */

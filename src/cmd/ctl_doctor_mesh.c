@@ -18,7 +18,6 @@
 
 #define ARRIVED_SLACK_MS 50
 #define CLOCK_OFF_MS 1000 /* clocks set over the network agree within a few ms */
-#define NAMES_BYTES 256
 #define COPY_RECENT_MS 15000 /* idle nodes beacon every 10 s */
 #define PAIR_LINES_MAX 16    /* further single pairs are counted */
 #define MATRIX_NODES_MAX 15
@@ -63,10 +62,10 @@ static size_t count_answered(const struct ctl_all *all)
     return count;
 }
 
-static void add_name(char names[NAMES_BYTES], const char *name)
+void doctor_add_name(char names[DOCTOR_NAMES_BYTES], const char *name)
 {
     size_t used = strlen(names);
-    snprintf(names + used, NAMES_BYTES - used, "%s%s", used > 0 ? ", " : "", name);
+    snprintf(names + used, DOCTOR_NAMES_BYTES - used, "%s%s", used > 0 ? ", " : "", name);
 }
 
 /* The object of a list whose id is that node's; NULL: none. */
@@ -83,78 +82,9 @@ static const json_t *about(const json_t *list, const struct ctl_node *node)
     return NULL;
 }
 
-/* ---- who is there ---------------------------------------------------------------------------- */
-
-static void say_absent(json_t *lines, const struct ctl_all *all, const struct ctl_node *node)
+const json_t *doctor_pair(const struct ctl_node *from, const struct ctl_node *to)
 {
-    bool is_failed = strcmp(node->status, "failed") == 0;
-    char since[OUT_TEXT_BYTES];
-    char fix[160];
-    const char *reason = ctl_text(node->member, "reason");
-    const char *observer = ctl_text(node->member, "observer");
-    snprintf(fix, sizeof fix,
-             "is its machine on, does its meshd run? who saw it: meshctl nodes events %s",
-             node->name);
-    doctor_say(lines, "nodes", is_failed ? "fail" : "warn", node->name, fix, "%s for %s%s%s%s%s",
-               node->status,
-               out_ago(ctl_text(node->member, "since"), ctl_text(all->members, "time"), since),
-               reason[0] != '\0' ? ", " : "", reason, observer[0] != '\0' ? ", seen by " : "",
-               observer);
-}
-
-static void check_nodes(json_t *lines, const struct ctl_all *all)
-{
-    size_t well = 0;
-    for (size_t i = 0; i < all->count; i++) {
-        const struct ctl_node *node = &all->nodes[i];
-        if (strcmp(node->status, "alive") != 0) {
-            say_absent(lines, all, node);
-        } else if (!has_answered(node)) {
-            doctor_say(lines, "nodes", "fail", node->name,
-                       "look at its machine: is it overloaded, is its meshd stopped or older?",
-                       "alive, but it does not answer: %s", node->error);
-        } else {
-            well++;
-        }
-        const char *tilde = strchr(node->name, '~');
-        if (tilde != NULL) {
-            char fix[192];
-            snprintf(fix, sizeof fix, "meshctl --node=%s nodes rename NEW", node->name);
-            doctor_say(lines, "nodes", "warn", node->name, fix,
-                       "another node is called %.*s too; this one is %.12s at %s",
-                       (int) (tilde - node->name), node->name, node->id,
-                       ctl_text(node->member, "address"));
-        }
-    }
-    if (well == all->count) {
-        doctor_say(lines, "nodes", "ok", NULL, NULL, "%zu node%s, all alive and answering", well,
-                   well == 1 ? "" : "s");
-    }
-}
-
-/* Does everybody see everybody as the local node does? */
-static void check_views(json_t *lines, const struct ctl_all *all)
-{
-    size_t differing = 0;
-    for (size_t i = 0; i < all->count; i++) {
-        for (size_t k = 0; k < all->count; k++) {
-            const struct ctl_node *from = &all->nodes[i];
-            const struct ctl_node *to = &all->nodes[k];
-            const json_t *pair = has_answered(from) && !from->is_self
-                                     ? about(json_object_get(from->reply, "pairs"), to)
-                                     : NULL;
-            if (pair != NULL && strcmp(ctl_text(pair, "status"), to->status) != 0) {
-                doctor_say(lines, "views", "warn", from->name,
-                           "for moments that is so; when it lasts, look at the lines about reach",
-                           "sees %s as %s, the node asked sees it as %s", to->name,
-                           ctl_text(pair, "status"), to->status);
-                differing++;
-            }
-        }
-    }
-    if (differing == 0) {
-        doctor_say(lines, "views", "ok", NULL, NULL, "all see the same nodes alive");
-    }
+    return from == to ? NULL : about(json_object_get(from->reply, "pairs"), to);
 }
 
 /* ---- who reaches whom ------------------------------------------------------------------------ */
@@ -204,7 +134,7 @@ static bool is_to_blame(struct ways w)
     return w.open == 0 && w.shut >= 2;
 }
 
-static const char *ip_of(const struct ctl_node *node, char text[64])
+const char *doctor_ip_of(const struct ctl_node *node, char text[64])
 {
     snprintf(text, 64, "%s", ctl_text(node->member, "address"));
     char *colon = strrchr(text, ':');
@@ -242,7 +172,7 @@ static void say_shut(json_t *lines, const struct ctl_node *from, const struct ct
     snprintf(fix, sizeof fix,
              "find what drops UDP from %.63s to %.63s: a firewall (nft list ruleset) on %.80s or "
              "%.80s, or what is between them",
-             ip_of(from, a), ip_of(to, b), to->name, from->name);
+             doctor_ip_of(from, a), doctor_ip_of(to, b), to->name, from->name);
     if (both_ways) {
         doctor_say(lines, "reach", status, from->name, fix,
                    "UDP between %s and %s arrives neither way%s", from->name, to->name,
@@ -278,7 +208,7 @@ static void say_blamed(json_t *lines, const struct ctl_all *all, const struct ct
              is_mute && is_deaf ? "from and to"
              : is_mute          ? "from"
                                 : "to",
-             ip_of(node, ip));
+             doctor_ip_of(node, ip));
     if (is_mute && is_deaf) {
         doctor_say(lines, "reach", status, node->name, fix,
                    "no UDP from %s arrives at any of the %zu others, and none of the %zu others "
@@ -386,7 +316,7 @@ static const char *const broadcast_fix = "what drops UDP broadcast to port 5670 
 static void check_broadcast_of(json_t *lines, const struct ctl_all *all,
                                const struct ctl_node *node, uint64_t since_ms)
 {
-    char names[NAMES_BYTES] = "";
+    char names[DOCTOR_NAMES_BYTES] = "";
     if (is_to_blame(count_ways(all, beacon_way, node, false, since_ms))) {
         return;
     }
@@ -394,7 +324,7 @@ static void check_broadcast_of(json_t *lines, const struct ctl_all *all,
         const struct ctl_node *other = &all->nodes[i];
         if (beacon_way(other, node, since_ms) == WAY_SHUT &&
             !is_to_blame(count_ways(all, beacon_way, other, true, since_ms))) {
-            add_name(names, other->name);
+            doctor_add_name(names, other->name);
         }
     }
     if (names[0] != '\0') {
@@ -408,12 +338,12 @@ static void check_broadcast_blamed(json_t *lines, const struct ctl_all *all, boo
                                    uint64_t since_ms)
 {
     const struct ctl_node *last = NULL;
-    char names[NAMES_BYTES] = "";
+    char names[DOCTOR_NAMES_BYTES] = "";
     size_t count = 0;
     for (size_t i = 0; i < all->count; i++) {
         if (is_to_blame(count_ways(all, beacon_way, &all->nodes[i], leaving, since_ms))) {
             last = &all->nodes[i];
-            add_name(names, last->name);
+            doctor_add_name(names, last->name);
             count++;
         }
     }
@@ -525,6 +455,21 @@ static void find_copy(const struct ctl_all *all, const struct ctl_node *node, ch
     }
 }
 
+/* The node itself has found its copy, and says more about it. */
+static bool is_told(const json_t *lines, const struct ctl_node *node)
+{
+    size_t i;
+    json_t *line;
+    json_array_foreach((json_t *) lines, i, line)
+    {
+        if (strcmp(ctl_text(line, "check"), "same-identity") == 0 &&
+            strcmp(ctl_text(line, "node"), node->name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void check_identities(json_t *lines, const struct ctl_all *all)
 {
     size_t copies = 0;
@@ -535,7 +480,7 @@ static void check_identities(json_t *lines, const struct ctl_all *all)
             continue;
         }
         find_copy(all, node, ip);
-        if (ip[0] != '\0') {
+        if (ip[0] != '\0' && !is_told(lines, node)) {
             char fix[320];
             snprintf(fix, sizeof fix,
                      "on one of the two machines stop meshd and move its data directory away; it "
@@ -545,8 +490,8 @@ static void check_identities(json_t *lines, const struct ctl_all *all)
                        "beacons with its identity come from %s, which is no address of it: was its "
                        "data directory or its disk copied?",
                        ip);
-            copies++;
         }
+        copies += ip[0] != '\0' ? 1 : 0;
     }
     if (copies == 0) {
         doctor_say(lines, "identity", "ok", NULL, NULL, "no node's identity is used elsewhere");
@@ -603,7 +548,8 @@ static const char *long_duration(int64_t ms, char text[OUT_TEXT_BYTES])
     } else if (ms >= 2 * year_ms) {
         snprintf(text, OUT_TEXT_BYTES, "%" PRId64 " years", ms / year_ms);
     } else {
-        out_duration((uint64_t) ms, text);
+        /* Three hours less some milliseconds are no "2 h". */
+        out_duration((uint64_t) ms + (ms < 60000 ? 0 : 2000), text);
     }
     return text;
 }
@@ -664,8 +610,6 @@ static void check_versions(json_t *lines, const struct ctl_all *all)
 
 void doctor_mesh(json_t *lines, const struct ctl_all *all, uint64_t since_ms)
 {
-    check_nodes(lines, all);
-    check_views(lines, all);
     if (count_answered(all) > 1) {
         check_reach(lines, all, since_ms);
         check_broadcast(lines, all, since_ms);

@@ -145,12 +145,29 @@ static void check_ports(struct doctor *d)
     }
 }
 
+/* An interface in use whose cable is out, or whose Wi-Fi is not associated; NULL: none. */
+static const char *without_carrier(const struct facts *f)
+{
+    for (size_t i = 0; i < f->netif_count; i++) {
+        const struct fact_netif *n = &f->netifs[i];
+        if (n->is_used && !n->is_loopback && !n->has_carrier) {
+            return n->name;
+        }
+    }
+    return NULL;
+}
+
 static void check_isolated(struct doctor *d)
 {
-    if (d->status.isolated) {
+    const char *name = without_carrier(d->facts);
+    if (d->status.isolated && name != NULL) {
+        say(d, "isolated", VERDICT_FAIL, "is its cable in, its Wi-Fi associated? ip link",
+            "nobody answers this node, and its %s has no carrier", name);
+    } else if (d->status.isolated) {
         say(d, "isolated", VERDICT_FAIL,
-            "look at its network and firewall: ip -s link, nft list ruleset",
-            "nobody answers this node, so the others may be well and it is not");
+            "its cable, its Wi-Fi, the switch, its firewall: ip -br addr, ip -s link, nft list "
+            "ruleset",
+            "nobody answers this node: what it says of the others may be its own trouble");
     }
 }
 
@@ -288,8 +305,9 @@ static void check_load(struct doctor *d)
 {
     if (d->status.health > 0) {
         say(d, "load", VERDICT_WARN,
-            "look at its load and its network: uptime, vmstat 1, ip -s link",
-            "it answers slowly or its network loses packets: health score %u, 0 is healthy",
+            "it falls within half a minute when the trouble is over; if not, look at its load and "
+            "its network: uptime, vmstat 1, ip -s link",
+            "lately it answered slowly or its network lost packets: health score %u, 0 is healthy",
             d->status.health);
     } else {
         say(d, "load", VERDICT_OK, "", "it keeps up: health score 0");

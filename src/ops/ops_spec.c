@@ -86,6 +86,7 @@ static const struct op_field status_fields[] = {
      "isolated, same-identity, store-failed, foreign-key, same-name, path, members-failed, members-suspect, slow, leaving"},
     {"problems.text", NULL, FIELD_TEXT, false, "what is wrong"},
     {"problems.mend", NULL, FIELD_TEXT, true, "what mends it"},
+    {"problems.node", NULL, FIELD_TEXT, true, "the one other node that it is about"},
 };
 
 #define NODE_FIELDS                                                                                \

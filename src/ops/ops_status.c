@@ -69,12 +69,20 @@ static void put_foreign(struct buf *b, const struct core_status *s)
     ops_put_uint(b, "ago_ms", s->foreign_ago_ns / NS_PER_MS);
 }
 
-static void put_problem(struct buf *b, const char *code, const char *text, const char *mend)
+/* node: the one other that it is about, or "". */
+static void put_problem_of(struct buf *b, const char *code, const char *text, const char *mend,
+                           const char *node)
 {
-    mp_map(b, 3);
+    mp_map(b, 4);
     ops_put_str(b, "code", code);
     ops_put_str(b, "text", text);
     ops_put_str_or_nil(b, "mend", mend);
+    ops_put_str_or_nil(b, "node", node);
+}
+
+static void put_problem(struct buf *b, const char *code, const char *text, const char *mend)
+{
+    put_problem_of(b, code, text, mend, "");
 }
 
 static void put_foreign_problem(struct buf *b, const struct core_status *s)
@@ -151,10 +159,12 @@ static void put_slow_problem(struct buf *b, const struct core_status *s)
 {
     char text[160];
     snprintf(text, sizeof text,
-             "this node answers slowly or its network loses packets: health score %u, 0 is "
+             "lately this node answered slowly or its network lost packets: health score %u, 0 is "
              "healthy, %u worst",
              s->health, (unsigned) HEALTH_MAX);
-    put_problem(b, "slow", text, "look at its load and its network: uptime, vmstat 1, ip -s link");
+    put_problem(b, "slow", text,
+                "it falls within half a minute when the trouble is over; if not: uptime, vmstat 1, "
+                "ip -s link");
 }
 
 static void put_isolated_problem(struct buf *b, const struct core_status *s)
@@ -285,9 +295,11 @@ static void put_copied_problem(struct buf *b, const core_t *core, const struct c
                           : "The other keeps out of the mesh while this one is there");
     } else {
         snprintf(text, sizeof text,
-                 "two processes use the identity of %s: a data directory was copied", m.name);
+                 "two processes use the identity of %s, or did in the last five minutes: a data "
+                 "directory was copied",
+                 m.name);
     }
-    put_problem(b, "same-identity", text, mend);
+    put_problem_of(b, "same-identity", text, mend, s->aside || m.is_self ? "" : m.name);
 }
 
 static void put_problems(struct buf *b, const core_t *core, const struct core_status *s,

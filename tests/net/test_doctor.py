@@ -192,6 +192,28 @@ def test_stopped_and_failed(lab):
     expect(done.returncode == NO_DAEMON and "none" in done.stdout, f"{done.stdout} {done.stderr}")
 
 
+def test_where_to_look(lab):
+    """Of a node that is gone: whether its machine is, its meshd, or neither; cut off, it blames itself."""
+    nodes = start_mesh(lab, 4)
+    nodes[3].pause()
+    wait_named(nodes[0], "nodes", "failed", "its machine takes connections", node="n4")
+    nodes[3].resume()
+    wait_formed(nodes, 15)
+    nodes[3].kill()
+    gone = wait_named(nodes[0], "nodes", "failed", "refuse", status="fail", node="n4")
+    expect("systemctl start meshd" in gone[0]["fix"], f"what to do: {gone}")
+    nodes[3].start()
+    wait_formed(nodes, 15)
+    lab.cable(nodes[3].host, False)
+    gone = wait_named(nodes[0], "nodes", "failed", "does not answer either", status="fail", node="n4")
+    expect("ping 10.77.0.4" in gone[0]["fix"], f"what to do: {gone}")
+    wait_named(nodes[3], "isolated", "eth0 has no carrier", status="fail", node="n4")
+    lines, _ = doctor(nodes[3])
+    expect(lines[0]["check"] == "isolated", f"the cause comes first: {troubles(lines)}")
+    expect(len([line for line in find(lines, "nodes") if line["status"] != "ok"]) == 1,
+           f"nobody else is blamed: {troubles(lines)}")
+
+
 def test_disk_read_only(lab):
     """The disk under the data directory becomes read-only while it runs: fail, with the reason."""
     need_binaries()

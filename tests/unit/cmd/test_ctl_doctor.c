@@ -25,7 +25,10 @@ void ctl_error(const char *format, ...)
 struct world {
     size_t count;
     bool is_silent[NODES_MAX]; /* it does not answer meshctl */
-    bool was_late[NODES_MAX];  /* it did not knock in time */
+    enum ctl_tried tried[NODES_MAX];
+    bool is_aside;            /* the node that is asked */
+    const char *reason;       /* of those who are suspect or failed */
+    bool was_late[NODES_MAX]; /* it did not knock in time */
     bool udp[NODES_MAX][NODES_MAX];
     bool beacon[NODES_MAX][NODES_MAX];
     const char *time[NODES_MAX];
@@ -92,12 +95,15 @@ static json_t *diagnose(const struct world *w)
         nodes[i].asked_wall_ms = WALL_MS - 5;
         nodes[i].answered_wall_ms = WALL_MS + 5;
         nodes[i].answered_ms = ANSWERED_MS;
-        nodes[i].member = json_pack("{s:s, s:s}", "address", "10.0.0.1:8471", "since",
-                                    "2026-11-21T03:20:01.125Z");
+        nodes[i].tried = w->tried[i];
+        nodes[i].is_aside = i == 0 && w->is_aside;
+        nodes[i].member = json_pack("{s:s, s:s, s:s?}", "address", "10.0.0.1:8471", "since",
+                                    "2026-11-21T03:20:01.125Z", "reason", w->reason);
     }
     for (size_t i = 0; i < w->count; i++) {
         nodes[i].reply = w->is_silent[i] ? NULL : reply_of(w, &all, i);
     }
+    doctor_nodes(lines, &all);
     doctor_mesh(lines, &all, SINCE_MS);
     for (size_t i = 0; i < w->count; i++) {
         json_decref(nodes[i].reply);
@@ -293,7 +299,12 @@ static void test_nodes_and_views(void **state)
     open_world(&w, 3);
     w.sees[1][2] = "failed";
     lines = diagnose(&w);
-    assert_non_null(line_with(lines, "views", "sees n2 as failed"));
+    assert_string_equal(
+        ctl_text(line_with(lines, "views", "seen as failed by n1, as alive by n0"), "node"), "n2");
+    json_decref(lines);
+    w.sees[1][2] = "suspect"; /* a suspicion is its own, for moments */
+    lines = diagnose(&w);
+    assert_int_equal(count_not_ok(lines, NULL), 0);
     json_decref(lines);
     open_world(&w, 3);
     w.is_silent[2] = true;
@@ -304,13 +315,87 @@ static void test_nodes_and_views(void **state)
     json_decref(lines);
 }
 
+static const json_t *fix_has(const json_t *lines, const char *node, const char *text)
+{
+    size_t i;
+    json_t *line;
+    json_array_foreach((json_t *) lines, i, line)
+    {
+        if (strcmp(ctl_text(line, "node"), node) == 0 &&
+            strstr(ctl_text(line, "fix"), text) != NULL) {
+            return line;
+        }
+    }
+    return NULL;
+}
+
+/* What a plain connect tells of a node that failed decides what is to be done. */
+static void test_what_to_do_about_the_absent(void **state)
+{
+    struct world w;
+    (void) state;
+    open_world(&w, 5);
+    w.reason = "no-ack";
+    for (size_t i = 1; i < 4; i++) {
+        w.is_silent[i] = true;
+        w.sees[0][i] = w.sees[4][i] = "failed";
+    }
+    w.tried[1] = TRIED_OPEN;
+    w.tried[2] = TRIED_REFUSED;
+    w.tried[3] = TRIED_SILENT;
+    json_t *lines = diagnose(&w);
+    assert_non_null(
+        line_with(lines, "nodes", "it answers no probe; its machine takes connections"));
+    assert_non_null(fix_has(lines, "n1", "is its meshd stopped"));
+    assert_non_null(fix_has(lines, "n2", "systemctl start meshd"));
+    assert_non_null(fix_has(lines, "n3", "ping 10.0.0.1"));
+    assert_int_equal(count_not_ok(lines, NULL), 3);
+    json_decref(lines);
+    w.reason = "refused";
+    w.tried[1] = TRIED_NOT;
+    lines = diagnose(&w);
+    assert_non_null(line_with(lines, "nodes", "its machine refused connections"));
+    assert_non_null(fix_has(lines, "n1", "systemctl start meshd"));
+    json_decref(lines);
+}
+
+/* Nobody answers: one line about the node that was asked, none about the others. */
+static void test_cut_off(void **state)
+{
+    struct world w;
+    (void) state;
+    open_world(&w, 5);
+    for (size_t i = 1; i < 5; i++) {
+        w.is_silent[i] = true;
+        w.tried[i] = TRIED_SILENT;
+    }
+    w.sees[0][1] = w.sees[0][2] = "failed";
+    w.sees[0][3] = "suspect";
+    json_t *lines = diagnose(&w);
+    assert_int_equal(count_not_ok(lines, NULL), 1);
+    assert_non_null(line_with(lines, "nodes", "none of the 4 others answers n0"));
+    assert_non_null(line_with(lines, "nodes", "failed n1, n2; suspect n3; still alive to it n4"));
+    json_decref(lines);
+    w.tried[4] = TRIED_OPEN; /* there is a network */
+    lines = diagnose(&w);
+    assert_int_equal(count_not_ok(lines, "nodes"), 4);
+    json_decref(lines);
+    w.is_aside = true; /* the copy of another node asks nobody */
+    lines = diagnose(&w);
+    assert_int_equal(count_not_ok(lines, NULL), 1);
+    assert_non_null(line_with(lines, "nodes", "it keeps out of the mesh"));
+    assert_int_equal(ctl_doctor_exit(lines), EXIT_DONE);
+    json_decref(lines);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_well),        cmocka_unit_test(test_each_shut_way_is_named),
         cmocka_unit_test(test_broadcast),       cmocka_unit_test(test_no_knock_no_finding),
         cmocka_unit_test(test_copied_identity), cmocka_unit_test(test_clocks),
-        cmocka_unit_test(test_nodes_and_views),
+        cmocka_unit_test(test_nodes_and_views), cmocka_unit_test(test_what_to_do_about_the_absent),
+        cmocka_unit_test(test_cut_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Who is there, and does everybody see the same: see ctl_doctor.h.
+ *
+ * Where nobody at all answers the node that was asked, it is that node's own trouble: one line says so,
+ * and what it believes of each of the others is not listed as if that were their fault. */
+#define _GNU_SOURCE
+#include "cmd/ctl_doctor.h"
+
+#include "cmd/ctl_out.h"
+
+#include <string.h>
+
+#define WHERE_BYTES 96
+
+static bool has_answered(const struct ctl_node *node)
+{
+    return node->reply != NULL;
+}
+
+static const struct ctl_node *self_of(const struct ctl_all *all)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        if (all->nodes[i].is_self) {
+            return &all->nodes[i];
+        }
+    }
+    return NULL;
+}
+
+static bool says_isolated(const struct ctl_node *node)
+{
+    size_t i;
+    json_t *line;
+    json_array_foreach(json_object_get(node->reply, "checks"), i, line)
+    {
+        if (strcmp(ctl_text(line, "check"), "isolated") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Nobody answers it, and several should; or it asks nobody, as a copy of another node. */
+static bool is_cut_off(const struct ctl_all *all, const struct ctl_node *self)
+{
+    size_t silent = 0;
+    if (self != NULL && self->is_aside) {
+        return true;
+    }
+    for (size_t i = 0; i < all->count; i++) {
+        const struct ctl_node *node = &all->nodes[i];
+        if (node != self &&
+            (has_answered(node) || node->tried == TRIED_OPEN || node->tried == TRIED_REFUSED)) {
+            return false;
+        }
+        silent += node != self ? 1 : 0;
+    }
+    return silent >= 2 || (silent > 0 && self != NULL && says_isolated(self));
+}
+
+static void add_names(const struct ctl_all *all, const struct ctl_node *self, const char *status,
+                      char names[DOCTOR_NAMES_BYTES])
+{
+    char some[DOCTOR_NAMES_BYTES] = "";
+    for (size_t i = 0; i < all->count; i++) {
+        if (&all->nodes[i] != self && strcmp(all->nodes[i].status, status) == 0) {
+            doctor_add_name(some, all->nodes[i].name);
+        }
+    }
+    if (some[0] != '\0') {
+        size_t used = strlen(names);
+        snprintf(names + used, DOCTOR_NAMES_BYTES - used, "%s%s %s", used > 0 ? "; " : "",
+                 strcmp(status, "alive") == 0 ? "still alive to it" : status, some);
+    }
+}
+
+static void say_cut_off(json_t *lines, const struct ctl_all *all, const struct ctl_node *self)
+{
+    char names[DOCTOR_NAMES_BYTES] = "";
+    const char *name = self != NULL ? self->name : "this node";
+    if (self != NULL && self->is_aside) {
+        doctor_say(lines, "nodes", "warn", name, NULL,
+                   "it keeps out of the mesh, so it knows nothing of the %zu others",
+                   all->count - 1);
+        return;
+    }
+    add_names(all, self, "failed", names);
+    add_names(all, self, "suspect", names);
+    add_names(all, self, "alive", names);
+    doctor_say(lines, "nodes", "fail", self != NULL ? self->name : NULL,
+               "mend this node's own network first; what the others see: meshctl doctor on one of "
+               "them",
+               "none of the %zu others answers %s (%s): that may be its own trouble",
+               all->count - 1, name, names);
+}
+
+/* ---- one that is not there ------------------------------------------------------------------- */
+
+static const char *what_was_tried(const struct ctl_node *node)
+{
+    switch (node->tried) {
+    case TRIED_OPEN:
+        return "; its machine takes connections all the same";
+    case TRIED_REFUSED:
+        return "; its machine is on and refuses connections: no meshd runs there";
+    case TRIED_SILENT:
+        return "; its machine does not answer either";
+    case TRIED_NOT:
+        return "";
+    }
+    return "";
+}
+
+static void fix_of(const struct ctl_node *node, bool is_refused, char fix[256])
+{
+    char ip[64];
+    const char *address = doctor_ip_of(node, ip);
+    if (node->tried == TRIED_REFUSED || (is_refused && node->tried == TRIED_NOT)) {
+        snprintf(fix, 256, "start it there: systemctl start meshd; its log says why it ended");
+    } else if (node->tried == TRIED_OPEN) {
+        snprintf(fix, 256,
+                 "there, run \"meshctl doctor\": is its meshd stopped, the machine overloaded, "
+                 "UDP dropped by a firewall?");
+    } else if (node->tried == TRIED_SILENT) {
+        snprintf(fix, 256, "is that machine on, its cable in, its Wi-Fi up? ping %s", address);
+    } else {
+        snprintf(fix, 256,
+                 "is its machine on, does its meshd run? who saw it: meshctl nodes events %s",
+                 node->name);
+    }
+}
+
+static void say_absent(json_t *lines, const struct ctl_all *all, const struct ctl_node *node)
+{
+    char since[OUT_TEXT_BYTES];
+    char fix[256];
+    const char *reason = ctl_text(node->member, "reason");
+    const char *observer = ctl_text(node->member, "observer");
+    bool is_refused = strcmp(reason, "refused") == 0;
+    const char *why = is_refused                          ? ": its machine refused connections"
+                      : strcmp(reason, "no-ack") == 0     ? ": it answers no probe"
+                      : strcmp(reason, "remembered") == 0 ? " as this node remembers"
+                                                          : "";
+    fix_of(node, is_refused, fix);
+    doctor_say(lines, "nodes", strcmp(node->status, "failed") == 0 ? "fail" : "warn", node->name,
+               fix, "%s for %s%s%s%s%s%s", node->status,
+               out_ago(ctl_text(node->member, "since"), ctl_text(all->members, "time"), since), why,
+               observer[0] != '\0' ? " (seen by " : "", observer, observer[0] != '\0' ? ")" : "",
+               what_was_tried(node));
+}
+
+static void say_silent(json_t *lines, const struct ctl_node *node)
+{
+    char fix[256];
+    fix_of(node, false, fix);
+    doctor_say(lines, "nodes", "fail", node->name, fix, "alive, but it does not answer: %s%s",
+               node->error, what_was_tried(node));
+}
+
+static void say_same_name(json_t *lines, const struct ctl_node *node)
+{
+    char fix[192];
+    const char *tilde = strchr(node->name, '~');
+    if (tilde != NULL) {
+        snprintf(fix, sizeof fix, "meshctl --node=%s nodes rename NEW", node->name);
+        doctor_say(lines, "nodes", "warn", node->name, fix,
+                   "another node is called %.*s too; this one is %.12s at %s",
+                   (int) (tilde - node->name), node->name, node->id,
+                   ctl_text(node->member, "address"));
+    }
+}
+
+static void check_nodes(json_t *lines, const struct ctl_all *all, bool cut_off)
+{
+    size_t well = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        const struct ctl_node *node = &all->nodes[i];
+        say_same_name(lines, node);
+        if (strcmp(node->status, "alive") == 0 && has_answered(node)) {
+            well++;
+        } else if (!cut_off && strcmp(node->status, "alive") == 0) {
+            say_silent(lines, node);
+        } else if (!cut_off) {
+            say_absent(lines, all, node);
+        }
+    }
+    if (cut_off) {
+        say_cut_off(lines, all, self_of(all));
+    } else if (well == all->count) {
+        doctor_say(lines, "nodes", "ok", NULL, NULL, "%zu node%s, all alive and answering", well,
+                   well == 1 ? "" : "s");
+    }
+}
+
+/* ---- does everybody see everybody as the local node does? ------------------------------------ */
+
+static const char *seen_by(const struct ctl_node *from, const struct ctl_node *node)
+{
+    const json_t *pair = doctor_pair(from, node);
+    return pair != NULL ? ctl_text(pair, "status") : from->is_self ? node->status : "";
+}
+
+/* A suspicion is one node's own, for moments; that others do not share it is no finding. */
+static bool is_contrary(const char *seen, const char *here)
+{
+    bool is_alive = strcmp(seen, "alive") == 0;
+    return seen[0] != '\0' && strcmp(seen, "suspect") != 0 && strcmp(here, "suspect") != 0 &&
+           is_alive != (strcmp(here, "alive") == 0);
+}
+
+static void check_views(json_t *lines, const struct ctl_all *all)
+{
+    const struct ctl_node *self = self_of(all);
+    size_t differing = 0;
+    for (size_t k = 0; k < all->count && self != NULL; k++) {
+        const struct ctl_node *node = &all->nodes[k];
+        const char *here = seen_by(self, node);
+        const char *there = "";
+        char names[DOCTOR_NAMES_BYTES] = "";
+        for (size_t i = 0; i < all->count; i++) {
+            const char *seen = seen_by(&all->nodes[i], node);
+            if (&all->nodes[i] != self && is_contrary(seen, here)) {
+                doctor_add_name(names, all->nodes[i].name);
+                there = seen;
+            }
+        }
+        if (names[0] != '\0') {
+            doctor_say(lines, "views", "warn", node->name,
+                       "for moments that is so; when it lasts, look at the lines about reach",
+                       "seen as %s by %s, as %s by %s", there, names, here, self->name);
+            differing++;
+        }
+    }
+    if (differing == 0) {
+        doctor_say(lines, "views", "ok", NULL, NULL, "all see the same nodes alive");
+    }
+}
+
+void doctor_nodes(json_t *lines, const struct ctl_all *all)
+{
+    bool cut_off = is_cut_off(all, self_of(all));
+    check_nodes(lines, all, cut_off);
+    if (!cut_off) {
+        check_views(lines, all);
+    }
+}
