@@ -17,7 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUEUE_FRAMES_MAX 64 /* of one link; more means that the peer does not keep up */
+/* Frames of one link that wait, of 256 KiB each at most: a peer holds no more than 8 MiB of ours. More to
+ * send means that it does not keep up; more to read, and the kernel stops it. */
+#define OUT_FRAMES_MAX 24
+#define IN_FRAMES_MAX 8
 #define HANDSHAKE_MS 3000
 /* What the peer's machine does not acknowledge for so long is lost: the way there is gone, and
  * another may be open. The kernel alone tries for 15 minutes. */
@@ -37,8 +40,8 @@ void links_set_up(const links_t *l, void *socket)
     links_set_int(socket, ZMQ_LINGER, 0);
     links_set_int(socket, ZMQ_SNDTIMEO, 0);
     links_set_int(socket, ZMQ_RCVTIMEO, 0);
-    links_set_int(socket, ZMQ_SNDHWM, QUEUE_FRAMES_MAX);
-    links_set_int(socket, ZMQ_RCVHWM, QUEUE_FRAMES_MAX);
+    links_set_int(socket, ZMQ_SNDHWM, OUT_FRAMES_MAX);
+    links_set_int(socket, ZMQ_RCVHWM, IN_FRAMES_MAX);
     links_set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
     links_set_int(socket, ZMQ_TCP_MAXRT, UNACKED_MS);
     HM_ASSERT(zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max) == 0);
