@@ -68,6 +68,9 @@ struct log {
     uint64_t lost_told;
     size_t limit_count;
     struct limit limits[LOG_LIMIT_KEYS];
+    uint64_t member_lines; /* of late: falls by LOG_MEMBER_LINES_PER_S */
+    uint64_t member_ms;    /* until when that was reckoned */
+    uint64_t member_left_out;
     char ring[LOG_RING_BYTES];
 };
 
@@ -424,13 +427,19 @@ static void log_message(struct log *log, enum note_level level, const char *even
     emit(log, &line, &entry);
 }
 
+/* Never 0. */
+static uint64_t boot_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000 + 1;
+}
+
 /* Whether a line of this key may be written now; *ret_left_out: how many were not since the
  * last. */
 static bool limit_pass(struct log *log, const char *key, uint64_t *ret_left_out)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_BOOTTIME, &now);
-    uint64_t now_ms = (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000 + 1;
+    uint64_t now_ms = boot_ms();
     pthread_mutex_lock(&log->mutex);
     size_t idx = 0;
     while (idx < log->limit_count && strncmp(log->limits[idx].key, key, LIMIT_KEY_BYTES - 1) != 0) {
@@ -450,6 +459,28 @@ static bool limit_pass(struct log *log, const char *key, uint64_t *ret_left_out)
         limit->last_ms = now_ms;
     } else {
         limit->left_out++;
+    }
+    pthread_mutex_unlock(&log->mutex);
+    return pass;
+}
+
+/* The same for what members make happen, of whom one may have turned: many at once, then few. */
+static bool members_pass(struct log *log, uint64_t *ret_left_out)
+{
+    uint64_t now_ms = boot_ms();
+    pthread_mutex_lock(&log->mutex);
+    uint64_t gone = (now_ms - log->member_ms) * LOG_MEMBER_LINES_PER_S / 1000;
+    if (gone > 0) {
+        log->member_lines -= gone < log->member_lines ? gone : log->member_lines;
+        log->member_ms = now_ms;
+    }
+    bool pass = log->member_lines < LOG_MEMBER_LINES;
+    if (pass) {
+        log->member_lines++;
+        *ret_left_out = log->member_left_out;
+        log->member_left_out = 0;
+    } else {
+        log->member_left_out++;
     }
     pthread_mutex_unlock(&log->mutex);
     return pass;
@@ -484,7 +515,8 @@ void log_stranger(log_t *log, enum note_level level, const char *key,
     log_message(log, level, key, fields, left_out, message);
 }
 
-static bool is_by_strangers(enum note_code code)
+/* Of notes that others can cause: strangers, or members. */
+static bool may_be_written(struct log *log, enum note_code code, uint64_t *ret_left_out)
 {
     switch (code) {
     case NOTE_FORGED_RECORD:
@@ -494,31 +526,32 @@ static bool is_by_strangers(enum note_code code)
     case NOTE_VERSION:
     case NOTE_VERDICT_DOUBTED:
     case NOTE_ROSTER_FULL:
-        return true;
-    case NOTE_STARTED:
+        return limit_pass(log, note_code_name(code), ret_left_out);
     case NOTE_MEMBER_ALIVE:
     case NOTE_MEMBER_SUSPECT:
     case NOTE_MEMBER_FAILED:
     case NOTE_MEMBER_LEFT:
     case NOTE_MEMBER_UPDATED:
     case NOTE_REFUTED:
+    case NOTE_LINK_UP:
+    case NOTE_LINK_DOWN:
+    case NOTE_PATH:
+    case NOTE_SAME_NAME:
+        return members_pass(log, ret_left_out);
+    case NOTE_STARTED:
     case NOTE_STORE_DAMAGED:
     case NOTE_STORE_FAILED:
     case NOTE_STALLED:
-    case NOTE_LINK_UP:
-    case NOTE_LINK_DOWN:
     case NOTE_LEAVING:
-    case NOTE_PATH:
     case NOTE_ISOLATED:
     case NOTE_REACHES:
-    case NOTE_SAME_NAME:
     case NOTE_ASIDE:
     case NOTE_BACK:
     case NOTE_RENAMED:
     case NOTE_NAME_GIVEN:
         break;
     }
-    return false;
+    return true;
 }
 
 void log_note(log_t *log, const struct note *note)
@@ -526,10 +559,7 @@ void log_note(log_t *log, const struct note *note)
     struct note_text text;
     struct log_field fields[NOTE_FIELDS_MAX + 1];
     uint64_t left_out = 0;
-    if (!log_wants(log, note->level)) {
-        return;
-    }
-    if (is_by_strangers(note->code) && !limit_pass(log, note_code_name(note->code), &left_out)) {
+    if (!log_wants(log, note->level) || !may_be_written(log, note->code, &left_out)) {
         return;
     }
     note_format(note, &text);

@@ -21,6 +21,8 @@
 #define LOG_RING_BYTES 131072       /* about 800 lines while stderr is stuck */
 #define LOG_LIMIT_KEYS 64           /* rate-limited keys told apart; more share the last */
 #define LOG_LIMIT_INTERVAL_MS 10000 /* one line of a kind in this time */
+#define LOG_MEMBER_LINES 500        /* about members, at once: a large mesh comes up; */
+#define LOG_MEMBER_LINES_PER_S 20   /* in the long run, whatever one of them makes happen */
 
 enum log_format { LOG_TEXT, LOG_JSON };
 
@@ -69,7 +71,7 @@ void log_stranger(log_t *log, enum note_level level, const char *key,
                   const struct log_field *fields, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
-/* A note of the core; those a stranger can cause are rate-limited. */
+/* A note of the core; those that a stranger or a member can cause are rate-limited. */
 void log_note(log_t *log, const struct note *note);
 
 /* Lines lost so far: only rises. */

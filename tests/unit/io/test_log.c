@@ -158,6 +158,30 @@ static void strangers_are_limited(void **state)
     log_destroy(&log);
 }
 
+static void members_are_limited(void **state)
+{
+    (void) state;
+    const struct timespec pause = {.tv_nsec = 200000000};
+    log_t *log = open_log(LOG_TEXT, NOTE_DEBUG);
+    struct note note = {.level = NOTE_WARN, .code = NOTE_MEMBER_SUSPECT, .name = "pi"};
+    size_t lines = 0;
+    for (int i = 0; i < 20000; i++) {
+        log_note(log, &note);
+        lines += i % 100 == 0 ? count_lines(written()) : 0;
+    }
+    lines += count_lines(written());
+    assert_in_range(lines, LOG_MEMBER_LINES, LOG_MEMBER_LINES + 100 * LOG_MEMBER_LINES_PER_S);
+    /* What this node does itself is always told; what was left out, with the next line. */
+    note.code = NOTE_LEAVING;
+    log_note(log, &note);
+    assert_int_equal(count_lines(written()), 1);
+    nanosleep(&pause, NULL);
+    note.code = NOTE_MEMBER_FAILED;
+    log_note(log, &note);
+    assert_non_null(strstr(written(), "left_out="));
+    log_destroy(&log);
+}
+
 static void writer_writes_all_in_order(void **state)
 {
     (void) state;
@@ -225,6 +249,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_forges_a_line, setup, teardown),
         cmocka_unit_test_setup_teardown(long_lines_are_cut_and_stay_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(strangers_are_limited, setup, teardown),
+        cmocka_unit_test_setup_teardown(members_are_limited, setup, teardown),
         cmocka_unit_test_setup_teardown(writer_writes_all_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stuck_stderr_loses_lines_only, setup, teardown),
         cmocka_unit_test_setup_teardown(lost_lines_are_told, setup, teardown),
