@@ -365,8 +365,10 @@ static bool read_file(struct sim_opts *o, int *ret_code)
     plan_fini(&plan);
     if (!ok) {
         fprintf(stderr,
-                "meshsim: %s: more than %u faults or %u paths come of it: make \"every\" rarer\n",
+                "meshsim: %s: more than %u faults or %u paths come of it, or more than 100 years: "
+                "make \"every\" rarer, or let it end sooner\n",
                 o->file, SCRIPT_FAULTS_MAX, PATHS_MAX);
+        script_destroy(&o->script);
         *ret_code = SIM_EXIT_USAGE;
         return false;
     }

@@ -135,7 +135,7 @@ struct script *script_read(struct span text, const char *name, struct script_err
 void script_destroy(struct script **p);
 
 /* Draws what happens. The plan is the caller's to plan_fini() also if this returns false: then it
- * would have had more than SCRIPT_FAULTS_MAX faults. */
+ * would have had more than SCRIPT_FAULTS_MAX faults, or gone on for more than SCRIPT_TIME_MAX_NS. */
 bool script_plan(const struct script *s, uint64_t seed, struct plan *ret_plan);
 
 /* Writes a plan as a scenario file that gives the same run. */

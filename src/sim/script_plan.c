@@ -237,6 +237,7 @@ bool script_plan(const struct script *s, uint64_t seed, struct plan *ret_plan)
     for (size_t i = 0; i < s->count; i++) {
         do_statement(&d, &s->statements[i]);
     }
+    d.is_full = d.is_full || ret_plan->calm_ns > SCRIPT_TIME_MAX_NS - REST_NS;
     if (s->calm_ns != SCRIPT_NOT_SET) {
         ret_plan->calm_ns = s->calm_ns;
     }
