@@ -36,6 +36,10 @@ static const struct {
      "a restart begins at incarnation 1 and never catches up", false},
     {"no-isolation", BREAK_NO_ISOLATION, "a node that nobody answers spreads its doubts", true},
     {"no-held-up", BREAK_NO_HELD_UP, "who was held up judges by what it did not hear", true},
+    {"plain-suspicion", BREAK_PLAIN_SUSPICION, "who heard of a suspicion judges by the time alone",
+     true},
+    {"long-suspicion", BREAK_LONG_SUSPICION, "it lasts 5 s times log10 of the members at least",
+     true},
 };
 #define BREAKS (sizeof breaks / sizeof breaks[0])
 

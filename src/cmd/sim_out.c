@@ -146,10 +146,10 @@ static void print_json(const struct sim_opts *o, const struct run_conf *conf,
                r->quiet_datagrams, r->quiet_bytes);
     }
     printf(", \"false_suspicions\": %" PRIu64 ", \"false_failures\": %" PRIu64
-           ", \"false_failures_at_healthy\": %" PRIu64 ", \"datagrams\": %" PRIu64
-           ", \"datagram_bytes\": %" PRIu64,
-           r->false_suspicions, r->false_failures, r->false_failures_healthy, r->datagrams,
-           r->datagram_bytes);
+           ", \"false_failures_first\": %" PRIu64 ", \"false_failures_at_healthy\": %" PRIu64
+           ", \"datagrams\": %" PRIu64 ", \"datagram_bytes\": %" PRIu64,
+           r->false_suspicions, r->false_failures, r->false_failures_first,
+           r->false_failures_healthy, r->datagrams, r->datagram_bytes);
     if (r->has_plain) {
         print_json_plain(r);
     }

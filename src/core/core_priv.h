@@ -345,6 +345,7 @@ void swim_failed_period(core_t *c);
 void swim_probe_tick(core_t *c, struct member *m);
 void swim_probe(core_t *c, struct member *m, bool is_regular);
 void swim_probe_again(core_t *c, struct member *m); /* resend: it did not know our session */
+void swim_probe_over(core_t *c, struct member *m);  /* no answer is waited for any more */
 /* The probe in flight goes on under another nonce: answers to the old one prove nothing any more. */
 void swim_renew_nonce(core_t *c, struct member *m);
 void swim_link_up(core_t *c, struct member *m); /* a probe may go on over it */
@@ -369,6 +370,9 @@ void doubt_refused_claim(core_t *c, struct member *m, const struct node_id *obse
 /* A new incarnation or an answer: earlier refusals mean nothing any more. */
 void doubt_refusals_clear(core_t *c, struct member *m);
 bool observers_add(struct node_id *observers, size_t *count, const struct node_id *id);
+/* As in SWIM's paper, for comparisons: nobody probes a suspect more than others, only its refutation helps
+ * it, and all who heard of the suspicion judge when its time is over. */
+bool doubt_is_plain(const core_t *c);
 
 /* sync.c */
 void sync_view_seen(core_t *c, uint64_t view_hash);

@@ -34,6 +34,11 @@ bool observers_add(struct node_id *observers, size_t *count, const struct node_i
     return true;
 }
 
+bool doubt_is_plain(const core_t *c)
+{
+    return (c->params.broken & BREAK_PLAIN_SUSPICION) != 0;
+}
+
 /* Others, not m, that are alive: who could confirm. */
 static size_t witnesses(const core_t *c, const struct member *m)
 {
@@ -41,20 +46,28 @@ static size_t witnesses(const core_t *c, const struct member *m)
     return m->status == STATUS_ALIVE ? alive - 1 : alive;
 }
 
+static uint64_t timeout_min(const core_t *c)
+{
+    if ((c->params.broken & BREAK_LONG_SUSPICION) != 0) {
+        return 5 * c->params.probe_interval_ns * log10_ceil(c->roster.count - 1);
+    }
+    return c->params.suspicion_min_ns;
+}
+
 static uint64_t timeout_of(const core_t *c, const struct member *m)
 {
     const struct core_params *p = &c->params;
+    uint64_t min_ns = timeout_min(c);
     size_t could = witnesses(c, m);
     if (could == 0) {
-        return p->suspicion_min_ns > LONELY_MIN_NS ? p->suspicion_min_ns : LONELY_MIN_NS;
+        return min_ns > LONELY_MIN_NS ? min_ns : LONELY_MIN_NS;
     }
     if (!p->lifeguard) {
-        return p->suspicion_min_ns;
+        return min_ns;
     }
     unsigned expected = could < p->suspicion_confirms ? (unsigned) could : p->suspicion_confirms;
     unsigned confirmed = m->watch->observer_count > 0 ? (unsigned) m->watch->observer_count - 1 : 0;
-    return suspicion_timeout_ns(p->suspicion_min_ns, p->suspicion_min_ns * p->suspicion_max_mult,
-                                expected, confirmed);
+    return suspicion_timeout_ns(min_ns, min_ns * p->suspicion_max_mult, expected, confirmed);
 }
 
 /* When this node judges, as things stand; who has not seen it himself waits twice as long. */
@@ -63,7 +76,7 @@ static uint64_t verdict_at(const core_t *c, const struct member *m)
     const struct watch *w = m->watch;
     uint64_t since = w->last_ack_ns > w->suspect_since_ns ? w->last_ack_ns : w->suspect_since_ns;
     uint64_t timeout = timeout_of(c, m);
-    uint64_t at = since + (w->is_observer ? timeout : 2 * timeout);
+    uint64_t at = since + (w->is_observer || doubt_is_plain(c) ? timeout : 2 * timeout);
     uint64_t from = reach_may_judge_ns(c, m);
     return at > from ? at : from;
 }
@@ -148,7 +161,7 @@ void doubt_suspect(core_t *c, struct member *m, enum reason reason, const struct
     merge_status(c, m, STATUS_SUSPECT, reason, &observers[0]);
     spread_suspicion(c, m, w->is_observer);
     arm_verdict(c, m);
-    if (!w->is_observer && is_appointed(c, m)) {
+    if (!w->is_observer && !doubt_is_plain(c) && is_appointed(c, m)) {
         swim_probe(c, m, false);
     }
 }
@@ -190,6 +203,10 @@ void doubt_own_probe_failed(core_t *c, struct member *m)
     } else if (m->status == STATUS_SUSPECT && !w->is_observer) {
         become_observer(c, m);
     }
+    if (doubt_is_plain(c)) {
+        swim_probe_over(c, m);
+        return;
+    }
     /* The same nonce goes on: an answer to any of these pings is an answer. */
     if (m->watch != NULL && m->status == STATUS_SUSPECT &&
         timer_arm(&c->timers, &m->watch->probe_timer,
@@ -209,7 +226,7 @@ void doubt_verdict_tick(core_t *c, struct member *m)
         arm_verdict(c, m);
         return;
     }
-    if (!w->is_observer) {
+    if (!w->is_observer && !doubt_is_plain(c)) {
         /* Nobody judged or cleared it: look ourselves. The probe's failure makes us an observer. */
         w->suspect_since_ns = c->now_ns;
         swim_probe(c, m, false);

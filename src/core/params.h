@@ -19,6 +19,8 @@ enum core_break {
     BREAK_NO_INCARNATION_STORE = 1 << 7, /* a restart begins at incarnation 1 and never catches up */
     BREAK_NO_ISOLATION = 1 << 8,     /* a node that nobody answers spreads its doubts */
     BREAK_NO_HELD_UP = 1 << 9,       /* who was held up judges others by what it did not hear */
+    BREAK_PLAIN_SUSPICION = 1 << 10, /* who heard of a suspicion judges by the time alone */
+    BREAK_LONG_SUSPICION = 1 << 11,  /* it grows with the mesh: 5 s at least, 10 s with 100 members */
 };
 
 struct core_params {

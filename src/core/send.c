@@ -180,7 +180,8 @@ void send_swim(core_t *c, struct member *m, const struct addr *to, struct swim_m
     /* Type, nonce, hash, coordinate and array heads take less than 80 bytes. */
     size_t budget = DATAGRAM_BODY_BYTES_MAX - 80;
     /* While isolated, what we hold against others is our own trouble. */
-    struct span about = c->isolated ? span_of(NULL, 0) : update_about(c, m);
+    bool is_told = !c->isolated && (c->params.lifeguard || m->status != STATUS_SUSPECT);
+    struct span about = is_told ? update_about(c, m) : span_of(NULL, 0);
     if (about.data != NULL) {
         updates[count++] = about;
         budget -= about.size;

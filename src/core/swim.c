@@ -153,6 +153,14 @@ void swim_probe_again(core_t *c, struct member *m)
     }
 }
 
+void swim_probe_over(core_t *c, struct member *m)
+{
+    if (m->watch != NULL) {
+        m->watch->nonce = 0;
+        timer_disarm(&c->timers, &m->watch->probe_timer);
+    }
+}
+
 void swim_renew_nonce(core_t *c, struct member *m)
 {
     struct watch *w = m->watch;
@@ -220,7 +228,7 @@ void swim_probe_tick(core_t *c, struct member *m)
     if (w->nonce == 0) {
         return;
     }
-    if (m->status == STATUS_SUSPECT && w->is_observer) {
+    if (m->status == STATUS_SUSPECT && w->is_observer && !doubt_is_plain(c)) {
         probe_suspect(c, m);
     } else if (c->now_ns >= end_ns) {
         probe_failed(c, m);
@@ -350,14 +358,13 @@ static void probe_answered(core_t *c, struct member *m, enum member_path how)
         core_health_change(c, -1);
         w->is_regular = false;
     }
-    if (m->status == STATUS_SUSPECT) {
+    if (m->status == STATUS_SUSPECT && !doubt_is_plain(c)) {
         w->last_ack_ns = c->now_ns;
         if (w->is_observer) {
             return; /* probing goes on until its refutation is here */
         }
     }
-    w->nonce = 0;
-    timer_disarm(&c->timers, &w->probe_timer);
+    swim_probe_over(c, m);
     doubt_refusals_clear(c, m);
     watch_release(c, m);
 }

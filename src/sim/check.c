@@ -99,6 +99,17 @@ static bool is_held_down(uint8_t status)
     return status == STATUS_FAILED || status == STATUS_LEFT;
 }
 
+static bool is_failed_at_others(const struct check *c, const struct sim_node *o,
+                                const struct sim_node *s)
+{
+    for (unsigned i = 0; i < c->n; i++) {
+        if (i != o->idx && c->status[(size_t) i * c->n + s->idx] == STATUS_FAILED) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The observer holds a running node failed. */
 static void judge_failure(struct check *c, const struct sim_node *o, const struct sim_node *s,
                           enum reason reason)
@@ -113,6 +124,7 @@ static void judge_failure(struct check *c, const struct sim_node *o, const struc
     }
     bool is_healthy = check_is_healthy(c, s) && check_is_healthy(c, o);
     c->false_failures += check_is_healthy(c, s);
+    c->false_failures_first += check_is_healthy(c, s) && !is_failed_at_others(c, o, s);
     c->false_failures_healthy += is_healthy;
     if (c->is_lenient) {
         return;

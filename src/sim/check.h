@@ -51,6 +51,7 @@ struct check {
     bool is_lenient;                 /* no judgement of false failures: they are counted only */
     uint64_t false_suspicions;       /* of healthy nodes, at anybody: no harm, but work */
     uint64_t false_failures;         /* of healthy nodes, at anybody */
+    uint64_t false_failures_first;   /* of them, when nobody else held it failed: errors, not echoes */
     uint64_t false_failures_healthy; /* of healthy nodes, at healthy observers */
     struct detection detections[CHECK_SAMPLES_MAX];
     unsigned detection_count;

@@ -275,6 +275,7 @@ static void run_once(const struct run_conf *conf, struct run_result *r)
     r->end_ns = w->now_ns;
     r->false_suspicions = c->false_suspicions;
     r->false_failures = c->false_failures;
+    r->false_failures_first = c->false_failures_first;
     r->false_failures_healthy = c->false_failures_healthy;
     if (conf->ret_plan != NULL) {
         *conf->ret_plan = plan;
@@ -285,7 +286,7 @@ static void run_once(const struct run_conf *conf, struct run_result *r)
     check_destroy(&c);
 }
 
-/* Plain SWIM: fixed timeouts, no local health, and one observer's verdict is believed. */
+/* Plain SWIM: fixed timeouts, no local health, and none of our own rules about suspects and verdicts. */
 static void compare_with_plain(const struct run_conf *conf, struct run_result *r)
 {
     struct run_conf plain = *conf;
@@ -293,7 +294,8 @@ static void compare_with_plain(const struct run_conf *conf, struct run_result *r
     HM_ASSERT(other != NULL);
     plain.no_lifeguard = true;
     plain.is_lenient = true;
-    plain.broken |= BREAK_SINGLE_OBSERVER;
+    plain.broken |=
+        BREAK_SINGLE_OBSERVER | BREAK_NO_HELD_UP | BREAK_NO_ISOLATION | BREAK_PLAIN_SUSPICION;
     plain.note_sink = NULL;
     plain.timeline = NULL;
     plain.ret_plan = NULL;

@@ -50,7 +50,7 @@ struct run_result {
     uint64_t converged_ns; /* after the last fault */
     uint64_t rare[RARE_COUNT];
     uint64_t false_suspicions;
-    uint64_t false_failures, false_failures_healthy;
+    uint64_t false_failures, false_failures_first, false_failures_healthy;
     uint64_t plain_false_failures, plain_false_failures_healthy; /* the same run in plain SWIM */
     uint64_t plain_median_ns;
     bool has_plain;                                  /* these were measured */
