@@ -5,6 +5,7 @@
  *     ctl_doctor_nodes.c  who is there, and does everybody see the same
  *     ctl_doctor_try.c    a TCP connect to who did not answer
  *     ctl_doctor_mesh.c   what only several nodes together tell: who hears whom, whose clock is off
+ *     ctl_doctor_loss.c   how much is lost, and do large datagrams pass
  *     ctl_doctor_local.c  what can be seen while the daemon does not answer */
 #ifndef HM_CMD_CTL_DOCTOR_H
 #define HM_CMD_CTL_DOCTOR_H
@@ -29,6 +30,12 @@ const char *doctor_ip_of(const struct ctl_node *node, char text[64]);
 void doctor_try(struct ctl_all *all);
 /* Adds who is there, who is not, and about whom nodes differ. */
 void doctor_nodes(json_t *lines, const struct ctl_all *all);
+/* Adds what is lost between nodes, where more is than should be. */
+void doctor_loss(json_t *lines, const struct ctl_all *all);
+/* Do small datagrams arrive between the two and large ones not? */
+bool doctor_loses_large(const struct ctl_node *a, const struct ctl_node *b);
+/* Is much lost between the two? */
+bool doctor_loses(const struct ctl_node *a, const struct ctl_node *b);
 /* Adds what all replies together say. since_ms (ctl_now_ms): when nodes first knocked. */
 void doctor_mesh(json_t *lines, const struct ctl_all *all, uint64_t since_ms);
 /* Who hears whom by UDP as a table, for a person; nothing if all do or nobody can tell. */

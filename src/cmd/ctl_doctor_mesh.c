@@ -612,6 +612,11 @@ void doctor_mesh(json_t *lines, const struct ctl_all *all, uint64_t since_ms)
 {
     if (count_answered(all) > 1) {
         check_reach(lines, all, since_ms);
+    }
+    if (all->count > 1) {
+        doctor_loss(lines, all);
+    }
+    if (count_answered(all) > 1) {
         check_broadcast(lines, all, since_ms);
         check_identities(lines, all);
         check_clocks(lines, all);

@@ -149,9 +149,17 @@ static void say_absent(json_t *lines, const struct ctl_all *all, const struct ct
                what_was_tried(node));
 }
 
-static void say_silent(json_t *lines, const struct ctl_node *node)
+static void say_silent(json_t *lines, const struct ctl_node *self, const struct ctl_node *node)
 {
     char fix[256];
+    bool is_large = self != NULL && doctor_loses_large(self, node);
+    if (is_large || (self != NULL && doctor_loses(self, node))) {
+        doctor_say(lines, "nodes", "warn", node->name,
+                   "mend that first: see the line about loss",
+                   "alive, but its answer did not come: %s on the way to it get lost",
+                   is_large ? "large packets" : "many packets");
+        return;
+    }
     fix_of(node, false, fix);
     doctor_say(lines, "nodes", "fail", node->name, fix, "alive, but it does not answer: %s%s",
                node->error, what_was_tried(node));
@@ -179,7 +187,7 @@ static void check_nodes(json_t *lines, const struct ctl_all *all, bool cut_off)
         if (strcmp(node->status, "alive") == 0 && has_answered(node)) {
             well++;
         } else if (!cut_off && strcmp(node->status, "alive") == 0) {
-            say_silent(lines, node);
+            say_silent(lines, self_of(all), node);
         } else if (!cut_off) {
             say_absent(lines, all, node);
         }

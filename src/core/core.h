@@ -104,6 +104,9 @@ struct member_view {
     bool is_linked;
     bool is_copied;      /* two processes with its identity were seen in the last 5 minutes */
     enum member_path path;
+    /* Of the last knocks: pings that should have been answered by now, and how many were. */
+    unsigned knocked, knock_answers;
+    unsigned knocked_large, knock_answers_large; /* the same, of datagrams as large as they become */
 };
 
 size_t core_member_count(const core_t *core); /* the roster, self included */

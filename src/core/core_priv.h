@@ -319,6 +319,12 @@ void names_refresh(core_t *c, const char *name);
 /* The name that the store has for us. */
 void names_loaded(core_t *c, struct span name);
 
+/* knock.c */
+/* Of a datagram's body: type, nonce, hash, coordinate and array heads take less than 80 bytes. */
+#define PADDING_MAX (DATAGRAM_BODY_BYTES_MAX - 80)
+/* An ACK came in by UDP; perhaps it answers one of our knocks. */
+void knock_answered(struct member *m, uint64_t echo);
+
 /* reach.c */
 /* Its probe was answered in this way. */
 void reach_answered(core_t *c, struct member *m, enum member_path how);

@@ -52,6 +52,16 @@ struct watch {
 
 struct gossip_item;
 
+/* Pings of one `meshctl doctor`, by KNOCK_SMALL and KNOCK_LARGE, and how many were answered. */
+enum { KNOCK_SMALL, KNOCK_LARGE, KNOCK_SIZES };
+struct knocks {
+    uint64_t nonce;    /* of the small ones, even; that of the large ones is one higher; 0: none */
+    uint64_t since_ns; /* of the first */
+    unsigned sent[KNOCK_SIZES];
+    unsigned last[KNOCK_SIZES]; /* of these, with the newest knock: on their way perhaps */
+    unsigned answered[KNOCK_SIZES];
+};
+
 struct member {
     struct node_id id;
     struct node_record rec;
@@ -97,6 +107,7 @@ struct member {
     uint64_t tx_counter;
     uint64_t last_heard_ns;   /* 0: never in this run */
     uint64_t arrived_ns;      /* last datagram sealed by it, taken or not, for doctor; 0: never */
+    struct knocks knocks;     /* at it, lately, for doctor */
     uint64_t evidence_ns;     /* last time evidence was looked into */
     uint64_t told_ns;         /* last time it was told what is said of it */
     uint64_t greeted_ns;      /* last FX_ZRE_HELLO to it while failed */

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define COPIED_SHOWN_NS (300 * SECOND_NS)
+#define KNOCK_ANSWER_NS (250 * MS_NS)
+#define KNOCKS_SHOWN_NS (6 * SECOND_NS) /* longer than a doctor takes */
 
 const char *member_status_name(enum member_status status)
 {
@@ -47,6 +49,14 @@ static uint64_t rtt_of(const core_t *c, const struct member *m)
     return least_us > 0 ? (uint64_t) least_us * 1000 : core_rtt_estimate(c, &c->self->id, &m->id);
 }
 
+/* Those that should have been answered by now. */
+static unsigned knocks_due(const core_t *c, const struct knocks *k, int size)
+{
+    bool is_early = c->now_ns - c->knocked_ns < KNOCK_ANSWER_NS;
+    unsigned due = k->sent[size] - (is_early ? k->last[size] : 0);
+    return due > k->answered[size] ? due : k->answered[size];
+}
+
 static void view_of(const core_t *c, const struct member *m, struct member_view *v)
 {
     memset(v, 0, sizeof *v);
@@ -67,6 +77,12 @@ static void view_of(const core_t *c, const struct member *m, struct member_view 
     v->is_copied = m->copied_ns != 0 && c->now_ns - m->copied_ns < COPIED_SHOWN_NS;
     v->arrived_ago_ns = m->arrived_ns == 0 ? UINT64_MAX : c->now_ns - m->arrived_ns;
     v->last_heard_ns = m->last_heard_ns == 0 ? UINT64_MAX : c->now_ns - m->last_heard_ns;
+    if (m->knocks.nonce != 0 && c->now_ns - m->knocks.since_ns < KNOCKS_SHOWN_NS) {
+        v->knocked = knocks_due(c, &m->knocks, KNOCK_SMALL);
+        v->knock_answers = m->knocks.answered[KNOCK_SMALL];
+        v->knocked_large = knocks_due(c, &m->knocks, KNOCK_LARGE);
+        v->knock_answers_large = m->knocks.answered[KNOCK_LARGE];
+    }
     if (m == c->self) {
         v->last_heard_ns = 0;
     } else if (member_is_up(m)) {

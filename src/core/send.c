@@ -177,8 +177,8 @@ void send_swim(core_t *c, struct member *m, const struct addr *to, struct swim_m
 {
     struct span updates[GOSSIP_UPDATES_MAX + 1];
     size_t count = 0;
-    /* Type, nonce, hash, coordinate and array heads take less than 80 bytes. */
-    size_t budget = DATAGRAM_BODY_BYTES_MAX - 80;
+    size_t budget = PADDING_MAX;
+    HM_ASSERT(msg->padding <= PADDING_MAX);
     /* While isolated, what we hold against others is our own trouble. */
     bool is_told = !c->isolated && (c->params.lifeguard || m->status != STATUS_SUSPECT);
     struct span about = is_told ? update_about(c, m) : span_of(NULL, 0);
@@ -187,7 +187,9 @@ void send_swim(core_t *c, struct member *m, const struct addr *to, struct swim_m
         budget -= about.size;
     }
     unsigned limit = c->params.gossip_mult * log10_ceil(c->roster.count);
-    if (member_is_up(m)) { /* what the dead are told is told to nobody */
+    if (msg->padding > 0) {
+        count = 0; /* there is no room beside it */
+    } else if (member_is_up(m)) { /* what the dead are told is told to nobody */
         count += gossip_take(&c->gossip, limit, budget, &c->fx, updates + count);
     }
     msg->view_hash = c->roster.view_hash;

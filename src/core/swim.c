@@ -400,6 +400,9 @@ static void on_ack(core_t *c, struct member *m, const struct swim_msg *msg, bool
     if (over_link) {
         reach_link_answers(c, m); /* also when a helper's word was here before it */
     }
+    if (!over_link) {
+        knock_answered(m, msg->echo);
+    }
     if (w == NULL || w->nonce == 0 || w->nonce != msg->echo) {
         return;
     }
@@ -423,7 +426,8 @@ static const struct addr *answer_to(const struct member *m, const struct addr *f
 static void on_ping(core_t *c, struct member *m, const struct swim_msg *msg,
                     const struct addr *from)
 {
-    struct swim_msg ack = {.type = SWIM_ACK, .echo = msg->nonce};
+    struct swim_msg ack = {.type = SWIM_ACK, .echo = msg->nonce, .padding = msg->padding};
+    ack.padding = ack.padding < PADDING_MAX ? ack.padding : PADDING_MAX;
     coord_from_wire(&msg->coord, &m->coord);
     m->has_coord = true;
     send_swim(c, m, answer_to(m, from), &ack);

@@ -438,11 +438,15 @@ static void put_pairs(struct buf *b, const core_t *core)
     mp_array(b, count);
     for (size_t i = 0; i < count; i++) {
         const struct member_view *v = &views[i];
-        mp_map(b, 7);
+        mp_map(b, 11);
         ops_put_id(b, "id", &v->id);
         ops_put_str(b, "name", v->name);
         ops_put_str(b, "status", member_status_name(v->status));
         put_ago(b, "arrived_ms", v->arrived_ago_ns);
+        ops_put_uint(b, "knocked", v->knocked);
+        ops_put_uint(b, "answers", v->knock_answers);
+        ops_put_uint(b, "knocked_large", v->knocked_large);
+        ops_put_uint(b, "answers_large", v->knock_answers_large);
         ops_put_ms(b, "rtt_ms", v->rtt_ns);
         ops_put_bool(b, "linked", v->is_linked);
         ops_put_str_or_nil(b, "path", member_path_name(v->path));

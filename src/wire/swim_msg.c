@@ -5,6 +5,7 @@
 
 #include "base/be.h"
 #include "base/err.h"
+#include "wire/frame.h"
 
 #include <string.h>
 
@@ -72,14 +73,24 @@ static void write_field(struct buf *b, char field, const struct swim_msg *msg)
     }
 }
 
+static bool may_be_padded(enum swim_type type)
+{
+    return type == SWIM_PING || type == SWIM_ACK;
+}
+
 void swim_msg_write(struct buf *b, const struct swim_msg *msg)
 {
+    static const uint8_t zeros[DATAGRAM_BODY_BYTES_MAX];
     const char *fields = fields_of((uint64_t) msg->type);
-    HM_ASSERT(fields != NULL);
-    mp_array(b, strlen(fields) + 1);
+    bool is_padded = msg->padding > 0 && may_be_padded(msg->type);
+    HM_ASSERT(fields != NULL && msg->padding <= sizeof zeros);
+    mp_array(b, strlen(fields) + 1 + (is_padded ? 1 : 0));
     mp_uint(b, (uint64_t) msg->type);
     for (; *fields != '\0'; fields++) {
         write_field(b, *fields, msg);
+    }
+    if (is_padded) {
+        mp_bin(b, zeros, msg->padding);
     }
 }
 
@@ -128,6 +139,11 @@ int swim_msg_read(struct span bytes, struct swim_msg *ret_msg)
     msg.type = (enum swim_type) type;
     for (; *fields != '\0'; fields++) {
         read_field(&r, *fields, &msg);
+    }
+    if (count > known && may_be_padded(msg.type) && mp_peek(&r) == MP_BIN) {
+        size_t size = mp_read_bin(&r, UINT32_MAX).size;
+        msg.padding = size < DATAGRAM_BODY_BYTES_MAX ? size : DATAGRAM_BODY_BYTES_MAX;
+        known++;
     }
     mp_skip_many(&r, count - known);
     if (mp_failed(&r) || !mp_at_end(&r)) {

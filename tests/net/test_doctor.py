@@ -192,8 +192,25 @@ def test_stopped_and_failed(lab):
     expect(done.returncode == NO_DAEMON and "none" in done.stdout, f"{done.stdout} {done.stderr}")
 
 
+def test_loss(lab):
+    """Packets lost everywhere, at one node, and only the large ones: each is told as what it is (R9.3)."""
+    nodes = start_mesh(lab, 4)
+    lab.loss(25)
+    wait_named(nodes[0], "loss", "between all nodes", status="warn", seconds=60)
+    lab.loss(0)
+    lab.block(f"iifname {nodes[1].host.port} numgen random mod 100 < 40 drop")
+    wait_named(nodes[0], "loss", "pings between it and the others", node="n2", seconds=60)
+    lab.rules = []
+    lab.block(f"iifname {nodes[3].host.port} meta length > 1000 drop")
+    named = wait_named(nodes[0], "loss", "large datagrams between it and 3 others", node="n4", seconds=60)
+    expect("ping -M do" in named[0]["fix"], f"what to do: {named}")
+    lab.rules = []
+    lab.heal()
+    wait_well(nodes[0], 60)
+
+
 def test_where_to_look(lab):
-    """Of a node that is gone: whether its machine is, its meshd, or neither; cut off, it blames itself."""
+    """Of a node that is gone: whether its meshd has ended, or is stopped."""
     nodes = start_mesh(lab, 4)
     nodes[3].pause()
     wait_named(nodes[0], "nodes", "failed", "its machine takes connections", node="n4")
@@ -202,8 +219,11 @@ def test_where_to_look(lab):
     nodes[3].kill()
     gone = wait_named(nodes[0], "nodes", "failed", "refuse", status="fail", node="n4")
     expect("systemctl start meshd" in gone[0]["fix"], f"what to do: {gone}")
-    nodes[3].start()
-    wait_formed(nodes, 15)
+
+
+def test_cut_off(lab):
+    """A cable is out: the others say that the machine does not answer, the node blames itself first."""
+    nodes = start_mesh(lab, 4)
     lab.cable(nodes[3].host, False)
     gone = wait_named(nodes[0], "nodes", "failed", "does not answer either", status="fail", node="n4")
     expect("ping 10.77.0.4" in gone[0]["fix"], f"what to do: {gone}")

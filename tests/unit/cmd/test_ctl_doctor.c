@@ -35,6 +35,8 @@ struct world {
     int own_first_ms; /* how long beacons have come from the right place */
     size_t copied;    /* node whose beacons come from elsewhere too; 0: none */
     const char *sees[NODES_MAX][NODES_MAX]; /* status; NULL: alive */
+    int answers[NODES_MAX][NODES_MAX];      /* of nine pings */
+    int large[NODES_MAX][NODES_MAX];        /* of six */
 };
 
 static void open_world(struct world *w, size_t count)
@@ -43,6 +45,10 @@ static void open_world(struct world *w, size_t count)
     w->count = count;
     w->own_first_ms = 60000;
     memset(w->udp, 1, sizeof w->udp);
+    for (size_t i = 0; i < NODES_MAX * NODES_MAX; i++) {
+        w->answers[i / NODES_MAX][i % NODES_MAX] = 9;
+        w->large[i / NODES_MAX][i % NODES_MAX] = 6;
+    }
     memset(w->beacon, 1, sizeof w->beacon);
     for (size_t i = 0; i < count; i++) {
         w->time[i] = "2026-11-21T03:20:07.125Z";
@@ -57,9 +63,11 @@ static json_t *reply_of(const struct world *w, const struct ctl_all *all, size_t
         const char *status = w->sees[at][i] != NULL ? w->sees[at][i] : "alive";
         json_t *arrived = w->udp[i][at] ? json_integer(500) : json_integer(5000);
         if (i != at) {
-            json_array_append_new(pairs, json_pack("{s:s, s:s, s:s, s:o}", "id", all->nodes[i].id,
-                                                   "name", all->nodes[i].name, "status", status,
-                                                   "arrived_ms", arrived));
+            json_array_append_new(
+                pairs, json_pack("{s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:i}", "id", all->nodes[i].id,
+                                 "name", all->nodes[i].name, "status", status, "arrived_ms",
+                                 arrived, "knocked", 9, "answers", w->answers[at][i],
+                                 "knocked_large", 6, "answers_large", w->large[at][i]));
             json_array_append_new(beacons, json_pack("{s:s, s:s, s:i, s:i}", "id", all->nodes[i].id,
                                                      "address", "10.0.0.1:8471", "first_ms",
                                                      (int) w->own_first_ms, "ago_ms",
@@ -359,6 +367,71 @@ static void test_what_to_do_about_the_absent(void **state)
     json_decref(lines);
 }
 
+/* Loss is told of the one node, the one pair, or the network, that has it. */
+static void test_loss(void **state)
+{
+    struct world w;
+    (void) state;
+    open_world(&w, 5);
+    w.answers[1][2] = 8; /* one of many is none */
+    json_t *lines = diagnose(&w);
+    assert_int_equal(count_not_ok(lines, NULL), 0);
+    assert_non_null(line_with(lines, "loss", "179 of 180 pings"));
+    json_decref(lines);
+    for (size_t i = 0; i < 5; i++) {
+        w.answers[3][i] = w.answers[i][3] = 6;
+    }
+    lines = diagnose(&w);
+    assert_int_equal(count_not_ok(lines, NULL), 1);
+    assert_string_equal(ctl_text(line_with(lines, "loss", "of 72 pings"), "node"), "n3");
+    json_decref(lines);
+    open_world(&w, 5);
+    w.answers[1][4] = w.answers[4][1] = 5;
+    lines = diagnose(&w);
+    assert_int_equal(count_not_ok(lines, NULL), 1);
+    assert_non_null(line_with(lines, "loss", "of 18 pings between n1 and n4, 8"));
+    json_decref(lines);
+    for (size_t i = 0; i < 25; i++) {
+        w.answers[i / 5][i % 5] = 5;
+    }
+    lines = diagnose(&w);
+    assert_int_equal(count_not_ok(lines, NULL), 1);
+    assert_non_null(line_with(lines, "loss", "between all nodes, 80 had no answer"));
+    w.is_silent[2] = true; /* and so its answer did not come */
+    json_decref(lines);
+    lines = diagnose(&w);
+    assert_string_equal(ctl_text(line_with(lines, "nodes", "many packets"), "status"), "warn");
+    json_decref(lines);
+}
+
+static void test_large_datagrams(void **state)
+{
+    struct world w;
+    (void) state;
+    open_world(&w, 5);
+    for (size_t i = 0; i < 5; i++) {
+        w.large[3][i] = w.large[i][3] = 0;
+    }
+    w.is_silent[3] = true;
+    json_t *lines = diagnose(&w);
+    assert_int_equal(count_not_ok(lines, "loss"), 1);
+    const json_t *line = line_with(lines, "loss", "large datagrams between it and 4 others");
+    assert_string_equal(ctl_text(line, "node"), "n3");
+    assert_non_null(strstr(ctl_text(line, "fix"), "From n0: ping"));
+    assert_non_null(line_with(lines, "nodes", "large packets on the way to it"));
+    json_decref(lines);
+    open_world(&w, 5);
+    w.large[0][1] = w.large[1][0] = 0;
+    lines = diagnose(&w);
+    assert_int_equal(count_not_ok(lines, NULL), 1);
+    assert_non_null(line_with(lines, "loss", "large datagrams between n0 and n1"));
+    w.large[1][0] = 1; /* it was chance */
+    json_decref(lines);
+    lines = diagnose(&w);
+    assert_int_equal(count_not_ok(lines, NULL), 0);
+    json_decref(lines);
+}
+
 /* Nobody answers: one line about the node that was asked, none about the others. */
 static void test_cut_off(void **state)
 {
@@ -395,7 +468,8 @@ int main(void)
         cmocka_unit_test(test_broadcast),       cmocka_unit_test(test_no_knock_no_finding),
         cmocka_unit_test(test_copied_identity), cmocka_unit_test(test_clocks),
         cmocka_unit_test(test_nodes_and_views), cmocka_unit_test(test_what_to_do_about_the_absent),
-        cmocka_unit_test(test_cut_off),
+        cmocka_unit_test(test_cut_off),         cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_large_datagrams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

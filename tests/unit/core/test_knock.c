@@ -54,11 +54,63 @@ static void knocks_are_bounded_and_judge_nobody(void **state)
         mesh_run(m, MINI_MS);
     }
     assert_true(mesh_metric(m, 0, M_PROBES) - probes <= 3);
-    assert_true(mesh_metric(m, 1, M_DATAGRAMS_RECEIVED) - heard <= 6 + 20);
+    assert_true(mesh_metric(m, 1, M_DATAGRAMS_RECEIVED) - heard <= 6 * 5 + 20); /* 5 pings each */
     m->node[2].deaf = true;
     knock(m, 0);
     mesh_run(m, 400 * MINI_MS);
     assert_int_equal(mesh_status(m, 0, 1), STATUS_ALIVE);
+    mesh_free(&m);
+}
+
+static size_t dropped;
+
+/* Every third datagram from 0 to 1, small or large; large ones never reach 2. */
+static bool some_pass(struct mesh *m, size_t from, const struct effect *fx)
+{
+    (void) m;
+    if (fx->type != FX_DATAGRAM || from != 0) {
+        return true;
+    }
+    struct addr one = mini_addr(2), two = mini_addr(3);
+    bool is_to_1 = addr_same_ip(&fx->as.datagram.to, &one);
+    bool is_to_2 = addr_same_ip(&fx->as.datagram.to, &two);
+    return is_to_1 ? ++dropped % 3 != 0 : !is_to_2 || fx->as.datagram.body.size < 1000;
+}
+
+/* Small and large pings are counted apart, and so are their answers. */
+static void what_is_lost_is_counted(void **state)
+{
+    (void) state;
+    struct mesh *m = mesh_new_started(4);
+    mesh_run(m, 2 * MINI_SECOND);
+    m->passes = some_pass;
+    for (size_t round = 0; round < 3; round++) {
+        knock(m, 0);
+        knock(m, 3);
+        mesh_run(m, 300 * MINI_MS);
+    }
+    mesh_run(m, MINI_SECOND); /* each has done something since: what it has seen is of now */
+    struct member_view well = mesh_view(m, 3, 1);
+    assert_int_equal(well.knocked, 9);
+    assert_int_equal(well.knock_answers, 9);
+    assert_int_equal(well.knocked_large, 6);
+    assert_int_equal(well.knock_answers_large, 6);
+    struct member_view lossy = mesh_view(m, 0, 1);
+    assert_int_equal(lossy.knocked + lossy.knocked_large, 15);
+    assert_in_range(lossy.knock_answers + lossy.knock_answers_large, 8, 12);
+    struct member_view narrow = mesh_view(m, 0, 2);
+    assert_int_equal(narrow.knock_answers, 9);
+    assert_int_equal(narrow.knocked_large, 6);
+    assert_int_equal(narrow.knock_answers_large, 0);
+    /* The next series begins at nothing. */
+    m->passes = NULL;
+    mesh_run(m, 8 * MINI_SECOND);
+    assert_int_equal(mesh_view(m, 0, 2).knocked_large, 0); /* of then, and no more told */
+    knock(m, 0);
+    assert_int_equal(mesh_view(m, 0, 1).knocked, 0); /* on their way */
+    mesh_run(m, MINI_SECOND);
+    assert_int_equal(mesh_view(m, 0, 1).knocked, 3);
+    assert_int_equal(mesh_view(m, 0, 1).knock_answers, 3);
     mesh_free(&m);
 }
 
@@ -67,6 +119,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_knock_shows_the_way_that_works),
         cmocka_unit_test(knocks_are_bounded_and_judge_nobody),
+        cmocka_unit_test(what_is_lost_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

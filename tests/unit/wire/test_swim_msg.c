@@ -181,6 +181,33 @@ static void an_idle_probe_is_small(void **state)
     sample_fini(&s);
 }
 
+/* A padded PING reads as a plain one and says how much there was behind it; so does any other size. */
+static void padding_is_read(void **state)
+{
+    (void) state;
+    struct sample s;
+    sample_init(&s);
+    for (size_t padding = 0; padding < 1000; padding += 111) {
+        struct swim_msg msg = message(&s, padding % 2 == 0 ? SWIM_PING : SWIM_ACK), back;
+        struct buf b;
+        msg.padding = padding;
+        msg.update_count = 0;
+        buf_init(&b, HM_DATAGRAM_BYTES_MAX);
+        swim_msg_write(&b, &msg);
+        assert_false(buf_failed(&b));
+        assert_in_range(b.size, padding, padding + 60);
+        assert_int_equal(swim_msg_read(buf_span(&b), &back), HM_OK);
+        assert_int_equal(back.padding, padding);
+        assert_true(back.nonce == (msg.type == SWIM_PING ? msg.nonce : 0));
+        buf_fini(&b);
+    }
+    struct swim_msg back;
+    uint8_t large[5000] = {0x93, SWIM_CHALLENGE, 7, 0xc5, 0x13, 0x82};
+    assert_int_equal(swim_msg_read(span_of(large, 6 + 0x1382), &back), HM_OK);
+    assert_int_equal(back.padding, 0); /* nothing of ours: skipped */
+    sample_fini(&s);
+}
+
 static void any_byte_changed(void **state)
 {
     (void) state;
@@ -374,6 +401,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_round_trips),
         cmocka_unit_test(an_idle_probe_is_small),
+        cmocka_unit_test(padding_is_read),
         cmocka_unit_test(any_byte_changed),
         cmocka_unit_test(odd_messages),
         cmocka_unit_test(odd_updates),
