@@ -408,6 +408,59 @@ static void messages_without_end_are_cut(void **state)
     end_close(&b);
 }
 
+/* Asks the handler of this end whether a key may come in, as libzmq does; the status code. */
+static int ask_zap(struct end *of, void *asker, const uint8_t key[32], bool is_whole)
+{
+    static const char *const before[] = {"1.0", "1", "homemesh", "127.0.0.1", "", "CURVE"};
+    char code[4] = "";
+    uint64_t stop = clock_boot_ns() + 5 * NS_PER_S;
+    for (size_t i = 0; i < 6; i++) {
+        assert_true(zmq_send(asker, before[i], strlen(before[i]), ZMQ_SNDMORE) >= 0);
+    }
+    assert_true(zmq_send(asker, key, is_whole ? 32 : 31, 0) >= 0);
+    while (zmq_recv(asker, code, 3, ZMQ_DONTWAIT) < 0 && clock_boot_ns() < stop) {
+        reactor_turn(of->reactor, clock_boot_ns() + NS_PER_MS);
+    }
+    assert_string_equal(code, "1.0");
+    for (int part = 1; part < 6; part++) { /* status code is the third */
+        char text[256] = "";
+        int more = 0;
+        size_t size = sizeof more;
+        assert_true(zmq_recv(asker, text, sizeof text - 1, 0) >= 0);
+        if (part == 2) {
+            memcpy(code, text, sizeof code);
+        }
+        assert_int_equal(zmq_getsockopt(asker, ZMQ_RCVMORE, &more, &size), 0);
+        assert_int_equal(more, part < 5);
+    }
+    return (int) strtol(code, NULL, 10);
+}
+
+/* Keys of nobody, one after the other, and in between the one that is known. */
+static void ten_thousand_keys(void **state)
+{
+    (void) state;
+    struct end a, b;
+    end_open(&a, 'a');
+    end_open(&b, 'b');
+    assert_int_equal(links_admit(a.links, &b.id, b.pk), HM_OK);
+    void *asker = zmq_socket(a.ctx, ZMQ_REQ);
+    assert_int_equal(zmq_connect(asker, "inproc://zeromq.zap.01"), 0);
+    for (int i = 0; i < 10000; i++) {
+        uint8_t key[32];
+        randombytes_buf(key, sizeof key);
+        assert_int_equal(ask_zap(&a, asker, key, true), 400);
+    }
+    assert_int_equal(ask_zap(&a, asker, b.pk, true), 200);
+    assert_int_equal(ask_zap(&a, asker, b.pk, false), 400);
+    assert_int_equal(a.metrics.value[M_LINK_DENIED], 10001);
+    assert_int_equal(links_count(a.links), 0);
+    assert_string_equal(a.log, "");
+    zmq_close(asker);
+    end_close(&a);
+    end_close(&b);
+}
+
 static void bounded_queue(void **state)
 {
     (void) state;
@@ -549,6 +602,7 @@ int main(void)
         cmocka_unit_test(strangers_stay_out),
         cmocka_unit_test(garbage_and_floods_of_connections),
         cmocka_unit_test(messages_without_end_are_cut),
+        cmocka_unit_test(ten_thousand_keys),
         cmocka_unit_test(bounded_queue),
         cmocka_unit_test(killed_peer_is_noticed),
         cmocka_unit_test(idle_links_wake_nobody),
