@@ -125,32 +125,44 @@ static size_t count_well(const json_t *lines, const struct ctl_all *all, const c
     return count;
 }
 
-/* How many lines from this one on say the same of different nodes (one, if they are ok), and the names of
- * these. */
-static size_t name_same(const json_t *lines, size_t at, char *names, size_t max)
+static void add_name(char *names, size_t max, size_t count, const char *name)
+{
+    size_t used = strlen(names);
+    if (count < NAMES_SHOWN) {
+        snprintf(names + used, max - used, "%s%s", count > 0 ? ", " : "", name);
+    }
+}
+
+/* How many lines from this one on belong together: of different nodes that say the same, and between
+ * them those that are not shown. Gives the names, and how many they are. */
+static size_t name_same(const json_t *lines, size_t at, const char *self, char *names, size_t max,
+                        size_t *ret_count)
 {
     const json_t *first = json_array_get(lines, at);
+    bool is_ok = strcmp(ctl_text(first, "status"), "ok") == 0;
     size_t count = 0;
-    size_t used = 0;
+    size_t end = at + 1;
+    names[0] = '\0';
     for (size_t i = at; i < json_array_size(lines); i++) {
         const json_t *line = json_array_get(lines, i);
         bool is_same = strcmp(ctl_text(line, "status"), ctl_text(first, "status")) == 0 &&
                        strcmp(ctl_text(line, "text"), ctl_text(first, "text")) == 0 &&
                        is_same_fix(line, first) && ctl_text(line, "node")[0] != '\0';
-        if (count > 0 && (!is_same || strcmp(ctl_text(first, "status"), "ok") == 0)) {
+        if (i > at && !is_same && is_ok_of_another(line, ctl_text(first, "check"), self)) {
+            continue;
+        }
+        if (i > at && (!is_same || is_ok)) {
             break;
         }
-        if (count < NAMES_SHOWN) {
-            int size = snprintf(names + used, max - used, "%s%s", count > 0 ? ", " : "",
-                                ctl_text(line, "node"));
-            used += size > 0 && (size_t) size < max - used ? (size_t) size : 0;
-        }
-        count++;
+        add_name(names, max, count++, ctl_text(line, "node"));
+        end = i + 1;
     }
     if (count > NAMES_SHOWN) {
+        size_t used = strlen(names);
         snprintf(names + used, max - used, " and %zu more", count - NAMES_SHOWN);
     }
-    return count;
+    *ret_count = count;
+    return end - at;
 }
 
 /* Everything of this node and of the mesh, and of other nodes what is not well; the rest is counted. */
@@ -160,13 +172,14 @@ static struct sum print_all(struct out *out, const json_t *lines, const struct c
     struct sum sum = {0, 0};
     for (size_t i = 0; i < json_array_size(lines);) {
         char names[256];
+        size_t count;
         const json_t *line = json_array_get(lines, i);
-        size_t same = name_same(lines, i, names, sizeof names);
+        size_t same = name_same(lines, i, self, names, sizeof names, &count);
         const json_t *after = json_array_get(lines, i + same);
         const char *next = ctl_text(after, "check");
         const char *check = ctl_text(line, "check");
         if (!is_ok_of_another(line, check, self)) {
-            print_line(out, line, same > 1 ? names : NULL, !is_same_fix(line, after));
+            print_line(out, line, count > 1 ? names : NULL, !is_same_fix(line, after));
             count_line(&sum, line);
         }
         i += same;

@@ -26,7 +26,7 @@ const json_t *doctor_pair(const struct ctl_node *from, const struct ctl_node *to
 /* The node's address without its port; returns text. */
 const char *doctor_ip_of(const struct ctl_node *node, char text[64]);
 
-/* Tries to connect to each node without a reply, and sets its `tried`. Takes 0.7 s at most. */
+/* Tries to connect to each node without a reply, and sets its `tried`. Takes 1.3 s at most. */
 void doctor_try(struct ctl_all *all);
 /* Adds who is there, who is not, and about whom nodes differ. */
 void doctor_nodes(json_t *lines, const struct ctl_all *all);

@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#define WHERE_BYTES 96
+#define HEARD_MS 2500 /* a doctor's knocks are answered in that time */
 
 static bool has_answered(const struct ctl_node *node)
 {
@@ -40,6 +40,14 @@ static bool says_isolated(const struct ctl_node *node)
     return false;
 }
 
+/* Do datagrams of the node come in at the one that was asked, these seconds? */
+static bool is_heard(const struct ctl_node *self, const struct ctl_node *node)
+{
+    const json_t *pair = self != NULL ? doctor_pair(self, node) : NULL;
+    const json_t *arrived = json_object_get(pair, "arrived_ms");
+    return json_is_integer(arrived) && json_integer_value(arrived) <= HEARD_MS;
+}
+
 /* Nobody answers it, and several should; or it asks nobody, as a copy of another node. */
 static bool is_cut_off(const struct ctl_all *all, const struct ctl_node *self)
 {
@@ -49,8 +57,8 @@ static bool is_cut_off(const struct ctl_all *all, const struct ctl_node *self)
     }
     for (size_t i = 0; i < all->count; i++) {
         const struct ctl_node *node = &all->nodes[i];
-        if (node != self &&
-            (has_answered(node) || node->tried == TRIED_OPEN || node->tried == TRIED_REFUSED)) {
+        if (node != self && (has_answered(node) || node->tried == TRIED_OPEN ||
+                             node->tried == TRIED_REFUSED || is_heard(self, node))) {
             return false;
         }
         silent += node != self ? 1 : 0;
@@ -130,34 +138,78 @@ static void fix_of(const struct ctl_node *node, bool is_refused, char fix[256])
     }
 }
 
+/* The node that is up where this one was: its machine was set up anew, or its address is another's. */
+static const struct ctl_node *successor(const struct ctl_all *all, const struct ctl_node *node)
+{
+    const char *address = ctl_text(node->member, "address");
+    for (size_t i = 0; i < all->count; i++) {
+        const struct ctl_node *other = &all->nodes[i];
+        if (other != node && address[0] != '\0' && strcmp(other->status, "alive") == 0 &&
+            strcmp(ctl_text(other->member, "address"), address) == 0) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+/* What was seen when it went, and what a connect found now. */
+static const char *why_absent(const struct ctl_node *node)
+{
+    const char *reason = ctl_text(node->member, "reason");
+    if (strcmp(reason, "refused") == 0) {
+        return node->tried == TRIED_REFUSED || node->tried == TRIED_NOT
+                   ? ": its machine is up, its meshd is not"
+                   : ": its machine refused connections then";
+    }
+    return strcmp(reason, "no-ack") == 0       ? ": it answers no probe"
+           : strcmp(reason, "remembered") == 0 ? " as this node remembers"
+                                               : "";
+}
+
 static void say_absent(json_t *lines, const struct ctl_all *all, const struct ctl_node *node)
 {
     char since[OUT_TEXT_BYTES];
     char fix[256];
-    const char *reason = ctl_text(node->member, "reason");
     const char *observer = ctl_text(node->member, "observer");
-    bool is_refused = strcmp(reason, "refused") == 0;
-    const char *why = is_refused                          ? ": its machine refused connections"
-                      : strcmp(reason, "no-ack") == 0     ? ": it answers no probe"
-                      : strcmp(reason, "remembered") == 0 ? " as this node remembers"
-                                                          : "";
+    bool is_refused = strcmp(ctl_text(node->member, "reason"), "refused") == 0;
+    bool is_said = is_refused && node->tried == TRIED_REFUSED;
+    const struct ctl_node *now_there = successor(all, node);
+    out_ago(ctl_text(node->member, "since"), ctl_text(all->members, "time"), since);
+    if (now_there != NULL) {
+        doctor_say(lines, "nodes", "warn", node->name,
+                   "was that machine set up anew? Then this is what it was before, and nothing is "
+                   "to be done",
+                   "%s for %s; at its address %s there is %s now", node->status, since,
+                   ctl_text(node->member, "address"), now_there->name);
+        return;
+    }
     fix_of(node, is_refused, fix);
     doctor_say(lines, "nodes", strcmp(node->status, "failed") == 0 ? "fail" : "warn", node->name,
-               fix, "%s for %s%s%s%s%s%s", node->status,
-               out_ago(ctl_text(node->member, "since"), ctl_text(all->members, "time"), since), why,
+               fix, "%s for %s%s%s%s%s%s", node->status, since, why_absent(node),
                observer[0] != '\0' ? " (seen by " : "", observer, observer[0] != '\0' ? ")" : "",
-               what_was_tried(node));
+               is_said ? "" : what_was_tried(node));
 }
 
 static void say_silent(json_t *lines, const struct ctl_node *self, const struct ctl_node *node)
 {
-    char fix[256];
+    char fix[320];
     bool is_large = self != NULL && doctor_loses_large(self, node);
     if (is_large || (self != NULL && doctor_loses(self, node))) {
-        doctor_say(lines, "nodes", "warn", node->name,
-                   "mend that first: see the line about loss",
+        doctor_say(lines, "nodes", "warn", node->name, "mend that first: see the line about loss",
                    "alive, but its answer did not come: %s on the way to it get lost",
                    is_large ? "large packets" : "many packets");
+        return;
+    }
+    if (node->tried == TRIED_SILENT && is_heard(self, node)) {
+        char ip[64];
+        snprintf(
+            fix, sizeof fix,
+            "a firewall on %.64s, or between it and %.64s, drops TCP (nft list ruleset: its link "
+            "and mailbox ports at %.64s)",
+            node->name, self->name, doctor_ip_of(node, ip));
+        doctor_say(lines, "nodes", "fail", node->name, fix,
+                   "alive by UDP, but TCP from %s to it does not pass, so it cannot be asked",
+                   self->name);
         return;
     }
     fix_of(node, false, fix);
@@ -169,7 +221,7 @@ static void say_same_name(json_t *lines, const struct ctl_node *node)
 {
     char fix[192];
     const char *tilde = strchr(node->name, '~');
-    if (tilde != NULL) {
+    if (tilde != NULL && strcmp(node->status, "failed") != 0) {
         snprintf(fix, sizeof fix, "meshctl --node=%s nodes rename NEW", node->name);
         doctor_say(lines, "nodes", "warn", node->name, fix,
                    "another node is called %.*s too; this one is %.12s at %s",
@@ -178,9 +230,34 @@ static void say_same_name(json_t *lines, const struct ctl_node *node)
     }
 }
 
+/* Half of the others or more are gone without a word: that is seldom each by itself. */
+static void check_partition(json_t *lines, const struct ctl_all *all)
+{
+    char names[DOCTOR_NAMES_BYTES] = "";
+    size_t silent = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        const struct ctl_node *node = &all->nodes[i];
+        bool is_gone = strcmp(node->status, "alive") != 0 && node->tried == TRIED_SILENT;
+        silent += is_gone ? 1 : 0;
+        if (!is_gone) {
+            doctor_add_name(names, node->name);
+        }
+    }
+    if (silent >= 2 && 2 * silent >= all->count - 1) {
+        doctor_say(lines, "nodes", "fail", NULL,
+                   "before looking at each: is there a switch, an access point or a cable between "
+                   "them and these?",
+                   "%zu of %zu nodes are silent at once; %s still see each other", silent,
+                   all->count, names);
+    }
+}
+
 static void check_nodes(json_t *lines, const struct ctl_all *all, bool cut_off)
 {
     size_t well = 0;
+    if (!cut_off) {
+        check_partition(lines, all);
+    }
     for (size_t i = 0; i < all->count; i++) {
         const struct ctl_node *node = &all->nodes[i];
         say_same_name(lines, node);

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define TRIES_MAX 64
-#define TRY_MS 700
+#define TRY_MS 1300 /* a SYN that is lost is sent again after a second */
 
 struct tries {
     struct pollfd polls[TRIES_MAX];

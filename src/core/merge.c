@@ -232,6 +232,8 @@ void merge_status(core_t *c, struct member *m, enum member_status status, enum r
     }
     if (was_up != member_is_up(m)) {
         up_changed(c, m, was_up);
+    } else if (!same) {
+        names_refresh(c, m->rec.name);
     }
     if (!same || status == STATUS_SUSPECT) {
         merge_event(c, m, event_of(status), reason, observer);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Names: only labels, so two members may have the same one. They are shown as NAME and NAME~2, and
- * commands take what is shown. The order is the same on all nodes: those that are up before those that
- * are not, each group by id. So a machine that was set up anew takes over the name of the old one that
- * failed. `~2` is never stored and never travels.
+ * commands take what is shown. The order is the same on all nodes: those that are up, those that failed,
+ * those that left, each group by id. So a machine that was set up anew takes over the name of the old one
+ * that failed, and one that fails keeps its name before one that was given up. `~2` is never stored and
+ * never travels.
  *
  * A node may be renamed while it runs. The name is stored with its incarnation; one that is given at the
  * start (--name, MESHD_NAME, the configuration) wins over it, and that is told. */
@@ -27,13 +28,22 @@ static void show(core_t *c, struct member *m, unsigned rank)
     }
 }
 
+enum { GROUP_UP, GROUP_FAILED, GROUP_LEFT, GROUPS };
+
+static unsigned group_of(const struct member *m)
+{
+    return member_is_up(m)                ? GROUP_UP
+           : m->status == STATUS_FAILED ? GROUP_FAILED
+                                        : GROUP_LEFT;
+}
+
 void names_refresh(core_t *c, const char *name)
 {
     unsigned rank = 0;
-    for (unsigned down = 0; down < 2; down++) {
+    for (unsigned group = 0; group < GROUPS; group++) {
         for (size_t i = 0; i < c->roster.count; i++) {
             struct member *m = c->roster.items[i];
-            if (member_is_up(m) == (down == 0) && strcmp(m->rec.name, name) == 0) {
+            if (group_of(m) == group && strcmp(m->rec.name, name) == 0) {
                 show(c, m, ++rank);
             }
         }

@@ -303,7 +303,7 @@ static void check_clock(struct doctor *d)
 
 static void check_load(struct doctor *d)
 {
-    if (d->status.health > 0) {
+    if (d->status.health > 0 && !d->status.isolated) { /* isolated, it cannot but be slow */
         say(d, "load", VERDICT_WARN,
             "it falls within half a minute when the trouble is over; if not, look at its load and "
             "its network: uptime, vmstat 1, ip -s link",

@@ -26,6 +26,7 @@ struct world {
     size_t count;
     bool is_silent[NODES_MAX]; /* it does not answer meshctl */
     enum ctl_tried tried[NODES_MAX];
+    bool is_anew;             /* n1 is where n2 was */
     bool is_aside;            /* the node that is asked */
     const char *reason;       /* of those who are suspect or failed */
     bool was_late[NODES_MAX]; /* it did not knock in time */
@@ -90,6 +91,7 @@ static json_t *diagnose(const struct world *w)
 {
     static struct ctl_node nodes[NODES_MAX];
     struct ctl_all all = {.nodes = nodes, .count = w->count};
+    char address[32];
     json_t *lines = json_array();
     all.members = json_pack("{s:s}", "time", "2026-11-21T03:20:07.125Z");
     memset(nodes, 0, sizeof nodes);
@@ -105,7 +107,8 @@ static json_t *diagnose(const struct world *w)
         nodes[i].answered_ms = ANSWERED_MS;
         nodes[i].tried = w->tried[i];
         nodes[i].is_aside = i == 0 && w->is_aside;
-        nodes[i].member = json_pack("{s:s, s:s, s:s?}", "address", "10.0.0.1:8471", "since",
+        snprintf(address, sizeof address, "10.0.0.%zu:8471", w->is_anew && i == 2 ? i : i + 1);
+        nodes[i].member = json_pack("{s:s, s:s, s:s?}", "address", address, "since",
                                     "2026-11-21T03:20:01.125Z", "reason", w->reason);
     }
     for (size_t i = 0; i < w->count; i++) {
@@ -356,13 +359,13 @@ static void test_what_to_do_about_the_absent(void **state)
         line_with(lines, "nodes", "it answers no probe; its machine takes connections"));
     assert_non_null(fix_has(lines, "n1", "is its meshd stopped"));
     assert_non_null(fix_has(lines, "n2", "systemctl start meshd"));
-    assert_non_null(fix_has(lines, "n3", "ping 10.0.0.1"));
+    assert_non_null(fix_has(lines, "n3", "ping 10.0.0.4"));
     assert_int_equal(count_not_ok(lines, NULL), 3);
     json_decref(lines);
     w.reason = "refused";
     w.tried[1] = TRIED_NOT;
     lines = diagnose(&w);
-    assert_non_null(line_with(lines, "nodes", "its machine refused connections"));
+    assert_non_null(line_with(lines, "nodes", "its machine is up, its meshd is not"));
     assert_non_null(fix_has(lines, "n1", "systemctl start meshd"));
     json_decref(lines);
 }
@@ -432,6 +435,21 @@ static void test_large_datagrams(void **state)
     json_decref(lines);
 }
 
+/* A machine that was set up anew is there under another identity. */
+static void test_set_up_anew(void **state)
+{
+    struct world w;
+    (void) state;
+    open_world(&w, 3);
+    w.sees[0][2] = w.sees[1][2] = "failed";
+    w.is_silent[2] = true;
+    w.is_anew = true;
+    json_t *lines = diagnose(&w);
+    assert_non_null(line_with(lines, "nodes", "at its address 10.0.0.2:8471 there is n1 now"));
+    assert_int_equal(ctl_doctor_exit(lines), EXIT_DONE);
+    json_decref(lines);
+}
+
 /* Nobody answers: one line about the node that was asked, none about the others. */
 static void test_cut_off(void **state)
 {
@@ -441,6 +459,8 @@ static void test_cut_off(void **state)
     for (size_t i = 1; i < 5; i++) {
         w.is_silent[i] = true;
         w.tried[i] = TRIED_SILENT;
+        w.udp[i][0] = false;
+        w.answers[0][i] = w.large[0][i] = 0;
     }
     w.sees[0][1] = w.sees[0][2] = "failed";
     w.sees[0][3] = "suspect";
@@ -451,7 +471,13 @@ static void test_cut_off(void **state)
     json_decref(lines);
     w.tried[4] = TRIED_OPEN; /* there is a network */
     lines = diagnose(&w);
-    assert_int_equal(count_not_ok(lines, "nodes"), 4);
+    assert_int_equal(count_not_ok(lines, "nodes"), 4 + 1); /* each, and that they are many */
+    json_decref(lines);
+    w.tried[4] = TRIED_SILENT;
+    w.udp[4][0] = true;
+    lines = diagnose(&w); /* UDP of one comes in */
+    assert_non_null(line_with(lines, "nodes", "alive by UDP, but TCP from n0 to it does not pass"));
+    assert_non_null(line_with(lines, "nodes", "3 of 5 nodes are silent at once; n0, n4 still"));
     json_decref(lines);
     w.is_aside = true; /* the copy of another node asks nobody */
     lines = diagnose(&w);
@@ -464,11 +490,17 @@ static void test_cut_off(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_well),        cmocka_unit_test(test_each_shut_way_is_named),
-        cmocka_unit_test(test_broadcast),       cmocka_unit_test(test_no_knock_no_finding),
-        cmocka_unit_test(test_copied_identity), cmocka_unit_test(test_clocks),
-        cmocka_unit_test(test_nodes_and_views), cmocka_unit_test(test_what_to_do_about_the_absent),
-        cmocka_unit_test(test_cut_off),         cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_all_well),
+        cmocka_unit_test(test_each_shut_way_is_named),
+        cmocka_unit_test(test_broadcast),
+        cmocka_unit_test(test_no_knock_no_finding),
+        cmocka_unit_test(test_copied_identity),
+        cmocka_unit_test(test_clocks),
+        cmocka_unit_test(test_nodes_and_views),
+        cmocka_unit_test(test_what_to_do_about_the_absent),
+        cmocka_unit_test(test_cut_off),
+        cmocka_unit_test(test_set_up_anew),
+        cmocka_unit_test(test_loss),
         cmocka_unit_test(test_large_datagrams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,6 +76,32 @@ static void the_living_come_first(void **state)
     mesh_free(&m);
 }
 
+/* What fails keeps its name, whatever was called so before and left. */
+static void the_given_up_come_last(void **state)
+{
+    (void) state;
+    for (size_t leaver = 0; leaver < 2; leaver++) {
+        struct mesh *m = mesh_new(3);
+        memcpy(m->node[0].name, "pi", sizeof "pi");
+        memcpy(m->node[1].name, "pi", sizeof "pi");
+        for (size_t i = 0; i < 3; i++) {
+            mesh_start(m, i);
+        }
+        mesh_run(m, 5 * MINI_SECOND);
+        struct event shutdown = {.type = EV_SHUTDOWN};
+        mesh_step(m, leaver, &shutdown);
+        mesh_run(m, 2 * MINI_SECOND);
+        assert_string_equal(mesh_view(m, 2, 1 - leaver).name, "pi");
+        mesh_kill(m, 1 - leaver);
+        mesh_run(m, 10 * MINI_SECOND);
+        assert_int_equal(mesh_status(m, 2, 1 - leaver), STATUS_FAILED);
+        assert_int_equal(mesh_status(m, 2, leaver), STATUS_LEFT);
+        assert_string_equal(mesh_view(m, 2, 1 - leaver).name, "pi");
+        assert_string_equal(mesh_view(m, 2, leaver).name, "pi~2");
+        mesh_free(&m);
+    }
+}
+
 static void a_new_name_stays(void **state)
 {
     (void) state;
@@ -109,6 +135,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_call_them_the_same),
         cmocka_unit_test(the_living_come_first),
+        cmocka_unit_test(the_given_up_come_last),
         cmocka_unit_test(a_new_name_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
