@@ -7,6 +7,7 @@ import time
 from harness import options
 from lab import MESHD, expect, hold_for, wait_for
 from mesh import MESH, Node, no_change, start_mesh, views, wait_formed, wait_status
+from usage import SANITIZED, Usage
 
 
 def rules(host, text):
@@ -94,6 +95,29 @@ def test_stopped_for_a_while(lab):
 
 
 @options(timeout=90)
+def test_restart_storm(lab):
+    """R2.10: a node restarted a hundred times a minute: at most one joining for each start, and the
+    others stay as they are and have next to nothing to do."""
+    restarts = 12
+    nodes = start_mesh(lab, 3)
+    since, begun = time.time(), time.monotonic()
+    usages = [Usage(node) for node in nodes[:2]]
+    for _ in range(restarts):
+        nodes[2].kill()
+        time.sleep(0.3)
+        nodes[2].start()
+        time.sleep(0.3)
+    used = max(usage.grown()["cpu"] for usage in usages)
+    share = used / (time.monotonic() - begun)
+    expect(share < 0.05 * (10 if SANITIZED else 1), f"the others used {100 * share:.1f} % of a core")
+    wait_formed(nodes)
+    for node in nodes[:2]:
+        events = [event for event in node.events(since) if event["node"] != "n3"]
+        expect(not events, f"{node.name} tells of others: {events}")
+        joins = [event for event in node.events(since) if event["type"] == "node.alive"]
+        expect(len(joins) <= restarts, f"{node.name} tells of {len(joins)} joinings")
+
+
 def test_one_name_twice(lab):
     """R1.5a: two nodes of one name are told apart everywhere; a new name stays after a restart."""
     hosts = lab.add_hosts(3)
