@@ -64,7 +64,6 @@ static void diagnose(const json_t *replies)
         node->answered_ms = SINCE_MS + 500;
     }
     doctor_mesh(lines, &all, SINCE_MS);
-    FUZZ_ASSERT(json_array_size(lines) >= 1);
     json_array_foreach(lines, i, reply)
     {
         FUZZ_ASSERT(json_is_object(reply) && ctl_text(reply, "text")[0] != '\0');
