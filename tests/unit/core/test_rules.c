@@ -147,6 +147,28 @@ static void no_connect_is_evidence_at_an_address_that_is_not_proven(void **state
     }
 }
 
+static size_t beacons_in(struct mini *m, uint64_t ns)
+{
+    size_t before = mini_count(m, FX_BEACON, 0, MINI_PEERS);
+    mini_run(m, ns);
+    return mini_count(m, FX_BEACON, 0, MINI_PEERS) - before;
+}
+
+/* Often at the start and for a minute after a change: every 250 ms and 2 s; then every 10 s (R2.7). */
+static void beacons_become_rare(void **state)
+{
+    (void) state;
+    struct mini *m = mini_new(NULL);
+    assert_in_range(beacons_in(m, 3 * MINI_SECOND), 9, 16);
+    mini_meet_all(m, 2);
+    assert_in_range(beacons_in(m, 30 * MINI_SECOND), 11, 18);
+    mini_run(m, 60 * MINI_SECOND);
+    assert_in_range(beacons_in(m, 100 * MINI_SECOND), 8, 12);
+    mini_tell_record(m, 1, 2, 6, RECORD_LEFT);
+    assert_in_range(beacons_in(m, 30 * MINI_SECOND), 11, 18);
+    mini_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +177,7 @@ int main(void)
         cmocka_unit_test(probes_end_later_by_the_time_we_were_deaf),
         cmocka_unit_test(suspicion_lasts_longer_in_a_mesh_of_two),
         cmocka_unit_test(no_connect_is_evidence_at_an_address_that_is_not_proven),
+        cmocka_unit_test(beacons_become_rare),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
