@@ -84,7 +84,7 @@ static void renew_above(core_t *c)
     uint64_t above = c->copy.above;
     c->copy.above = 0;
     if (above > c->self->rec.incarnation) {
-        merge_renew_self(c, above, RECORD_ALIVE);
+        self_renew(c, above, RECORD_ALIVE);
     }
 }
 
@@ -116,7 +116,7 @@ static void come_back(core_t *c)
     core_note(c, NOTE_WARN, NOTE_BACK, c->self, NULL, REASON_NONE, 0);
     uint64_t above = c->copy.above;
     c->copy.above = 0;
-    merge_renew_self(c, above, RECORD_ALIVE);
+    self_renew(c, above, RECORD_ALIVE);
     core_begin(c);
 }
 
@@ -125,7 +125,7 @@ static void notice(core_t *c, struct member *m)
     bool is_old = m->copied_ns == 0 || c->now_ns - m->copied_ns >= NOTICE_AGAIN_NS;
     m->copied_ns = c->now_ns;
     if (is_old) {
-        merge_notice(c, m, REASON_SAME_IDENTITY, &c->self->id);
+        report_notice(c, m, REASON_SAME_IDENTITY, &c->self->id);
     }
 }
 

@@ -193,7 +193,7 @@ void core_leave(core_t *c)
         return;
     }
     c->ready = false; /* no gossip, no probes: only goodbyes */
-    merge_renew_self(c, 0, RECORD_LEFT);
+    self_renew(c, 0, RECORD_LEFT);
     c->goodbyes_left = GOODBYES;
     /* Not in this step: who asked for it over a link is to have its answer first. */
     core_arm(c, TIMER_LEAVE, c->now_ns + FIRST_GOODBYE_NS);
@@ -252,7 +252,7 @@ static void fire(core_t *c, struct timer *t)
     case TIMER_STORE: persist_everything(c); break;
     case TIMER_RELAYS: swim_relays_tick(c); break;
     case TIMER_CANDIDATES: session_candidates_tick(c); break;
-    case TIMER_REFUTE: merge_refute(c, NULL); break;
+    case TIMER_REFUTE: self_refute(c, NULL); break;
     case TIMER_COPY: copy_tick(c); break;
     case TIMER_M_PROBE:
     case TIMER_M_VERDICT:
@@ -363,7 +363,7 @@ static void addresses(core_t *c, const struct event *ev)
         return;
     }
     if (!same) {
-        merge_renew_self(c, 0, RECORD_ALIVE);
+        self_renew(c, 0, RECORD_ALIVE);
     }
     if (!merge_names_all(before, before_count, c->addrs, c->addr_count)) {
         for (size_t i = 0; i < c->roster.count; i++) {

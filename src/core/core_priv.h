@@ -3,13 +3,14 @@
  *
  *     core.c      creation, step, timers, leaving     session.c   first contact, sessions, replay
  *     merge.c     which statement overrides which     swim.c      probes and acks
- *     doubt.c     suspicion, verdicts, evidence       sync.c      full exchange
- *     overlay.c   who links to whom                   labels.c    labels records
- *     persist.c   what is stored and loaded           call.c      operations, here and elsewhere
- *     send.c      messages out                        query.c     reading for handlers
- *     copy.c      two processes with one identity
- *     knock.c     proving for `meshctl doctor` what arrives
+ *     standing.c  what follows when a member changes  doubt.c     suspicion, verdicts, evidence
+ *     self.c      our own record                      sync.c      full exchange
+ *     report.c    events and notes about members      overlay.c   who links to whom
+ *     persist.c   what is stored and loaded           labels.c    labels records
+ *     send.c      messages out                        call.c      operations, here and elsewhere
+ *     copy.c      two processes with one identity     query.c     reading for handlers
  *     reach.c     how members are reached, isolation  names.c     one name at two members, renaming
+ *     knock.c     proving for `meshctl doctor` what arrives
  */
 #ifndef HM_CORE_PRIV_H
 #define HM_CORE_PRIV_H
@@ -250,8 +251,9 @@ void send_frame(core_t *c, struct member *m, enum frame_type type, struct span b
 void next_add_field(const core_t *c, struct buf *b); /* one more at the end of an array of its own */
 void next_say_unknown(core_t *c, struct member *m);
 void send_frame_swim(core_t *c, struct member *m, const struct swim_msg *msg);
-/* Message with hash, coordinate and what gossip fits, to an address or (to NULL) over the link; `about` first, if the receiver is not thought
- * alive: it must hear what is said of it (Lifeguard's buddy system). */
+/* Message with hash, coordinate and what gossip fits, to an address or (to NULL) over the link;
+ * `about` first, if the receiver is not thought alive: it must hear what is said of it (Lifeguard's
+ * buddy system). */
 void send_swim(core_t *c, struct member *m, const struct addr *to, struct swim_msg *msg);
 /* One update to one member, or to all that are up (and known to be few enough), or to the queue. */
 void tell_one(core_t *c, struct member *to, struct span update);
@@ -270,8 +272,8 @@ uint64_t core_nonce(core_t *c);
 void tell_its_state(core_t *c, struct member *m);
 
 /* merge.c */
-/* Form, mesh, signature; finds or names the owner. HM_OK; HM_EEXIST: known to the byte; HM_ESTALE: we
- * have a newer one; HM_EMALFORMED, HM_EDENIED (forged, foreign): counted. */
+/* Form, mesh, signature; finds or names the owner. HM_OK; HM_EEXIST: known to the byte; HM_ESTALE:
+ * we have a newer one; HM_EMALFORMED, HM_EDENIED (forged, foreign): counted. */
 int merge_check_record(core_t *c, struct span bytes, const struct node_id *from,
                        struct node_record *ret_rec, struct node_id *ret_id);
 /* Takes a record. from: who handed it to us. Returns its member, or NULL if it cannot be taken. */
@@ -279,32 +281,49 @@ struct member *merge_record(core_t *c, struct span bytes, const struct node_id *
 void merge_claim(core_t *c, const struct claim *claim, struct member *from, bool spread);
 /* spread: news go on by gossip (not after a full exchange: the others have them). */
 void merge_updates(core_t *c, struct span update_bytes, struct member *from, bool spread);
-void merge_status(core_t *c, struct member *m, enum member_status status, enum reason reason,
-                  const struct node_id *observer);
-/* Refutes what is held against us, unless that was done too often of late: then soon. from: who said
- * it, NULL: that was before. */
-void merge_refute(core_t *c, struct member *from);
-/* Makes and signs our record at the next incarnation and tells everyone. */
-void merge_renew_self(core_t *c, uint64_t at_least, enum record_state state);
-/* Signs our record as it is; used at the start. HM_ENOMEM. */
-int merge_sign_self(core_t *c, uint64_t incarnation, enum record_state state);
-/* An event that changes nothing: somebody should know. With its line in the log. */
-void merge_notice(core_t *c, struct member *m, enum reason reason, const struct node_id *observer);
-void merge_event(core_t *c, struct member *m, enum member_event_type type, enum reason reason,
-                 const struct node_id *observer);
-/* A member at its place in the roster, hashed in and in its probe order. NULL: full or no memory. */
-struct member *merge_new_member(core_t *c, const struct node_id *id, struct span record,
-                                const struct node_record *rec, enum member_status status);
 /* m is failed: seen by these observers. Tells everyone if we judged it ourselves. */
 void merge_failed(core_t *c, struct member *m, uint64_t incarnation, enum reason reason,
                   const struct node_id *observers, size_t count, bool judged_here, bool spread);
 /* Whether all the places of `before` are among those of `now`. */
 bool merge_names_all(const struct addr *before, size_t before_count, const struct addr *now,
                      size_t now_count);
-/* The driver may talk with m from now on. */
-void merge_introduce(core_t *c, const struct member *m);
 /* Something authentic and fresh came from m. */
 void merge_heard(core_t *c, struct member *m);
+
+/* standing.c */
+/* A member at its place in the roster, hashed in and in its probe order. NULL: full or no
+ * memory. */
+struct member *standing_new(core_t *c, const struct node_id *id, struct span record,
+                            const struct node_record *rec, enum member_status status);
+/* m has this status from now on; it may be the same, for another reason. */
+void standing_change(core_t *c, struct member *m, enum member_status status, enum reason reason,
+                     const struct node_id *observer);
+/* Puts this record in the place of the one that m has. HM_ENOMEM. */
+int standing_record(core_t *c, struct member *m, struct span bytes, const struct node_record *rec);
+/* The driver may talk with m from now on. */
+void standing_introduce(core_t *c, const struct member *m);
+
+/* self.c */
+/* Signs our record as it is; used at the start. HM_ENOMEM. */
+int self_sign(core_t *c, uint64_t incarnation, enum record_state state);
+/* Makes and signs our record at the next incarnation and tells everyone. */
+void self_renew(core_t *c, uint64_t at_least, enum record_state state);
+/* Somebody claims something of us: it is told better, or self_refute is to follow. */
+void self_accused(core_t *c, const struct claim *claim, struct member *from);
+/* Refutes what is held against us, unless that was done too often of late: then soon. from: who
+ * said it, NULL: that was before. Once per message, however many claims it held. */
+void self_refute(core_t *c, struct member *from);
+
+/* report.c */
+void report_event(core_t *c, struct member *m, enum member_event_type type, enum reason reason,
+                  const struct node_id *observer);
+/* An event that changes nothing: somebody should know. */
+void report_notice(core_t *c, struct member *m, enum reason reason, const struct node_id *observer);
+/* A record was refused: not signed by its node (from: who sent it), of a node for which there is no
+ * room, of a node that speaks no version of ours. */
+void report_forged(core_t *c, const struct node_id *from);
+void report_full(core_t *c, const struct node_id *id);
+void report_version(core_t *c, const struct node_record *rec);
 
 /* session.c */
 void session_datagram(core_t *c, const struct event *ev);
@@ -382,8 +401,8 @@ bool doubt_is_plain(const core_t *c);
 
 /* sync.c */
 void sync_view_seen(core_t *c, uint64_t view_hash);
-/* m may have news: a full exchange with it as soon as there is a link. One guest at a time: when many
- * appear at once, gossip tells of the others. */
+/* m may have news: a full exchange with it as soon as there is a link. One guest at a time: when
+ * many appear at once, gossip tells of the others. */
 void sync_want(core_t *c, struct member *m);
 void sync_tick(core_t *c);
 void sync_start(core_t *c, struct member *m);
@@ -395,8 +414,8 @@ void overlay_tick(core_t *c);
 void overlay_link_up(core_t *c, struct member *m);
 void overlay_link_down(core_t *c, struct member *m);
 void overlay_hangup(core_t *c, struct member *m);
-/* An address that its link may stand on is gone, here or there: the link carries nothing any more, and
- * TCP would find out only after minutes. It is dialled anew at once. */
+/* An address that its link may stand on is gone, here or there: the link carries nothing any more,
+ * and TCP would find out only after minutes. It is dialled anew at once. */
 void overlay_moved(core_t *c, struct member *m);
 /* Dials m although it is no neighbour: a guest link, closed when it was idle for a while. */
 void overlay_want_link(core_t *c, struct member *m);

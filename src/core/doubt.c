@@ -158,7 +158,7 @@ void doubt_suspect(core_t *c, struct member *m, enum reason reason, const struct
     }
     w->is_observer = has_self(c, w);
     core_count(c, M_SUSPICIONS);
-    merge_status(c, m, STATUS_SUSPECT, reason, &observers[0]);
+    standing_change(c, m, STATUS_SUSPECT, reason, &observers[0]);
     spread_suspicion(c, m, w->is_observer);
     arm_verdict(c, m);
     if (!w->is_observer && !doubt_is_plain(c) && is_appointed(c, m)) {

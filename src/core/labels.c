@@ -102,8 +102,8 @@ void labels_change(core_t *c, const struct label *labels, size_t count)
     }
     buf_fini(&old);
     /* The alive record names the labels' hash: whoever hears of it asks for them. */
-    merge_renew_self(c, 0, RECORD_ALIVE);
-    merge_event(c, c->self, EVENT_UPDATED, REASON_UPDATED, &c->self->id);
+    self_renew(c, 0, RECORD_ALIVE);
+    report_event(c, c->self, EVENT_UPDATED, REASON_UPDATED, &c->self->id);
     core_changed(c);
 }
 
@@ -233,7 +233,7 @@ static void take_one(core_t *c, struct span bytes)
     if (labels_take(c, m, bytes) == HM_OK) {
         persist_member(c, m);
         if (!first) {
-            merge_event(c, m, EVENT_UPDATED, REASON_UPDATED, &m->id);
+            report_event(c, m, EVENT_UPDATED, REASON_UPDATED, &m->id);
         }
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The roster: every node this one knows, itself included, in order of node id. A member is never taken
- * off by time or failure. This file only keeps them; what changes a member's state is in merge.c. */
+ * off by time or failure. This file only keeps them; what changes a member's state is in
+ * standing.c. */
 #ifndef HM_CORE_MEMBER_H
 #define HM_CORE_MEMBER_H
 

@@ -24,7 +24,7 @@ static void show(core_t *c, struct member *m, unsigned rank)
         snprintf(m->shown, sizeof m->shown, "%s~%u", m->rec.name, rank);
     }
     if (rank >= 2 && before < 2 && member_is_up(m) && c->ready) {
-        merge_notice(c, m, REASON_SAME_NAME, &c->self->id);
+        report_notice(c, m, REASON_SAME_NAME, &c->self->id);
     }
 }
 
@@ -79,9 +79,9 @@ int core_rename(core_t *c, const char *name)
         }
         text_copy(c->name, sizeof c->name, name);
         c->renamed = true;
-        merge_renew_self(c, 0, RECORD_ALIVE);
+        self_renew(c, 0, RECORD_ALIVE);
         core_note(c, NOTE_INFO, NOTE_RENAMED, c->self, NULL, REASON_NONE, 0);
-        merge_event(c, c->self, EVENT_UPDATED, REASON_UPDATED, &c->self->id);
+        report_event(c, c->self, EVENT_UPDATED, REASON_UPDATED, &c->self->id);
         c->rename_batch = c->batch + 1; /* this step's */
     }
     return c->durable_batch >= c->rename_batch ? HM_OK : HM_ESTALE;

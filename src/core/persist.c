@@ -86,7 +86,7 @@ static bool load_member(core_t *c, struct span key, struct span value)
         return true; /* an older release might have stored us; our own record is new anyway */
     }
     bool up = s.status == STATUS_ALIVE || s.status == STATUS_SUSPECT;
-    struct member *m = merge_new_member(c, &id, s.record, &rec, up ? STATUS_SUSPECT : s.status);
+    struct member *m = standing_new(c, &id, s.record, &rec, up ? STATUS_SUSPECT : s.status);
     if (m == NULL) {
         return true; /* full: counted there */
     }
@@ -118,12 +118,12 @@ void persist_load(core_t *c, const struct store_entry *entries, size_t count)
     }
     c->boot_epoch++;
     c->events.reserved_to = c->events.next_seq + EVLOG_BLOCK;
-    if (merge_sign_self(c, incarnation + 1, RECORD_ALIVE) != 0 || labels_sign(c) != 0 ||
-        merge_sign_self(c, incarnation + 1, RECORD_ALIVE) != 0) {
+    if (self_sign(c, incarnation + 1, RECORD_ALIVE) != 0 || labels_sign(c) != 0 ||
+        self_sign(c, incarnation + 1, RECORD_ALIVE) != 0) {
         c->fx.failed = true; /* out of memory, or labels beyond limits that the caller checked */
         return;
     }
-    merge_introduce(c, c->self); /* a copy of us may speak: it is to be understood */
+    standing_introduce(c, c->self); /* a copy of us may speak: it is to be understood */
     for (size_t i = 0; i < count; i++) {
         if (entries[i].table == STORE_ROSTER &&
             !load_member(c, entries[i].key, entries[i].value)) {

@@ -53,7 +53,7 @@ void reach_answered(core_t *c, struct member *m, enum member_path how)
     enum reason reason = is_direct          ? REASON_PATH_DIRECT
                          : how == PATH_LINK ? REASON_PATH_LINK
                                             : REASON_PATH_RELAYED;
-    merge_notice(c, m, reason, &c->self->id);
+    report_notice(c, m, reason, &c->self->id);
 }
 
 void reach_link_answers(core_t *c, struct member *m)
@@ -76,7 +76,7 @@ void reach_proven(core_t *c)
     if (c->isolated) {
         c->isolated = false;
         reach_pause(c, PAUSE_FROM_NS); /* what we suspect, we suspect for our own silence */
-        merge_notice(c, c->self, REASON_REACHES, &c->self->id);
+        report_notice(c, c->self, REASON_REACHES, &c->self->id);
     }
 }
 
@@ -109,7 +109,7 @@ void reach_judge(core_t *c)
     if (silent >= SILENT_ENOUGH || (silent >= SILENT_MIN && others == 0)) {
         c->isolated = true;
         core_count(c, M_ISOLATIONS);
-        merge_notice(c, c->self, REASON_ISOLATED, &c->self->id);
+        report_notice(c, c->self, REASON_ISOLATED, &c->self->id);
     }
 }
 

@@ -351,7 +351,7 @@ static void probe_answered(core_t *c, struct member *m, enum member_path how)
     struct watch *w = m->watch;
     reach_answered(c, m, how);
     if (m->is_remembered) {
-        merge_status(c, m, STATUS_ALIVE, REASON_JOINED, &c->self->id);
+        standing_change(c, m, STATUS_ALIVE, REASON_JOINED, &c->self->id);
         return; /* it is in doubt no more: the watch is gone */
     }
     if (w->is_regular) {
