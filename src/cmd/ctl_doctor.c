@@ -147,7 +147,8 @@ static size_t name_same(const json_t *lines, size_t at, const char *self, char *
         const json_t *line = json_array_get(lines, i);
         bool is_same = strcmp(ctl_text(line, "status"), ctl_text(first, "status")) == 0 &&
                        strcmp(ctl_text(line, "text"), ctl_text(first, "text")) == 0 &&
-                       is_same_fix(line, first) && ctl_text(line, "node")[0] != '\0';
+                       strcmp(ctl_text(line, "check"), ctl_text(first, "check")) == 0 &&
+                       ctl_text(line, "node")[0] != '\0';
         if (i > at && !is_same && is_ok_of_another(line, ctl_text(first, "check"), self)) {
             continue;
         }
@@ -319,7 +320,8 @@ static void collect(json_t *lines, const struct ctl_all *all)
 {
     static const char *const order[] = {"interfaces",  "mtu",       "ports",    "key",
                                         "foreign-key", "strangers", "disk",     "clock",
-                                        "load",        "limits",    "versions", NULL};
+                                        "load",        "config",    "store",    "limits",
+                                        "versions",    NULL};
     for (size_t k = 0; order[k] != NULL; k++) {
         collect_check(lines, all, order[k]);
     }

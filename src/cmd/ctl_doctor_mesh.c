@@ -269,6 +269,29 @@ static void check_reach(json_t *lines, const struct ctl_all *all, uint64_t since
 
 /* ---- broadcast ------------------------------------------------------------------------------- */
 
+static bool is_flooded(const struct ctl_node *node)
+{
+    size_t i;
+    json_t *line;
+    json_array_foreach(json_object_get(node->reply, "checks"), i, line)
+    {
+        if (strcmp(ctl_text(line, "check"), "strangers") == 0 &&
+            strcmp(ctl_text(line, "status"), "warn") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_any_flooded(const struct ctl_all *all)
+{
+    size_t i = 0;
+    while (i < all->count && !is_flooded(&all->nodes[i])) {
+        i++;
+    }
+    return i < all->count;
+}
+
 static bool share_network(const struct ctl_node *a, const struct ctl_node *b)
 {
     size_t i;
@@ -303,6 +326,9 @@ static enum way beacon_way(const struct ctl_node *from, const struct ctl_node *t
             (uint64_t) ctl_int(beacon, "ago_ms") <= window_ms) {
             return WAY_OPEN;
         }
+    }
+    if (is_flooded(to)) {
+        return WAY_UNKNOWN; /* strangers' beacons displace those of members */
     }
     /* Where no UDP passes at all, that is said already. */
     return from->has_knocked && way_of(from, to, since_ms) == WAY_OPEN ? WAY_SHUT : WAY_UNKNOWN;
@@ -368,7 +394,10 @@ static void check_broadcast(json_t *lines, const struct ctl_all *all, uint64_t s
         open += out.open;
         shut += out.shut;
     }
-    if (open + shut == 0) {
+    if (open + shut == 0 && is_any_flooded(all)) {
+        doctor_say(lines, "broadcast", "ok", NULL, NULL,
+                   "cannot be told while strangers flood the network with beacons");
+    } else if (open + shut == 0) {
         doctor_say(lines, "broadcast", "ok", NULL, NULL,
                    "no two nodes are on one network, so there is nothing to hear");
     } else if (shut == 0) {

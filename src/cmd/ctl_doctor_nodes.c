@@ -190,6 +190,13 @@ static void say_absent(json_t *lines, const struct ctl_all *all, const struct ct
                is_said ? "" : what_was_tried(node));
 }
 
+/* Alive by UDP, and no connection to it comes about. */
+static bool is_tcp_shut(const struct ctl_node *self, const struct ctl_node *node)
+{
+    return !has_answered(node) && strcmp(node->status, "alive") == 0 &&
+           node->tried == TRIED_SILENT && is_heard(self, node);
+}
+
 static void say_silent(json_t *lines, const struct ctl_node *self, const struct ctl_node *node)
 {
     char fix[320];
@@ -200,7 +207,7 @@ static void say_silent(json_t *lines, const struct ctl_node *self, const struct 
                    is_large ? "large packets" : "many packets");
         return;
     }
-    if (node->tried == TRIED_SILENT && is_heard(self, node)) {
+    if (is_tcp_shut(self, node)) {
         char ip[64];
         snprintf(
             fix, sizeof fix,
@@ -252,9 +259,29 @@ static void check_partition(json_t *lines, const struct ctl_all *all)
     }
 }
 
+/* If it is so with all of them, one line says so. */
+static bool say_tcp_shut(json_t *lines, const struct ctl_all *all, const struct ctl_node *self)
+{
+    size_t shut = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        shut += is_tcp_shut(self, &all->nodes[i]) ? 1 : 0;
+    }
+    if (self == NULL || shut < 2 || shut < all->count - 1) {
+        return false;
+    }
+    doctor_say(
+        lines, "nodes", "fail", self->name,
+        "a firewall on it (nft list ruleset), or what is between it and the others, drops TCP",
+        "alive by UDP, but TCP between it and the %zu others does not pass, so they cannot be "
+        "asked",
+        shut);
+    return true;
+}
+
 static void check_nodes(json_t *lines, const struct ctl_all *all, bool cut_off)
 {
     size_t well = 0;
+    bool is_shut = !cut_off && say_tcp_shut(lines, all, self_of(all));
     if (!cut_off) {
         check_partition(lines, all);
     }
@@ -263,9 +290,9 @@ static void check_nodes(json_t *lines, const struct ctl_all *all, bool cut_off)
         say_same_name(lines, node);
         if (strcmp(node->status, "alive") == 0 && has_answered(node)) {
             well++;
-        } else if (!cut_off && strcmp(node->status, "alive") == 0) {
+        } else if (!cut_off && !is_shut && strcmp(node->status, "alive") == 0) {
             say_silent(lines, self_of(all), node);
-        } else if (!cut_off) {
+        } else if (!cut_off && !is_shut) {
             say_absent(lines, all, node);
         }
     }

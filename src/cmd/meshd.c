@@ -70,6 +70,8 @@ struct meshd {
     struct facts facts; /* as last asked for */
     struct service service;
     struct reload reload;
+    struct why config_error; /* of the file read last; "": none */
+    struct why store_moved;  /* it was damaged at the start; "": it was not */
     int signal_fd;
 };
 
@@ -118,6 +120,8 @@ static const struct facts *show_facts(void *ctx)
     facts_secret(m->paths.identity, &m->facts.identity);
     facts_process(&m->facts);
     text_copy(m->facts.data_dir, sizeof m->facts.data_dir, m->paths.data_dir);
+    text_copy(m->facts.config_error, sizeof m->facts.config_error, m->config_error.text);
+    text_copy(m->facts.store_moved, sizeof m->facts.store_moved, m->store_moved.text);
     return &m->facts;
 }
 
@@ -283,6 +287,7 @@ static void warn(struct meshd *m, const struct why *moved)
     }
     if (moved->text[0] != '\0') {
         log_line(m->log, NOTE_WARN, NULL, "%s", moved->text);
+        m->store_moved = *moved;
     }
     if (m->conf.token_from_argv) {
         log_line(m->log, NOTE_WARN, NULL,
@@ -399,6 +404,7 @@ static int run(struct meshd *m)
                  "no thread for the log: a stuck stderr would stop this node");
     }
     m->reload.conf = &m->conf;
+    m->reload.ret_error = &m->config_error;
     m->reload.log = m->log;
     m->reload.driver = m->driver;
     m->reload.more_joins = m->token_joins;

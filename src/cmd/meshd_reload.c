@@ -95,11 +95,13 @@ void reload_config(const struct reload *r)
         return;
     }
     if (conf_parse_again(r->argc, r->argv, environ, fresh, &why) != HM_OK) {
+        *r->ret_error = why;
         log_line(r->log, NOTE_ERROR, LOG_FIELDS({"event", "configuration-wrong"}),
                  "configuration not changed, the old one stays: %s", why.text);
         free(fresh);
         return;
     }
+    *r->ret_error = why;
     size_t count = conf_compare(r->conf, fresh, all);
     conf_take_over(r->conf, fresh);
     free(fresh);

@@ -18,6 +18,7 @@ struct reload {
     driver_t *driver;
     const char *const *more_joins; /* of a token */
     size_t more_join_count;
+    struct why *ret_error; /* what was wrong with the file read last; "": nothing */
 };
 
 void reload_config(const struct reload *r);

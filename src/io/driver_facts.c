@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define FLOODED_SHOWN_NS 15000000000u
+
 #define LIMIT(constant, unit, help) {#constant, (constant), (unit), (help)}
 
 /* Tables read best with one entry a line. */
@@ -113,6 +115,8 @@ static void beacon_facts(const driver_t *d, struct facts *facts)
             text_copy(fact->netif, sizeof fact->netif, name);
         }
     }
+    facts->is_flooded =
+        d->heard.flooded_ns != 0 && now_ns - d->heard.flooded_ns < FLOODED_SHOWN_NS;
     if (beacon_problem(d->beacon) != NULL) {
         text_copy(facts->deaf, sizeof facts->deaf, beacon_problem(d->beacon));
     }

@@ -2,7 +2,9 @@
 /* Beacons heard: see heard.h. */
 #include "io/heard.h"
 
-#define GAP_NS 60000000000u /* idle nodes beacon every 10 s */
+#define GAP_NS 60000000000u   /* idle nodes beacon every 10 s */
+#define CROWD_NS 10000000000u /* counted anew after that */
+#define CROWD_FLOOD 2000      /* fifty nodes that start on one machine at once make fewer */
 
 static struct heard_beacon *older(struct heard_beacon *a, struct heard_beacon *b)
 {
@@ -32,12 +34,26 @@ static struct heard_beacon *place_for(struct heard *h, const struct heard_beacon
     return h->count < HM_BEACONS_HEARD_MAX ? &h->items[h->count++] : oldest;
 }
 
+static void count_crowd(struct heard *h, uint64_t now_ns)
+{
+    if (now_ns - h->crowd_since_ns > CROWD_NS) {
+        h->crowd_since_ns = now_ns;
+        h->crowd = 0;
+    }
+    if (++h->crowd >= CROWD_FLOOD) {
+        h->flooded_ns = now_ns;
+    }
+}
+
 void heard_note(struct heard *heard, const struct heard_beacon *beacon)
 {
     struct heard_beacon *place = place_for(heard, beacon);
     bool goes_on = node_id_eq(&place->id, &beacon->id) &&
                    addr_same_ip(&place->addr, &beacon->addr) && place->index == beacon->index &&
                    beacon->at_ns - place->at_ns < GAP_NS;
+    if (!goes_on && place->at_ns != 0 && beacon->at_ns - place->at_ns < GAP_NS) {
+        count_crowd(heard, beacon->at_ns);
+    }
     uint64_t first_ns = goes_on ? place->first_ns : beacon->at_ns;
     *place = *beacon;
     place->first_ns = first_ns;

@@ -3,7 +3,7 @@
  * proves broadcast by its echo. Decides nothing.
  *
  * Anybody can send beacons with any identity. So the table is bounded, one address has a share of it,
- * and the oldest gives way. */
+ * and the oldest gives way. That thousands do so within seconds is a flood. */
 #ifndef HM_IO_HEARD_H
 #define HM_IO_HEARD_H
 
@@ -26,6 +26,9 @@ struct heard_beacon {
 struct heard {
     struct heard_beacon items[HM_BEACONS_HEARD_MAX];
     size_t count;
+    uint64_t crowd_since_ns; /* since when these are counted: */
+    unsigned crowd;          /* beacons that took the place of one not yet old */
+    uint64_t flooded_ns;     /* last time these were too many; 0: never */
 };
 
 void heard_note(struct heard *heard, const struct heard_beacon *beacon);

@@ -26,6 +26,7 @@
 #define SANE_WALL_MS 1704067200000u     /* 2024: before this software */
 #define STRANGERS_MANY 32               /* beacons of so many who are no members: somebody floods */
 #define DESCRIPTORS_MIN 1024
+#define DAMAGE_SHOWN_NS (24 * 3600 * 1000000000ull)
 
 enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_FAIL };
 
@@ -248,17 +249,25 @@ static void check_strangers(struct doctor *d)
     }
     uint64_t dropped = m->value[M_DROP_NOT_OURS] + m->value[M_DROP_FOREIGN_MESH] +
                        m->value[M_DROP_UNSEALED] + m->value[M_DROP_FORGED_RECORD];
-    if (last == NULL) {
+    if (d->facts->is_flooded || count >= STRANGERS_MANY) {
+        char fix[160];
+        snprintf(fix, sizeof fix,
+                 "who sends them? The last came from %s; addresses may be forged: tcpdump -eni any "
+                 "udp port 5670",
+                 last != NULL ? addr_format(&last->addr, addr) : "elsewhere");
+        say(d, "strangers", VERDICT_WARN, fix,
+            "somebody floods this network with beacons of many who are no members; members are not "
+            "disturbed");
+    } else if (last == NULL) {
         say(d, "strangers", VERDICT_OK, "",
             "no beacons but those of members; %" PRIu64 " datagrams of strangers dropped so far",
             dropped);
     } else {
-        say(d, "strangers", count >= STRANGERS_MANY ? VERDICT_WARN : VERDICT_OK,
-            count >= STRANGERS_MANY ? "find who sends them; members are not disturbed by it" : "",
-            "%zu%s that %s no member%s beacon%s here, the last from %s; %" PRIu64
+        say(d, "strangers", VERDICT_OK, "",
+            "%zu that %s no member%s beacon%s here, the last from %s; %" PRIu64
             " datagrams of strangers dropped so far",
-            count, count >= STRANGERS_MANY ? " or more" : "", count == 1 ? "is" : "are",
-            count == 1 ? "" : "s", count == 1 ? "s" : "", addr_format(&last->addr, addr), dropped);
+            count, count == 1 ? "is" : "are", count == 1 ? "" : "s", count == 1 ? "s" : "",
+            addr_format(&last->addr, addr), dropped);
     }
 }
 
@@ -311,6 +320,26 @@ static void check_load(struct doctor *d)
             d->status.health);
     } else {
         say(d, "load", VERDICT_OK, "", "it keeps up: health score 0");
+    }
+}
+
+static void check_config(struct doctor *d)
+{
+    if (d->facts->config_error[0] != '\0') {
+        say(d, "config", VERDICT_WARN,
+            "correct it and reload: systemctl reload meshd, or kill -HUP; meshd --check-config "
+            "tells whether it is right",
+            "what it should read again is wrong, so the one before is in force: %s",
+            d->facts->config_error);
+    }
+}
+
+static void check_store(struct doctor *d)
+{
+    if (d->facts->store_moved[0] != '\0' && d->status.uptime_ns < DAMAGE_SHOWN_NS) {
+        say(d, "store", VERDICT_WARN,
+            "nothing is to be done for the mesh; look at the disk: dmesg, smartctl -a (a worn SD card?)",
+            "when it started, %s", d->facts->store_moved);
     }
 }
 
@@ -465,6 +494,8 @@ static void check_all(struct doctor *d)
     check_disk(d);
     check_clock(d);
     check_load(d);
+    check_config(d);
+    check_store(d);
     check_limits(d);
     check_version(d);
 }

@@ -37,6 +37,7 @@ struct fact_peer {
 
 #define FACT_NETIFS_MAX 64
 #define FACT_TEXT_BYTES 192
+#define FACT_LONG_BYTES 400
 #define FACT_NAME_BYTES 16
 
 /* An interface of this machine, or one address of it. */
@@ -85,6 +86,7 @@ struct facts {
     size_t netif_count;
     struct fact_beacon beacons[HM_BEACONS_HEARD_MAX];
     size_t beacon_count;
+    bool is_flooded; /* by beacons, these seconds */
     char deaf[FACT_TEXT_BYTES]; /* why no beacon can be heard; "": they can */
     struct addr bound;          /* of the sealed UDP port */
     uint16_t default_port;
@@ -99,6 +101,8 @@ struct facts {
     uint64_t sync_ns;                 /* how long writing and syncing a small file took */
     char sync_error[FACT_TEXT_BYTES]; /* why it could not be written; "": it could */
     char libraries[FACT_TEXT_BYTES];
+    char config_error[FACT_LONG_BYTES]; /* of the file read last; "": none */
+    char store_moved[FACT_LONG_BYTES];  /* how the store was found damaged at the start; "": it was not */
     uint64_t descriptors;
     uint64_t descriptors_max;
 };

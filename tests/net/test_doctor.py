@@ -3,11 +3,14 @@
 import json
 import os
 import shutil
+import signal
+import sys
 
 from lab import MESHCTL, MESHD, Skip, expect, wait_for
 from mesh import Node, need_binaries, start_mesh, wait_formed
 
 DONE, REFUSED, NO_DAEMON = 0, 1, 3
+LIB = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib")
 FIELDS = ["check", "status", "node", "text", "fix"]
 
 
@@ -204,6 +207,55 @@ def test_loss(lab):
     lab.rules = []
     lab.heal()
     wait_well(nodes[0], 60)
+
+
+def test_flood(lab):
+    """Forged beacons, thousands a second from one machine: told as that, and not as lost broadcast."""
+    nodes = start_mesh(lab, 2)
+    stranger = lab.add_hosts(1)[0]
+    flood = stranger.popen("flood", [sys.executable, os.path.join(LIB, "flood.py"), "plain", "4000", "20"])
+    named = wait_named(nodes[0], "strangers", "floods this network", status="warn", node="n1")
+    expect("10.77.0.3" in named[0]["fix"], f"who sends them: {named}")
+    expect(not [line for line in find(doctor(nodes[0])[0], "broadcast") if line["status"] != "ok"],
+           "broadcast is not blamed")
+    flood.kill()
+
+
+def test_wrong_configuration(lab):
+    """A configuration that was wrong when it was read again is told as long as it is wrong."""
+    need_binaries()
+    host = lab.add_hosts(1)[0]
+    config = os.path.join(lab.dir, "meshd.yaml")
+
+    def write(text):
+        with open(config, "w", encoding="ascii") as file:
+            file.write(text)
+    write("log-level: info\n")
+    node = Node(host, flags=[f"--config={config}"]).start()
+    node.wait_up()
+    write("log-levle: debug\n")
+    node.process.signal(signal.SIGHUP)
+    wait_named(node, "config", f"{config}:1:1", "log-level?", status="warn", node="n1")
+    write("log-level: info\n")
+    node.process.signal(signal.SIGHUP)
+    wait_well(node)
+
+
+def test_damaged_store(lab):
+    """A store that was damaged when the node started: told, although the node has mended it."""
+    need_binaries()
+    node = Node(lab.add_hosts(1)[0]).start()
+    node.wait_up()
+    node.terminate()
+    with open(os.path.join(node.data_dir, "store", "data.mdb"), "r+b") as file:
+        file.write(bytes(8192))
+    node.start()
+    node.wait_up()
+    wait_named(node, "store", "damaged", status="warn", node="n1")
+    node.terminate()
+    node.start()
+    node.wait_up()
+    wait_well(node)
 
 
 def test_where_to_look(lab):

@@ -57,6 +57,25 @@ static void test_a_flood_hides_nobody(void **state)
     assert_non_null(find(1000 + 99999));
 }
 
+/* Thousands within seconds are a flood, also from one address; a slow stream is none, nor is a large mesh. */
+static void test_what_is_a_flood(void **state)
+{
+    (void) state;
+    memset(&heard, 0, sizeof heard);
+    for (uint32_t i = 0; i < 3000; i++) {
+        note(i % 200, (uint8_t) (i % 200), i * 10000000ull); /* members, 100 a second */
+    }
+    assert_int_equal(heard.flooded_ns, 0);
+    for (uint32_t i = 0; i < 3000; i++) {
+        note(1000 + i, 200, 30000000000u + i * 10000000ull); /* strangers, as many */
+    }
+    assert_int_equal(heard.flooded_ns, 0);
+    for (uint32_t i = 0; i < 3000; i++) {
+        note(9000 + i, 200, 70000000000u + i * 1000000ull);
+    }
+    assert_true(heard.flooded_ns > 70000000000u);
+}
+
 static void test_full_of_many_addresses(void **state)
 {
     struct prng prng;
@@ -75,6 +94,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_newest_of_each),
         cmocka_unit_test(test_a_flood_hides_nobody),
+        cmocka_unit_test(test_what_is_a_flood),
         cmocka_unit_test(test_full_of_many_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -543,6 +543,22 @@ static void test_doctor_names_trouble(void **state)
     assert_string_equal(doctor_says(core, "isolated", "nobody answers"), "fail");
 }
 
+/* What the process has met: a flood, a file that was wrong when it was read again, a damaged store. */
+static void test_doctor_names_what_was_met(void **state)
+{
+    (void) state;
+    well();
+    machine.is_flooded = true;
+    assert_string_equal(doctor_says(healthy_core(), "strangers", "floods this network"), "warn");
+    well();
+    text_copy(machine.config_error, sizeof machine.config_error, "meshd.yaml:3:1: no such key");
+    assert_string_equal(doctor_says(healthy_core(), "config", "meshd.yaml:3:1"), "warn");
+    text_copy(machine.store_moved, sizeof machine.store_moved, "the store is damaged");
+    assert_string_equal(doctor_says(healthy_core(), "store", "it started, the store is damaged"),
+                        "warn");
+    well();
+}
+
 static void test_doctor_knocks(void **state)
 {
     core_t *core = healthy_core();
@@ -915,6 +931,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_rtt_between_two, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_well, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_names_trouble, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_doctor_names_what_was_met, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_knocks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_of_many_fits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_nodes_by_name, set_up, tear_down),
