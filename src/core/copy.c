@@ -30,6 +30,7 @@
 #define ROUNDS_FORGOTTEN_NS (600 * SECOND_NS)
 #define NOTICE_AGAIN_NS (600 * SECOND_NS)
 #define ASK_AGAIN_NS SECOND_NS
+#define PROVEN_AGAIN_NS (10 * SECOND_NS) /* is it still there? It speaks to us every 3 s, standing aside */
 #define ECHOES_PER_SECOND 10
 
 static bool is_own(const core_t *c, const struct addr *addr)
@@ -71,7 +72,7 @@ static void begin_asking(core_t *c, const struct addr *addrs, size_t count)
 /* Somewhere else something speaks as we do. */
 static void heard_at(core_t *c, const struct addr *addr)
 {
-    bool is_known = c->copy.proven_ns != 0 && c->now_ns - c->copy.proven_ns < 60 * SECOND_NS;
+    bool is_known = c->copy.proven_ns != 0 && c->now_ns - c->copy.proven_ns < PROVEN_AGAIN_NS;
     bool is_early = c->copy.asked_ns != 0 && c->now_ns - c->copy.asked_ns < ASK_AGAIN_NS;
     if (!c->copy.is_asking && !c->copy.aside && !is_known && !is_early && c->ready &&
         !is_own(c, addr)) {
@@ -138,6 +139,7 @@ static bool we_stay(const core_t *c, uint64_t epoch, uint64_t life)
 static void proven(core_t *c, uint64_t epoch, uint64_t life)
 {
     c->copy.proven_ns = c->now_ns;
+    c->copy.is_seen = true;
     c->copy.is_asking = false;
     c->copy.asks = 0;
     notice(c, c->self);
@@ -192,6 +194,7 @@ static void unproven(core_t *c)
     if (c->copy.rounds >= UNSEEN_ROUNDS) {
         /* No earlier life goes above us again and again. */
         c->copy.proven_ns = c->now_ns;
+        c->copy.is_seen = false;
         notice(c, c->self);
         if (!we_stay(c, c->copy.other_epoch, c->copy.other_life)) {
             stand_aside(c);

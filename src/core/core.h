@@ -102,7 +102,7 @@ struct member_view {
     struct node_id observer;
     bool is_self;
     bool is_linked;
-    bool is_copied;      /* two processes with its identity were seen in the last 5 minutes */
+    bool is_copied;      /* two processes with its identity were seen lately */
     enum member_path path;
     /* Of the last knocks: pings that should have been answered by now, and how many were. */
     unsigned knocked, knock_answers;

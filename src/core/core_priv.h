@@ -93,6 +93,7 @@ struct copy {
     unsigned rounds;     /* times that we went above another life's record */
     uint64_t round_ns;
     bool aside;          /* we keep out of the mesh for it */
+    bool is_seen;        /* it answered us, so we know when it is gone */
     bool is_unseen;      /* and cannot ask it */
     struct tokens tokens;
 };

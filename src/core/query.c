@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define COPIED_SHOWN_NS (300 * SECOND_NS)
+#define OWN_COPY_SHOWN_NS (40 * SECOND_NS)
 #define KNOCK_ANSWER_NS (250 * MS_NS)
 #define KNOCKS_SHOWN_NS (6 * SECOND_NS) /* longer than a doctor takes */
 
@@ -49,6 +50,13 @@ static uint64_t rtt_of(const core_t *c, const struct member *m)
     return least_us > 0 ? (uint64_t) least_us * 1000 : core_rtt_estimate(c, &c->self->id, &m->id);
 }
 
+/* Of our own copy we hear every 10 s as long as it is there; of others' we happened to hear. */
+static bool is_copied(const core_t *c, const struct member *m)
+{
+    uint64_t shown_ns = m == c->self && c->copy.is_seen ? OWN_COPY_SHOWN_NS : COPIED_SHOWN_NS;
+    return m->copied_ns != 0 && c->now_ns - m->copied_ns < shown_ns;
+}
+
 /* Those that should have been answered by now. */
 static unsigned knocks_due(const core_t *c, const struct knocks *k, int size)
 {
@@ -74,7 +82,7 @@ static void view_of(const core_t *c, const struct member *m, struct member_view 
     v->is_self = m == c->self;
     v->is_linked = m->link == LINK_UP;
     v->path = m->path;
-    v->is_copied = m->copied_ns != 0 && c->now_ns - m->copied_ns < COPIED_SHOWN_NS;
+    v->is_copied = is_copied(c, m);
     v->arrived_ago_ns = m->arrived_ns == 0 ? UINT64_MAX : c->now_ns - m->arrived_ns;
     v->last_heard_ns = m->last_heard_ns == 0 ? UINT64_MAX : c->now_ns - m->last_heard_ns;
     if (m->knocks.nonce != 0 && c->now_ns - m->knocks.since_ns < KNOCKS_SHOWN_NS) {

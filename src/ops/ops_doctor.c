@@ -256,8 +256,8 @@ static void check_strangers(struct doctor *d)
                  "udp port 5670",
                  last != NULL ? addr_format(&last->addr, addr) : "elsewhere");
         say(d, "strangers", VERDICT_WARN, fix,
-            "somebody floods this network with beacons of many who are no members; members are not "
-            "disturbed");
+            "somebody floods this network with beacons of many who are no members, within the last "
+            "minute; members are not disturbed");
     } else if (last == NULL) {
         say(d, "strangers", VERDICT_OK, "",
             "no beacons but those of members; %" PRIu64 " datagrams of strangers dropped so far",

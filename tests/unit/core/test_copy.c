@@ -161,12 +161,30 @@ static void an_old_join_is_no_copy(void **state)
     mesh_free(&m);
 }
 
+/* The one that stays says so as long as the copy is there, and soon no more when it is gone. */
+static void it_is_told_while_it_lasts(void **state)
+{
+    (void) state;
+    struct mesh *m = mesh_with_copy(false, false);
+    mesh_run(m, 10 * MINI_SECOND);
+    size_t stays = status_of(m, COPY).aside ? ORIGINAL : COPY;
+    for (size_t i = 0; i < 20; i++) {
+        mesh_run(m, 30 * MINI_SECOND);
+        assert_true(mesh_view(m, stays, ORIGINAL).is_copied);
+    }
+    mesh_kill(m, ORIGINAL + COPY - stays);
+    mesh_run(m, 60 * MINI_SECOND);
+    assert_false(mesh_view(m, stays, ORIGINAL).is_copied);
+    mesh_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_stands_aside),
         cmocka_unit_test(also_when_they_do_not_meet),
         cmocka_unit_test(an_old_join_is_no_copy),
+        cmocka_unit_test(it_is_told_while_it_lasts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
