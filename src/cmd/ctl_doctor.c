@@ -258,7 +258,7 @@ static void collect_problems(json_t *lines, const struct ctl_all *all)
             const char *about = other[0] != '\0' ? other : all->nodes[n].name;
             bool is_its = other[0] == '\0' || !is_left_to(all, other);
             if (!is_looked_at(code) && is_its && !is_said(lines, code, about)) {
-                doctor_say(lines, code, "fail", about, mend[0] != '\0' ? mend : NULL, "%s",
+                doctor_say(lines, code, other[0] != '\0' ? "warn" : "fail", about, mend[0] != '\0' ? mend : NULL, "%s",
                            ctl_text(problem, "text"));
             }
         }
@@ -315,14 +315,31 @@ static void collect_check(json_t *lines, const struct ctl_all *all, const char *
     }
 }
 
-/* All of them, check by check. Who is isolated comes first of all: see ctl_doctor. */
-static void collect(json_t *lines, const struct ctl_all *all)
+static bool has_trouble(const struct ctl_all *all, const char *check)
+{
+    for (size_t n = 0; n < all->count; n++) {
+        size_t i;
+        json_t *line;
+        json_array_foreach(json_object_get(all->nodes[n].reply, "checks"), i, line)
+        {
+            if (strcmp(ctl_text(line, "check"), check) == 0 &&
+                strcmp(ctl_text(line, "status"), "ok") != 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* All of them, check by check. Who is isolated comes first of all, and a cable that is out: these are
+ * causes of what follows. See ctl_doctor. */
+static void collect(json_t *lines, const struct ctl_all *all, bool with_interfaces)
 {
     static const char *const order[] = {"interfaces",  "mtu",       "ports",    "key",
                                         "foreign-key", "strangers", "disk",     "clock",
                                         "load",        "config",    "store",    "limits",
                                         "versions",    NULL};
-    for (size_t k = 0; order[k] != NULL; k++) {
+    for (size_t k = with_interfaces ? 0 : 1; order[k] != NULL; k++) {
         collect_check(lines, all, order[k]);
     }
     /* What a newer node checks and this meshctl does not know. */
@@ -450,10 +467,14 @@ int ctl_doctor(const struct ctl_opts *opts, struct out *out)
         exit_code = without_daemon(&ctl, out);
     } else {
         doctor_try(&all);
+        bool is_cause = has_trouble(&all, "interfaces");
         collect_check(lines, &all, "isolated");
+        if (is_cause) {
+            collect_check(lines, &all, "interfaces");
+        }
         doctor_nodes(lines, &all);
         doctor_mesh(lines, &all, since_ms);
-        collect(lines, &all);
+        collect(lines, &all, !is_cause);
         print_findings(&ctl, out, lines, &all, since_ms);
         exit_code = ctl_doctor_exit(lines);
     }

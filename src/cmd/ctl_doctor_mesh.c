@@ -443,8 +443,10 @@ static bool has_address(const struct ctl_node *node, const char *ip)
     return !json_is_array(addresses); /* an older node does not tell */
 }
 
-/* How long beacons of the node have come in there from an address of its own; -1: none has. */
-static int64_t own_beacons_ms(const struct ctl_node *at, const struct ctl_node *node)
+/* How long beacons of the node have come in there from an address of its own, on that interface (NULL: on
+ * any); -1: none has. */
+static int64_t own_beacons_ms(const struct ctl_node *at, const struct ctl_node *node,
+                              const char *interface)
 {
     int64_t longest_ms = -1;
     size_t i;
@@ -453,7 +455,9 @@ static int64_t own_beacons_ms(const struct ctl_node *at, const struct ctl_node *
     {
         char ip[64];
         ip_of_address(ctl_text(beacon, "address"), ip);
-        if (strcmp(ctl_text(beacon, "id"), node->id) == 0 && has_address(node, ip) &&
+        bool is_there =
+            interface == NULL || strcmp(ctl_text(beacon, "interface"), interface) == 0;
+        if (strcmp(ctl_text(beacon, "id"), node->id) == 0 && is_there && has_address(node, ip) &&
             ctl_int(beacon, "first_ms") > longest_ms) {
             longest_ms = ctl_int(beacon, "first_ms");
         }
@@ -462,19 +466,21 @@ static int64_t own_beacons_ms(const struct ctl_node *at, const struct ctl_node *
 }
 
 /* Where beacons with the node's identity came from that it cannot have sent; "": nowhere. Not from the
- * address that it had before: from there came none after the first from its new one. */
+ * address that it had before: from there came none after the first from its new one. What it sends from
+ * its other interfaces does not count, if there is a new one. */
 static void find_copy(const struct ctl_all *all, const struct ctl_node *node, char ret_ip[64])
 {
     ret_ip[0] = '\0';
     for (size_t i = 0; i < all->count; i++) {
         const struct ctl_node *at = &all->nodes[i];
-        int64_t own_ms = own_beacons_ms(at, node);
         size_t k;
         json_t *beacon;
         json_array_foreach(json_object_get(at->reply, "beacons"), k, beacon)
         {
             char ip[64];
             int64_t ago_ms = ctl_int(beacon, "ago_ms");
+            int64_t own_ms = own_beacons_ms(at, node, ctl_text(beacon, "interface"));
+            own_ms = own_ms >= 0 ? own_ms : own_beacons_ms(at, node, NULL);
             ip_of_address(ctl_text(beacon, "address"), ip);
             if (strcmp(ctl_text(beacon, "id"), node->id) == 0 && ago_ms < COPY_RECENT_MS &&
                 ago_ms < own_ms && !has_address(node, ip)) {
