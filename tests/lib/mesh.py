@@ -287,6 +287,12 @@ def no_change(observers, since, allowed=()):
     return True
 
 
+def wait_settled(observers, seconds=1):
+    """Until no observer has had anything to say of any member for so long: the forming is over."""
+    wait_for(lambda: not any(node.events(time.time() - seconds) for node in observers), 15,
+             lambda: f"the mesh is still busy: {[node.events(time.time() - 5) for node in observers]}")
+
+
 def refused(process, code, pattern, seconds=5):
     """The daemon ended with this exit code and one line that matches."""
     status = process.wait(seconds)

@@ -250,10 +250,10 @@ def test_service_manager(lab):
     wait_for(lambda: manager.all().count(b"WATCHDOG=1") >= 4, 10, "the watchdog is fed")
     # A loop that hangs feeds no watchdog.
     node.pause()
-    time.sleep(0.1)
+    time.sleep(0.1)  # what it had sent before is read
     fed = manager.all().count(b"WATCHDOG=1")
-    time.sleep(1)
-    expect(manager.all().count(b"WATCHDOG=1") == fed, "a stopped process fed the watchdog")
+    hold_for(lambda: manager.all().count(b"WATCHDOG=1") == fed, 1,
+             "a stopped process fed the watchdog")
     node.resume()
     wait_for(lambda: manager.all().count(b"WATCHDOG=1") > fed, 5, "and again")
     node.reload()
@@ -294,7 +294,7 @@ def test_watchdog_costs_little(lab):
                                                       "WATCHDOG_USEC": "30000000"}).start()
     node.wait_up()
     manager.wait(rb"^READY=1$")
-    time.sleep(2)
+    time.sleep(2)  # what belongs to the start is over
     before = len(manager.all())
-    time.sleep(2)
+    time.sleep(2)  # and nothing happens
     expect(len(manager.all()) == before, f"{manager.all()[before:]} while nothing happens")

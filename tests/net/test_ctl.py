@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import select
 import socket
 import subprocess
 import time
@@ -341,7 +342,7 @@ def test_events_follow(lab):
     """events --follow: one object a line, as it happens; it survives a restart of its node."""
     nodes = start_mesh(lab, 3)
     follower = Events(nodes[0])
-    time.sleep(0.5)
+    wait_for(follower.all, 5, "the follower's first events")
     since = time.time()
     nodes[2].kill()
     wait_for(lambda: follower.find("failed", "n3", since), 4, "the event comes by itself")
@@ -364,7 +365,7 @@ def test_follower_that_stops_reading(lab):
     """A follower that is stopped holds nothing up."""
     nodes = start_mesh(lab, 2)
     follower = Events(nodes[0])
-    time.sleep(0.3)
+    wait_for(follower.all, 5, "the follower's first events")
     os.kill(follower.popen.pid, 19)
     for _ in range(3):
         nodes[1].kill()
@@ -413,7 +414,7 @@ def test_closed_pipe(lab):
     popen = nodes[0].host.netns.popen(
         [MESHCTL, f"--data-dir={nodes[0].data_dir}", "events", "--follow", "--format=json"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=lab.env)
-    time.sleep(0.3)
+    wait_for(lambda: select.select([popen.stdout], [], [], 0)[0], 5, "the follower's first line")
     popen.terminate()
     popen.wait(3)
     popen.stdout.close()

@@ -7,7 +7,8 @@ import time
 import rawnet
 from harness import options
 from lab import expect, hold_for, wait_for
-from mesh import (Node, no_change, start_mesh, views, wait_event, wait_formed, wait_status)
+from mesh import (Node, no_change, start_mesh, views, wait_event, wait_formed, wait_settled,
+                  wait_status)
 
 
 def test_forged_icmp(lab):
@@ -15,7 +16,7 @@ def test_forged_icmp(lab):
     nodes = start_mesh(lab, 3)
     stranger = lab.add_hosts(1)[0]
     ports = [node.port() for node in nodes]
-    time.sleep(0.5)
+    wait_settled(nodes, 0.5)
     since = time.time()
     for _ in range(100):
         for victim in (0, 1):
@@ -23,7 +24,7 @@ def test_forged_icmp(lab):
                 rawnet.send_ip(stranger, rawnet.port_unreachable(
                     nodes[2].host.address, nodes[victim].host.address, ports[victim],
                     nodes[2].host.address, ports[2], code))
-        time.sleep(0.03)
+        time.sleep(0.03)  # spread over some probes
     hold_for(lambda: no_change(nodes, since), 4, "a member changed", poll=0.5)
     expect(all(node.sees("n1", "n2", "n3") for node in nodes), lambda: views(nodes))
 
@@ -63,7 +64,7 @@ def input_rules(host, rules):
 def test_reject_rule_at_one_node(lab):
     """n3 rejects one peer's packets (port-unreachable, reset): no member changes."""
     nodes = start_mesh(lab, 3)
-    time.sleep(1)
+    wait_settled(nodes)
     since = time.time()
     input_rules(nodes[2].host, REJECT.format(match=f"ip saddr {nodes[0].host.address}"))
     hold_for(lambda: no_change(nodes, since), 12, "a member changed", poll=0.5)
@@ -75,7 +76,7 @@ def test_firewall_that_rejects(lab):
     hosts = lab.add_hosts(3)
     input_rules(hosts[2], "ct state established accept\n")
     nodes = start_mesh(lab, 3, hosts=hosts)
-    time.sleep(2)
+    wait_settled(nodes, 2)
     since = time.time()
     input_rules(hosts[2], "ct state related accept\n" + REJECT.format(match="ct state new"))
     hold_for(lambda: no_change(nodes, since), 10, "a member changed", poll=0.5)
@@ -147,7 +148,7 @@ def test_stopped_peer_holds_nobody_up(lab):
         begun = time.monotonic()
         expect(nodes[0].ctl("status").returncode == 0, "status answers")
         spent.append(time.monotonic() - begun)
-        time.sleep(0.05)
+        time.sleep(0.05)  # not so often that we are the load
     spent.sort()
     slow = spent[int(len(spent) * 0.99) - 1]
     expect(slow < 0.1, f"99 % of the answers within {slow * 1000:.0f} ms")
@@ -183,9 +184,13 @@ def test_replayed_datagrams(lab):
     """Datagrams sent again are refused and counted, also by a receiver that has started anew."""
     nodes = start_mesh(lab, 3)
     with rawnet.Capture(nodes[1].host, incoming_only=True) as capture:
-        time.sleep(4)
-        seen = [d for d in capture.items if d.target_port == nodes[1].port()]
-    expect(len(seen) >= 6, f"only {len(seen)} datagrams came in 4 s")
+        port = nodes[1].port()
+
+        def caught():
+            return [d for d in capture.items if d.target_port == port]
+
+        wait_for(lambda: len(caught()) >= 6, 10, lambda: f"only {len(caught())} datagrams came")
+        seen = caught()
     before = drops(nodes[1], "replay")
     since = time.time()
     for _ in range(5):
@@ -208,14 +213,14 @@ def test_replayed_leave(lab):
     with rawnet.Capture(nodes[0].host, incoming_only=True) as capture:
         nodes[2].terminate()
         wait_status(nodes[:2], "n3", "left", 3)
-        time.sleep(0.3)
+        time.sleep(0.3)  # a leave is told more than once, and nobody can tell which datagram it is
         seen = list(capture.items)
     nodes[2].start()
     wait_formed(nodes)
     since = time.time()
     for _ in range(20):
         replay(lab, nodes[0], seen)
-        time.sleep(0.05)
+        time.sleep(0.05)  # spread over a second
     hold_for(lambda: no_change(nodes, since), 3, "a member changed", poll=0.5)
     expect(nodes[0].sees("n3"), "n3 is alive")
 
@@ -227,7 +232,7 @@ def test_sealed(lab):
         nodes = [Node(host, name=f"secretname{host.index}", flags=["--role=secretrole"]).start()
                  for host in lab.hosts]
         wait_formed(nodes)
-        time.sleep(2)
+        time.sleep(2)  # what members say in two seconds, besides meeting
         payloads = [datagram.payload for datagram in capture.items]
     expect(len(payloads) > 4, "datagrams were seen")
     for word in (b"secretname", b"secretrole"):
@@ -278,7 +283,7 @@ def test_killed_while_it_stops(lab):
     nodes = start_mesh(lab, 2)
     for pause in (0.0, 0.005, 0.02, 0.05):
         nodes[1].process.signal(signal.SIGTERM)
-        time.sleep(pause)
+        time.sleep(pause)  # the moment at which it is killed
         nodes[1].kill()
         nodes[1].start()
         wait_formed(nodes, 6)

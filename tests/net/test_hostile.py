@@ -284,7 +284,7 @@ def test_datagrams_under_an_old_key(lab):
         for _ in range(20):
             for datagram in old:
                 injector.send(datagram.frame)
-            time.sleep(0.02)
+            time.sleep(0.02)  # what comes faster the socket's queue loses
     hold_for(lambda: no_change(nodes, since), 2, "a member changed", poll=0.5)
     after = nodes[0].metric_values()
     counted = sum(after[name] - before[name] for name in after if "_drops_" in name)

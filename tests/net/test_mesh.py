@@ -7,7 +7,7 @@ import time
 from harness import options
 from lab import expect, expect_typical, hold_for, wait_for
 from mesh import (MESH, MESHD, STATUSES, Node, need_binaries, no_change, start_mesh, views, wait_event,
-                  wait_formed, wait_linked, wait_status, wall)
+                  wait_formed, wait_linked, wait_settled, wait_status, wall)
 from netns import own_hostname
 
 
@@ -217,11 +217,11 @@ def test_all_restarted_at_once(lab):
 def test_quick_restart(lab):
     """Killed and started again within 200 ms: no member changes."""
     nodes = start_mesh(lab, 3)
-    time.sleep(1)
+    wait_settled(nodes)
     since = time.time()
     for _ in range(3):
         nodes[2].kill()
-        time.sleep(0.1)
+        time.sleep(0.1)  # so long it is away
         nodes[2].start()
         hold_for(lambda: no_change(nodes[:2], since), 4, "a member changed", poll=0.3)
     wait_formed(nodes)

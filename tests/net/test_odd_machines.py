@@ -85,7 +85,7 @@ def test_stopped_for_a_while(lab):
     since = time.time()
     nodes[1].pause()
     wait_status([nodes[0], nodes[2]], "n2", "failed", 15)
-    time.sleep(4)
+    time.sleep(4)  # stopped for longer than it takes to be called failed
     nodes[1].resume()
     wait_formed(nodes, 15)
     hold_for(lambda: nodes[1].event("failed", "n1", since) is None

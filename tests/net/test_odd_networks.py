@@ -7,7 +7,7 @@ import rawnet
 from harness import options
 from lab import Lab, expect, hold_for, wait_for
 from mesh import (Node, need_binaries, no_change, start_mesh, views, wait_event, wait_formed,
-                  wait_linked, wait_status)
+                  wait_linked, wait_settled, wait_status)
 
 
 def fails(nodes, since):
@@ -69,8 +69,7 @@ def test_beacon_port(lab):
     nodes = [Node(host, flags=[f"--beacon-port={port}"]).start()
              for host, port in zip(hosts, (5671, 5671, 5672))]
     wait_formed(nodes[:2])
-    time.sleep(1)
-    expect(set(nodes[2].view()) == {"n3"}, f"n3 sees {nodes[2].view()}")
+    hold_for(lambda: set(nodes[2].view()) == {"n3"}, 1, lambda: f"n3 sees {nodes[2].view()}")
 
 
 def second_wires(hosts):
@@ -84,7 +83,7 @@ def test_one_of_two_wires_is_cut(lab):
     hosts = lab.add_hosts(3)
     ports = second_wires(hosts)
     nodes = start_mesh(lab, 3, hosts=hosts)
-    time.sleep(1)
+    wait_settled(nodes)
     first = nodes[0].address_of("n3").startswith("10.77.")
     dead, net = (hosts[2].port, "10.78.") if first else (ports[2], "10.77.")
     since = time.time()
@@ -111,7 +110,7 @@ def test_two_interfaces_on_one_subnet(lab):
     for name in ("all", "eth0", "wlan0"):
         hosts[1].run(["sysctl", "-qw", f"net.ipv4.conf.{name}.arp_ignore=1"])
     nodes = start_mesh(lab, 2, hosts=hosts)
-    time.sleep(1)
+    wait_settled(nodes)
     used_cable = nodes[0].address_of("n2").startswith("10.77.0.2:")
     since = time.time()
     lab.cable(hosts[1], False, port=None if used_cable else wlan)
@@ -136,7 +135,7 @@ def test_link_goes_and_comes(lab):
 def test_new_address_while_running(lab):
     """A new DHCP lease: alive everywhere at the new address within 5 s, and never failed (R1.4, R2.4)."""
     nodes = start_mesh(lab, 3)
-    time.sleep(0.5)
+    wait_settled(nodes, 0.5)
     since = time.time()
     nodes[2].host.change_address("10.77.0.203")
     wait_for(lambda: all(node.sees("n3") and node.address_of("n3").startswith("10.77.0.203:")
@@ -151,7 +150,7 @@ def test_new_address_while_running(lab):
 def test_hundred_cycles(lab):
     """A hundred address changes and link drops: alive within 5 s, no descriptor lost (R2.4)."""
     nodes = start_mesh(lab, 3)
-    time.sleep(1)
+    wait_settled(nodes)
     before = [node.descriptors() for node in nodes]
     for cycle in range(100):
         nodes[2].host.netns.ip(
@@ -226,7 +225,7 @@ def test_ipv6_new_address(lab):
     for host in hosts:
         host.link_local()
     nodes = start_mesh(lab, 2, hosts=hosts)
-    time.sleep(1)
+    wait_settled(nodes)
     since = time.time()
     hosts[1].netns.ip("addr flush dev eth0 scope global\n")
     wait_for(lambda: nodes[0].address_of("n2").startswith("[fe80:"), 10,
