@@ -16,27 +16,25 @@
 
 #define FLOODED_SHOWN_NS 15000000000u
 
-#define LIMIT(constant, unit, help) {#constant, (constant), (unit), (help)}
-
 /* Tables read best with one entry a line. */
 /* clang-format off */
 static const struct fact_limit limits[] = {
-    LIMIT(NETIF_MAX, "addresses", "of this machine's interfaces that are looked at"),
-    LIMIT(CONF_JOIN_MAX, "addresses", "given with --join"),
-    LIMIT(RESOLVE_TARGETS_MAX, "names", "tried for --join and a token"),
-    LIMIT(RESOLVE_ADDRS_MAX, "addresses", "tried of one such name"),
-    LIMIT(KEYS_RING_MAX, "keys", "on the key ring"),
-    LIMIT(TOKEN_ADDRS_MAX, "addresses", "in a token"),
-    LIMIT(PATHS_SOCKET_BYTES_MAX, "bytes", "of the local socket's path"),
-    LIMIT(PATHS_NODES_MAX, "nodes", "of one user on one machine that meshctl lists"),
-    LIMIT(LOCAL_CALLS_MAX, "operations", "asked by local clients and not answered yet"),
-    LIMIT(STORE_BATCHES_MAX, "batches", "on their way to the disk; then it is too slow"),
-    LIMIT(STORE_KEY_BYTES_MAX, "bytes", "of a stored key"),
-    LIMIT(TCPPROBES_MAX, "connects", "tried at once to learn whether a process is gone"),
-    LIMIT(UDP_SOCKETS_MAX, "sockets", "for sealed datagrams"),
-    LIMIT(DRIVER_BACKLOG_MAX, "events", "caused by one step"),
-    LIMIT(LOG_RING_BYTES, "bytes", "of log lines that nobody reads; then they are lost"),
-    LIMIT(LOG_LINE_BYTES_MAX, "bytes", "of a log line"),
+    FACT_LIMIT(NETIF_MAX, "addresses", "of this machine's interfaces that are looked at"),
+    FACT_LIMIT(CONF_JOIN_MAX, "addresses", "given with --join"),
+    FACT_LIMIT(RESOLVE_TARGETS_MAX, "names", "tried for --join and a token"),
+    FACT_LIMIT(RESOLVE_ADDRS_MAX, "addresses", "tried of one such name"),
+    FACT_LIMIT(KEYS_RING_MAX, "keys", "on the key ring"),
+    FACT_LIMIT(TOKEN_ADDRS_MAX, "addresses", "in a token"),
+    FACT_LIMIT(PATHS_SOCKET_BYTES_MAX, "bytes", "of the local socket's path"),
+    FACT_LIMIT(PATHS_NODES_MAX, "nodes", "of one user on one machine that meshctl lists"),
+    FACT_LIMIT(LOCAL_CALLS_MAX, "operations", "asked by local clients and not answered yet"),
+    FACT_LIMIT(STORE_BATCHES_MAX, "batches", "on their way to the disk; then it is too slow"),
+    FACT_LIMIT(STORE_KEY_BYTES_MAX, "bytes", "of a stored key"),
+    FACT_LIMIT(TCPPROBES_MAX, "connects", "tried at once to learn whether a process is gone"),
+    FACT_LIMIT(UDP_SOCKETS_MAX, "sockets", "for sealed datagrams"),
+    FACT_LIMIT(DRIVER_BACKLOG_MAX, "events", "caused by one step"),
+    FACT_LIMIT(LOG_RING_BYTES, "bytes", "of log lines that nobody reads; then they are lost"),
+    FACT_LIMIT(LOG_LINE_BYTES_MAX, "bytes", "of a log line"),
 };
 /* clang-format on */
 

@@ -22,6 +22,7 @@ struct fact_limit {
     const char *unit;
     const char *help;
 };
+#define FACT_LIMIT(constant, unit, help) {#constant, (constant), (unit), (help)}
 
 /* A Zyre program that said HELLO. Texts are as it sent them: unproven, any bytes. */
 struct fact_peer {

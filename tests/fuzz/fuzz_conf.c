@@ -2,7 +2,7 @@
 /* meshd's command line and environment. The input is texts that end with NUL: those that begin with
  * "MESHD_" are the environment, the others the flags. Whatever is written there, the result is a
  * configuration within its limits or one line that says what is wrong. */
-#include "fuzz.h"
+#include "fuzz_conf.h"
 
 #include "base/err.h"
 #include "base/text.h"
@@ -10,11 +10,6 @@
 #include "io/resolve.h"
 
 #define TEXTS_MAX 200
-
-static bool ends(const char *text, size_t size)
-{
-    return memchr(text, '\0', size) != NULL;
-}
 
 static void check(const struct conf *conf)
 {
@@ -36,12 +31,7 @@ static void check(const struct conf *conf)
         FUZZ_ASSERT(resolve_target_read(conf->join[i], 1, &target) == HM_OK);
         FUZZ_ASSERT(strlen(target.host) > 0 && target.port > 0);
     }
-    for (size_t i = 0; i < conf->label_count; i++) {
-        const struct conf_label *l = &conf->labels[i];
-        FUZZ_ASSERT(ends(l->key, sizeof l->key) && ends(l->value, sizeof l->value));
-        FUZZ_ASSERT(strlen(l->key) > 0);
-        FUZZ_ASSERT(text_is_clean_utf8((const uint8_t *) l->value, strlen(l->value)));
-    }
+    check_labels(conf);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* meshd's configuration file. Whatever is written there, the result is a configuration within its
  * limits, or one line that names the file. */
-#include "fuzz.h"
+#include "fuzz_conf.h"
 
 #include "base/err.h"
 #include "base/text.h"
@@ -12,11 +12,6 @@ const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
     return "leak:libfyaml.so";
-}
-
-static bool ends(const char *text, size_t size)
-{
-    return memchr(text, '\0', size) != NULL;
 }
 
 static void check(const struct conf *conf)
@@ -36,12 +31,7 @@ static void check(const struct conf *conf)
     for (size_t i = 0; i < conf->join_count; i++) {
         FUZZ_ASSERT(ends(conf->join[i], sizeof conf->join[i]) && conf->join[i][0] != '\0');
     }
-    for (size_t i = 0; i < conf->label_count; i++) {
-        const struct conf_label *l = &conf->labels[i];
-        FUZZ_ASSERT(ends(l->key, sizeof l->key) && ends(l->value, sizeof l->value));
-        FUZZ_ASSERT(strlen(l->key) > 0);
-        FUZZ_ASSERT(text_is_clean_utf8((const uint8_t *) l->value, strlen(l->value)));
-    }
+    check_labels(conf);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

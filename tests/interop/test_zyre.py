@@ -99,14 +99,20 @@ def test_meet(lab):
     expect(node.view() == {"n1": "alive"}, "it is no member")
 
 
-def test_talk(lab):
-    """Groups, SHOUT, WHISPER, PING: understood, answered with PING-OK, and nothing else happens."""
+def met(lab):
+    """A node, and a Zyre peer zoe on another host that has connected to it."""
     first, second = lab.add_hosts(2)
     peers = Peers(second)
     node = Node(first).start()
     node.wait_up()
     peers.start("zoe", **FAST)
     peers.wait("zoe", "connect")
+    return node, peers
+
+
+def test_talk(lab):
+    """Groups, SHOUT, WHISPER, PING: understood, answered with PING-OK, and nothing else happens."""
+    node, peers = met(lab)
     since, us = time.time(), node_id(node)
     for number in range(5):
         peers.tell("join", "zoe", f"group{number}")
@@ -124,12 +130,7 @@ def test_talk(lab):
 
 def test_part(lab):
     """Our end is a goodbye for it; its end, and its coming again, are nothing to us but a new peer."""
-    first, second = lab.add_hosts(2)
-    peers = Peers(second)
-    node = Node(first).start()
-    node.wait_up()
-    peers.start("zoe", **FAST)
-    peers.wait("zoe", "connect")
+    node, peers = met(lab)
     peers.stop("zoe")
     peers.start("zoe", **FAST)
     peers.wait("zoe", "connect", count=2)
@@ -149,12 +150,7 @@ def test_part(lab):
 
 def test_counter_wrap(lab):
     """zyre.js counts from 65534 on to 0, one too early: it is no gap, and it stays our peer."""
-    first, second = lab.add_hosts(2)
-    peers = Peers(second)
-    node = Node(first).start()
-    node.wait_up()
-    peers.start("zoe", **FAST)
-    peers.wait("zoe", "connect")
+    node, peers = met(lab)
     before = zre_count(node, "received")
     peers.tell("whisper", "zoe", node_id(node), "x", 66000)
     peers.wait("zoe", "whispered", 30)

@@ -122,6 +122,20 @@ static void admit(struct end *a, struct end *b)
     assert_int_equal(links_admit(b->links, &a->id, a->pk), HM_OK);
 }
 
+/* Two that know each other. */
+static void pair_open(struct end *a, struct end *b)
+{
+    end_open(a, 'a');
+    end_open(b, 'b');
+    admit(a, b);
+}
+
+static void pair_close(struct end *a, struct end *b)
+{
+    end_close(a);
+    end_close(b);
+}
+
 /* Runs the ends' loops until e's log is as wanted; milliseconds that took. */
 static unsigned run_until(struct end **ends, struct end *e, const char *wanted)
 {
@@ -158,9 +172,7 @@ static void up_frames_both_ways_and_down(void **state)
 {
     (void) state;
     struct end a, b;
-    end_open(&a, 'a');
-    end_open(&b, 'b');
-    admit(&a, &b);
+    pair_open(&a, &b);
     struct end *ends[] = {&a, &b, NULL};
     assert_int_equal(links_send(a.links, &b.id, FRAME_SYNC, text("x")), HM_EUNREACHABLE);
     assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
@@ -179,17 +191,14 @@ static void up_frames_both_ways_and_down(void **state)
     run_ms(ends, 50);
     assert_string_equal(a.log, "+b b:2=y ");
     assert_int_equal(links_count(a.links), 0);
-    end_close(&a);
-    end_close(&b);
+    pair_close(&a, &b);
 }
 
 static void hangup_by_the_accepting_end(void **state)
 {
     (void) state;
     struct end a, b;
-    end_open(&a, 'a');
-    end_open(&b, 'b');
-    admit(&a, &b);
+    pair_open(&a, &b);
     struct end *ends[] = {&a, &b, NULL};
     assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
     run_until(ends, &a, "+b ");
@@ -203,17 +212,14 @@ static void hangup_by_the_accepting_end(void **state)
     assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
     run_until(ends, &a, "+b -b +b ");
     run_until(ends, &b, "+a +a ");
-    end_close(&a);
-    end_close(&b);
+    pair_close(&a, &b);
 }
 
 static void both_dial_and_one_remains(void **state)
 {
     (void) state;
     struct end a, b;
-    end_open(&a, 'a');
-    end_open(&b, 'b');
-    admit(&a, &b);
+    pair_open(&a, &b);
     struct end *ends[] = {&a, &b, NULL};
     assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
     assert_int_equal(links_dial(b.links, &a.id, &a.addr), HM_OK);
@@ -229,17 +235,14 @@ static void both_dial_and_one_remains(void **state)
     run_ms(ends, 50);
     assert_string_equal(a.log, "+b ");
     assert_string_equal(b.log, "+a -a ");
-    end_close(&a);
-    end_close(&b);
+    pair_close(&a, &b);
 }
 
 static void dialling_again_replaces(void **state)
 {
     (void) state;
     struct end a, b;
-    end_open(&a, 'a');
-    end_open(&b, 'b');
-    admit(&a, &b);
+    pair_open(&a, &b);
     struct end *ends[] = {&a, &b, NULL};
     for (unsigned i = 0; i < 40; i++) {
         assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
@@ -253,8 +256,7 @@ static void dialling_again_replaces(void **state)
     assert_int_equal(links_send(b.links, &a.id, FRAME_SYNC, text("y")), HM_OK);
     run_until(ends, &a, "b:3=y ");
     run_until(ends, &b, "a:3=x ");
-    end_close(&a);
-    end_close(&b);
+    pair_close(&a, &b);
 }
 
 static void strangers_stay_out(void **state)
@@ -285,8 +287,7 @@ static void strangers_stay_out(void **state)
     assert_int_equal(links_dial(a.links, &b.id, &nobody), HM_OK);
     ms = run_until(three, &a, "-b -b -b ");
     print_message("refused after %u ms\n", ms);
-    end_close(&a);
-    end_close(&b);
+    pair_close(&a, &b);
     end_close(&c);
 }
 
@@ -303,9 +304,7 @@ static void garbage_and_floods_of_connections(void **state)
 {
     (void) state;
     struct end a, b;
-    end_open(&a, 'a');
-    end_open(&b, 'b');
-    admit(&a, &b);
+    pair_open(&a, &b);
     struct end *ends[] = {&a, &b, NULL};
     int fds[200];
     for (size_t round = 0; round < 2; round++) {
@@ -329,8 +328,7 @@ static void garbage_and_floods_of_connections(void **state)
     assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
     run_until(ends, &a, "+b ");
     run_until(ends, &b, "+a ");
-    end_close(&a);
-    end_close(&b);
+    pair_close(&a, &b);
 }
 
 /* A member that does not keep to our frames: one whole message of so many parts. */
@@ -367,9 +365,7 @@ static void messages_without_end_are_cut(void **state)
 {
     (void) state;
     struct end a, b;
-    end_open(&a, 'a');
-    end_open(&b, 'b');
-    admit(&a, &b);
+    pair_open(&a, &b);
     struct end *ends[] = {&b, NULL};
     void *ctx = zmq_ctx_new();
     void *rogue = rogue_open(&b, &a, ctx);
@@ -404,8 +400,7 @@ static void messages_without_end_are_cut(void **state)
     }
     assert_int_equal(b.frames, 100);
     assert_string_equal(b.log, "+a ");
-    end_close(&a);
-    end_close(&b);
+    pair_close(&a, &b);
 }
 
 /* Asks the handler of this end whether a key may come in, as libzmq does; the status code. */
@@ -457,17 +452,14 @@ static void ten_thousand_keys(void **state)
     assert_int_equal(links_count(a.links), 0);
     assert_string_equal(a.log, "");
     zmq_close(asker);
-    end_close(&a);
-    end_close(&b);
+    pair_close(&a, &b);
 }
 
 static void bounded_queue(void **state)
 {
     (void) state;
     struct end a, b;
-    end_open(&a, 'a');
-    end_open(&b, 'b');
-    admit(&a, &b);
+    pair_open(&a, &b);
     struct end *ends[] = {&a, &b, NULL};
     assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
     run_until(ends, &a, "+b ");
@@ -506,8 +498,7 @@ static void bounded_queue(void **state)
     assert_int_equal(b.frames, sent);
     assert_int_equal(a.frames, back);
     assert_string_equal(a.log, "+b ");
-    end_close(&a);
-    end_close(&b);
+    pair_close(&a, &b);
 }
 
 /* The peer, in a process of its own: tells its address, hears ours, runs until it is killed. */
@@ -574,9 +565,7 @@ static void idle_links_wake_nobody(void **state)
 {
     (void) state;
     struct end a, b;
-    end_open(&a, 'a');
-    end_open(&b, 'b');
-    admit(&a, &b);
+    pair_open(&a, &b);
     struct end *ends[] = {&a, &b, NULL};
     assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
     run_until(ends, &a, "+b ");
@@ -585,8 +574,7 @@ static void idle_links_wake_nobody(void **state)
     uint64_t before = reactor_wakeups(a.reactor);
     reactor_turn(a.reactor, clock_boot_ns() + 300 * NS_PER_MS);
     assert_int_equal(reactor_wakeups(a.reactor) - before, 1);
-    end_close(&a);
-    end_close(&b);
+    pair_close(&a, &b);
 }
 
 int main(void)

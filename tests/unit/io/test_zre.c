@@ -98,6 +98,12 @@ static void node_open(struct node *n, uint8_t number, const char *mesh)
     assert_int_equal(rc, HM_OK);
 }
 
+static void both_close(struct node *a, struct node *b)
+{
+    zre_destroy(&a->zre);
+    zre_destroy(&b->zre);
+}
+
 static uint64_t messages(const struct node *n)
 {
     return n->metrics.value[M_ZRE_RECEIVED] + n->metrics.value[M_ZRE_MALFORMED];
@@ -159,8 +165,7 @@ static void test_two_of_one_mesh(void **state)
     zre_tick(a.zre, answered_ns + 30 * SECOND_NS);
     assert_int_equal(zre_peer_count(a.zre), 0);
     assert_int_equal(a.metrics.value[M_ZRE_CUT] + b.metrics.value[M_ZRE_CUT], 0);
-    zre_destroy(&a.zre);
-    zre_destroy(&b.zre);
+    both_close(&a, &b);
 }
 
 /* Sealed bytes travel between those that named one mesh, either way, in order. */
@@ -188,8 +193,17 @@ static void test_whispers(void **state)
     assert_int_equal(b.whisper_bytes, 6);
     assert_memory_equal(b.whisper, "second", 6);
     assert_memory_equal(a.whisper, "answer", 6);
-    zre_destroy(&a.zre);
-    zre_destroy(&b.zre);
+    both_close(&a, &b);
+}
+
+/* Two of different meshes, after their greetings. */
+static void strangers_meet(struct node *a, struct node *b)
+{
+    node_open(a, 1, "lab");
+    node_open(b, 2, "other");
+    zre_greet(a->zre, &b->at, &b->id, reactor_now_ns(reactor));
+    pump(b, 1);
+    pump(a, 1);
 }
 
 /* Programs of others get none of ours, and theirs go nowhere. */
@@ -197,29 +211,19 @@ static void test_no_whispers_to_others(void **state)
 {
     (void) state;
     struct node a, b;
-    node_open(&a, 1, "lab");
-    node_open(&b, 2, "other");
-    zre_greet(a.zre, &b.at, &b.id, reactor_now_ns(reactor));
-    pump(&b, 1);
-    pump(&a, 1);
+    strangers_meet(&a, &b);
     assert_int_equal(zre_whisper(a.zre, &b.at, &b.id, span_of("x", 1)), HM_ENOTFOUND);
-    zre_destroy(&a.zre);
-    zre_destroy(&b.zre);
+    both_close(&a, &b);
 }
 
 static void test_other_mesh_is_no_candidate(void **state)
 {
     (void) state;
     struct node a, b;
-    node_open(&a, 1, "lab");
-    node_open(&b, 2, "other");
-    zre_greet(a.zre, &b.at, &b.id, reactor_now_ns(reactor));
-    pump(&b, 1);
-    pump(&a, 1);
+    strangers_meet(&a, &b);
     assert_int_equal(a.candidates + b.candidates, 0);
     assert_int_equal(zre_peer_count(a.zre), 1);
-    zre_destroy(&a.zre);
-    zre_destroy(&b.zre);
+    both_close(&a, &b);
 }
 
 /* A peer made by hand: a mailbox, and a DEALER to the node's, with libzmq's heartbeat if asked. */
