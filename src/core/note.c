@@ -71,8 +71,8 @@ static struct note_kind kind_of(enum note_code code)
         [NOTE_ISOLATED] = {"isolated", "this node is isolated: nobody answers it. It keeps its "
                                        "doubts about others to itself; look at its network"},
         [NOTE_REACHES] = {"reaches", "this node is isolated no more: it is answered again"},
-        [NOTE_SAME_NAME] = {"same-name", "two nodes are named %s; tell them apart as NAME~2, or "
-                                         "run 'meshctl nodes rename' on one"},
+        [NOTE_SAME_NAME] = {"same-name", "two nodes have one name, and this one is shown as %s; "
+                                         "'meshctl nodes rename' gives it a name of its own"},
         [NOTE_COPIED] = {"copied", "two processes use the identity of %s (a copied data "
                                    "directory?); start one with 'meshd --new-identity'"},
         [NOTE_ASIDE] = {"aside", "another process uses this node's identity (a copied data "
