@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Who is there, and does everybody see the same: see ctl_doctor.h.
  *
- * Where nobody at all answers the node that was asked, it is that node's own trouble: one line says so,
- * and what it believes of each of the others is not listed as if that were their fault. */
+ * Where nobody at all answers the node that was asked, it is that node's own trouble: one line says
+ * so, and what it believes of each of the others is not listed as if that were their fault. */
 #define _GNU_SOURCE
 #include "cmd/ctl_doctor.h"
 
@@ -11,11 +11,6 @@
 #include <string.h>
 
 #define HEARD_MS 2500 /* a doctor's knocks are answered in that time */
-
-static bool has_answered(const struct ctl_node *node)
-{
-    return node->reply != NULL;
-}
 
 static const struct ctl_node *self_of(const struct ctl_all *all)
 {
@@ -57,7 +52,7 @@ static bool is_cut_off(const struct ctl_all *all, const struct ctl_node *self)
     }
     for (size_t i = 0; i < all->count; i++) {
         const struct ctl_node *node = &all->nodes[i];
-        if (node != self && (has_answered(node) || node->tried == TRIED_OPEN ||
+        if (node != self && (doctor_has_answered(node) || node->tried == TRIED_OPEN ||
                              node->tried == TRIED_REFUSED || is_heard(self, node))) {
             return false;
         }
@@ -138,7 +133,8 @@ static void fix_of(const struct ctl_node *node, bool is_refused, char fix[256])
     }
 }
 
-/* The node that is up where this one was: its machine was set up anew, or its address is another's. */
+/* The node that is up where this one was: its machine was set up anew, or its address is
+ * another's. */
 static const struct ctl_node *successor(const struct ctl_all *all, const struct ctl_node *node)
 {
     const char *address = ctl_text(node->member, "address");
@@ -193,7 +189,7 @@ static void say_absent(json_t *lines, const struct ctl_all *all, const struct ct
 /* Alive by UDP, and no connection to it comes about. */
 static bool is_tcp_shut(const struct ctl_node *self, const struct ctl_node *node)
 {
-    return !has_answered(node) && strcmp(node->status, "alive") == 0 &&
+    return !doctor_has_answered(node) && strcmp(node->status, "alive") == 0 &&
            node->tried == TRIED_SILENT && is_heard(self, node);
 }
 
@@ -288,7 +284,7 @@ static void check_nodes(json_t *lines, const struct ctl_all *all, bool cut_off)
     for (size_t i = 0; i < all->count; i++) {
         const struct ctl_node *node = &all->nodes[i];
         say_same_name(lines, node);
-        if (strcmp(node->status, "alive") == 0 && has_answered(node)) {
+        if (strcmp(node->status, "alive") == 0 && doctor_has_answered(node)) {
             well++;
         } else if (!cut_off && !is_shut && strcmp(node->status, "alive") == 0) {
             say_silent(lines, self_of(all), node);
