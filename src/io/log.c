@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "io/log_limit.h"
 #include "io/log_line.h"
 
 #include <errno.h>
@@ -28,14 +29,7 @@
 #define WRITE_BYTES 8192
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 #define DESTROY_WAIT_MS 200
-#define LIMIT_KEY_BYTES 48
 #define WRITER_STACK_BYTES 65536
-
-struct limit {
-    char key[LIMIT_KEY_BYTES];
-    uint64_t last_ms; /* 0: never */
-    uint64_t left_out;
-};
 
 /* In the ring, while there is a journal: what follows, text for stderr and the journal's entry. */
 struct record {
@@ -66,11 +60,7 @@ struct log {
     size_t used; /* bytes waiting */
     uint64_t lost;
     uint64_t lost_told;
-    size_t limit_count;
-    struct limit limits[LOG_LIMIT_KEYS];
-    uint64_t member_lines; /* of late: falls by LOG_MEMBER_LINES_PER_S */
-    uint64_t member_ms;    /* until when that was reckoned */
-    uint64_t member_left_out;
+    struct log_limits limits;
     char ring[LOG_RING_BYTES];
 };
 
@@ -435,55 +425,22 @@ static uint64_t boot_ms(void)
     return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000 + 1;
 }
 
-/* Whether a line of this key may be written now; *ret_left_out: how many were not since the
- * last. */
-static bool limit_pass(struct log *log, const char *key, uint64_t *ret_left_out)
+static bool key_passes(struct log *log, const char *key, uint64_t *ret_left_out)
 {
     uint64_t now_ms = boot_ms();
     pthread_mutex_lock(&log->mutex);
-    size_t idx = 0;
-    while (idx < log->limit_count && strncmp(log->limits[idx].key, key, LIMIT_KEY_BYTES - 1) != 0) {
-        idx++;
-    }
-    if (idx == LOG_LIMIT_KEYS) {
-        idx = LOG_LIMIT_KEYS - 1;
-    } else if (idx == log->limit_count) {
-        text_copy(log->limits[idx].key, LIMIT_KEY_BYTES, key);
-        log->limit_count++;
-    }
-    struct limit *limit = &log->limits[idx];
-    bool pass = limit->last_ms == 0 || now_ms - limit->last_ms >= LOG_LIMIT_INTERVAL_MS;
-    if (pass) {
-        *ret_left_out = limit->left_out;
-        limit->left_out = 0;
-        limit->last_ms = now_ms;
-    } else {
-        limit->left_out++;
-    }
+    bool passes = log_limit_key(&log->limits, key, now_ms, ret_left_out);
     pthread_mutex_unlock(&log->mutex);
-    return pass;
+    return passes;
 }
 
-/* The same for what members make happen, of whom one may have turned: many at once, then few. */
-static bool members_pass(struct log *log, uint64_t *ret_left_out)
+static bool note_passes(struct log *log, enum note_code code, uint64_t *ret_left_out)
 {
     uint64_t now_ms = boot_ms();
     pthread_mutex_lock(&log->mutex);
-    uint64_t gone = (now_ms - log->member_ms) * LOG_MEMBER_LINES_PER_S / 1000;
-    if (gone > 0) {
-        log->member_lines -= gone < log->member_lines ? gone : log->member_lines;
-        log->member_ms = now_ms;
-    }
-    bool pass = log->member_lines < LOG_MEMBER_LINES;
-    if (pass) {
-        log->member_lines++;
-        *ret_left_out = log->member_left_out;
-        log->member_left_out = 0;
-    } else {
-        log->member_left_out++;
-    }
+    bool passes = log_limit_note(&log->limits, code, now_ms, ret_left_out);
     pthread_mutex_unlock(&log->mutex);
-    return pass;
+    return passes;
 }
 
 void log_line(log_t *log, enum note_level level, const struct log_field *fields, const char *format,
@@ -506,7 +463,7 @@ void log_stranger(log_t *log, enum note_level level, const char *key,
     char message[LOG_LINE_BYTES_MAX];
     uint64_t left_out = 0;
     va_list args;
-    if (!log_wants(log, level) || !limit_pass(log, key, &left_out)) {
+    if (!log_wants(log, level) || !key_passes(log, key, &left_out)) {
         return;
     }
     va_start(args, format);
@@ -515,51 +472,12 @@ void log_stranger(log_t *log, enum note_level level, const char *key,
     log_message(log, level, key, fields, left_out, message);
 }
 
-/* Of notes that others can cause: strangers, or members. */
-static bool may_be_written(struct log *log, enum note_code code, uint64_t *ret_left_out)
-{
-    switch (code) {
-    case NOTE_FORGED_RECORD:
-    case NOTE_FOREIGN_KEY:
-    case NOTE_SAME_IDENTITY:
-    case NOTE_COPIED:
-    case NOTE_VERSION:
-    case NOTE_VERDICT_DOUBTED:
-    case NOTE_ROSTER_FULL:
-        return limit_pass(log, note_code_name(code), ret_left_out);
-    case NOTE_MEMBER_ALIVE:
-    case NOTE_MEMBER_SUSPECT:
-    case NOTE_MEMBER_FAILED:
-    case NOTE_MEMBER_LEFT:
-    case NOTE_MEMBER_UPDATED:
-    case NOTE_REFUTED:
-    case NOTE_LINK_UP:
-    case NOTE_LINK_DOWN:
-    case NOTE_PATH:
-    case NOTE_SAME_NAME:
-        return members_pass(log, ret_left_out);
-    case NOTE_STARTED:
-    case NOTE_STORE_DAMAGED:
-    case NOTE_STORE_FAILED:
-    case NOTE_STALLED:
-    case NOTE_LEAVING:
-    case NOTE_ISOLATED:
-    case NOTE_REACHES:
-    case NOTE_ASIDE:
-    case NOTE_BACK:
-    case NOTE_RENAMED:
-    case NOTE_NAME_GIVEN:
-        break;
-    }
-    return true;
-}
-
 void log_note(log_t *log, const struct note *note)
 {
     struct note_text text;
     struct log_field fields[NOTE_FIELDS_MAX + 1];
     uint64_t left_out = 0;
-    if (!log_wants(log, note->level) || !may_be_written(log, note->code, &left_out)) {
+    if (!log_wants(log, note->level) || !note_passes(log, note->code, &left_out)) {
         return;
     }
     note_format(note, &text);
