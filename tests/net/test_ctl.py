@@ -407,7 +407,7 @@ def test_leave_twice(lab):
 
 def test_closed_pipe(lab):
     """meshctl | head: no error, no hang."""
-    nodes = start_mesh(lab, 1)
+    nodes = start_mesh(lab, 2)  # who joined is an event
     command = f"{MESHCTL} --data-dir={nodes[0].data_dir} metrics --format=prometheus | head -1"
     done = nodes[0].host.run(["sh", "-c", command])
     expect(done.returncode == 0 and not done.stderr, f"{done.returncode} {done.stderr!r}")
