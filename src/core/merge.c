@@ -61,17 +61,16 @@ int merge_check_record(core_t *c, struct span bytes, const struct node_id *from,
     return HM_OK;
 }
 
-/* A node not known so far. */
-static struct member *meet(core_t *c, const struct node_id *id, struct span record,
-                           const struct node_record *rec, const struct node_id *from)
+/* A node not known so far, as its record says. */
+static struct member *enter(core_t *c, const struct node_id *id, struct span record,
+                            const struct node_record *rec, const struct node_id *from)
 {
-    enum member_status status = rec->state == RECORD_LEFT ? STATUS_LEFT : STATUS_ALIVE;
-    enum reason reason = rec->state == RECORD_LEFT ? REASON_LEFT : REASON_JOINED;
-    struct member *m = standing_new(c, id, record, rec, status);
+    bool has_left = rec->state == RECORD_LEFT;
+    struct member *m = standing_new(c, id, record, rec, has_left ? STATUS_LEFT : STATUS_ALIVE);
     if (m == NULL) {
         return NULL;
     }
-    m->reason = reason;
+    m->reason = has_left ? REASON_LEFT : REASON_JOINED;
     m->observer = *from;
     persist_member(c, m);
     overlay_touch(c);
@@ -82,8 +81,17 @@ static struct member *meet(core_t *c, const struct node_id *id, struct span reco
                         prng_below(&c->prng, c->params.probe_interval_ns / 2);
         core_arm_earlier(c, member_is_up(m) ? TIMER_PROBE : TIMER_FAILED, c->now_ns + wait);
     }
-    report_event(c, m, status == STATUS_LEFT ? EVENT_LEFT : EVENT_ALIVE, reason, from);
-    labels_wanted(c);
+    return m;
+}
+
+static struct member *meet(core_t *c, const struct node_id *id, struct span record,
+                           const struct node_record *rec, const struct node_id *from)
+{
+    struct member *m = enter(c, id, record, rec, from);
+    if (m != NULL) {
+        report_event(c, m, member_is_up(m) ? EVENT_ALIVE : EVENT_LEFT, m->reason, from);
+        labels_wanted(c);
+    }
     return m;
 }
 
@@ -268,11 +276,30 @@ static void take_evidence(struct member *m, const struct claim *claim, const str
     }
 }
 
+static enum reason reason_of(const struct claim *claim)
+{
+    return claim->reason == REASON_REFUSED ? REASON_REFUSED : REASON_NO_ACK;
+}
+
+/* The verdict of one alone: we look ourselves. */
+static void claim_doubted(core_t *c, struct member *m, const struct claim *claim,
+                          const struct node_id *observers, size_t count)
+{
+    core_count(c, M_CLAIMS_DOUBTED);
+    core_note(c, NOTE_INFO, NOTE_VERDICT_DOUBTED, m, &observers[0], reason_of(claim), 0);
+    if (m->status == STATUS_ALIVE) {
+        take_evidence(m, claim, &observers[0]);
+        doubt_suspect(c, m, reason_of(claim), observers, count);
+    } else {
+        doubt_confirmed(c, m, observers, count);
+    }
+    swim_probe(c, m, false);
+}
+
 static void claim_failed(core_t *c, struct member *m, const struct claim *claim,
                          const struct node_id *observers, size_t count, bool spread)
 {
-    enum reason reason =
-        claim->reason == REASON_REFUSED ? REASON_REFUSED : REASON_NO_ACK;
+    enum reason reason = reason_of(claim);
     if (!member_is_up(m)) {
         if (claim->incarnation > member_incarnation(m)) {
             take_carried_record(c, m, claim);
@@ -286,18 +313,21 @@ static void claim_failed(core_t *c, struct member *m, const struct claim *claim,
         merge_failed(c, m, claim->incarnation, reason, observers, count, false, spread);
         return;
     }
-    core_count(c, M_CLAIMS_DOUBTED);
-    core_note(c, NOTE_INFO, NOTE_VERDICT_DOUBTED, m, &observers[0], reason, 0);
-    if (m->status == STATUS_ALIVE) {
-        take_evidence(m, claim, &observers[0]);
-        doubt_suspect(c, m, reason, observers, count);
-    } else {
-        doubt_confirmed(c, m, observers, count);
-    }
-    swim_probe(c, m, false);
+    claim_doubted(c, m, claim, observers, count);
 }
 
-/* A verdict about a node we never met comes with its record: it is on the roster, failed. */
+static void meet_doubted(core_t *c, const struct claim *claim, const struct node_record *rec)
+{
+    const struct node_id *observer = &claim->observers[0];
+    struct member *m = enter(c, &claim->target, claim->record, rec, observer);
+    if (m != NULL && member_is_up(m)) {
+        claim_doubted(c, m, claim, observer, 1);
+        labels_wanted(c);
+    }
+}
+
+/* A verdict about a node we never met comes with its record: it is on the roster, failed. The word of one
+ * alone makes no verdict: then it is suspect, and we look ourselves. */
 static void meet_failed(core_t *c, const struct claim *claim, const struct node_id *from)
 {
     struct node_record rec;
@@ -313,6 +343,11 @@ static void meet_failed(core_t *c, const struct claim *claim, const struct node_
         core_count(c, M_DROP_MALFORMED);
         return;
     }
+    if (claim->observer_count < 2 && claim->incarnation == rec.incarnation &&
+        (c->params.broken & BREAK_SINGLE_OBSERVER) == 0) {
+        meet_doubted(c, claim, &rec);
+        return;
+    }
     struct member *m = standing_new(c, &id, claim->record, &rec, STATUS_FAILED);
     if (m == NULL) {
         return;
@@ -320,7 +355,7 @@ static void meet_failed(core_t *c, const struct claim *claim, const struct node_
     roster_hash_out(&c->roster, m);
     m->dead_incarnation = claim->incarnation;
     roster_hash_in(&c->roster, m);
-    m->reason = claim->reason == REASON_REFUSED ? REASON_REFUSED : REASON_NO_ACK;
+    m->reason = reason_of(claim);
     memcpy(m->observers, claim->observers, sizeof m->observers);
     m->observer_count = claim->observer_count;
     m->observer = claim->observers[0];

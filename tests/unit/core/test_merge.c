@@ -199,14 +199,15 @@ static void a_leap_is_nonsense(void **state)
 }
 
 /* Verdicts about strangers come with their record. */
-static int tell_of_stranger(struct mini *m, size_t about, uint64_t record, uint64_t claimed)
+static int tell_of_stranger(struct mini *m, size_t about, uint64_t record, uint64_t claimed,
+                            size_t observers)
 {
     struct buf b;
     struct member_view view;
     struct claim claim = {.kind = CLAIM_FAILED,
                           .target = m->peer[about].id,
                           .incarnation = claimed,
-                          .observer_count = 2,
+                          .observer_count = observers,
                           .observers = {m->peer[2].id, m->peer[3].id}};
     claim.record = mini_record(m, about, record, RECORD_ALIVE);
     buf_init(&b, 1000);
@@ -220,10 +221,10 @@ static void strangers_may_be_met_as_failed(void **state)
 {
     (void) state;
     struct mini *m = holding(STATUS_ALIVE);
-    assert_int_equal(tell_of_stranger(m, 10, 5, 5), STATUS_FAILED);
-    assert_int_equal(tell_of_stranger(m, 11, 5, 9), STATUS_FAILED);
-    assert_int_equal(tell_of_stranger(m, 12, 5, 4), -1); /* does not fit its own record */
-    assert_int_equal(tell_of_stranger(m, 13, 5, UINT64_MAX - 1), -1); /* could never be refuted */
+    assert_int_equal(tell_of_stranger(m, 10, 5, 5, 2), STATUS_FAILED);
+    assert_int_equal(tell_of_stranger(m, 11, 5, 9, 2), STATUS_FAILED);
+    assert_int_equal(tell_of_stranger(m, 12, 5, 4, 2), -1); /* does not fit its own record */
+    assert_int_equal(tell_of_stranger(m, 13, 5, UINT64_MAX - 1, 2), -1); /* could never be refuted */
     mini_tell_record(m, SPEAKER, 11, 9, RECORD_ALIVE);
     assert_int_equal(mini_status(m, 11), STATUS_FAILED);
     mini_tell_record(m, SPEAKER, 11, 10, RECORD_ALIVE);
@@ -232,6 +233,29 @@ static void strangers_may_be_met_as_failed(void **state)
     mini_tell_claim(m, SPEAKER, CLAIM_FAILED, 14, 5, 2);
     struct member_view view;
     assert_false(mini_view(m, 14, &view));
+    mini_free(&m);
+}
+
+/* The word of one alone fails nobody, also of those that we never met. */
+static void one_word_about_a_stranger_makes_us_look(void **state)
+{
+    (void) state;
+    for (int answers = 0; answers < 2; answers++) {
+        struct mini *m = holding(STATUS_ALIVE);
+        size_t from = m->log_count;
+        m->peer[10].answers = answers == 1;
+        assert_int_equal(tell_of_stranger(m, 10, 5, 5, 1), STATUS_SUSPECT);
+        mini_react(m, from);
+        mini_run(m, 8 * MINI_SECOND);
+        assert_int_equal(mini_status(m, 10), answers ? STATUS_SUSPECT : STATUS_FAILED);
+        if (answers) { /* it hears of the suspicion, and answers with a newer record */
+            mini_tell_record(m, 10, 10, 6, RECORD_ALIVE);
+            assert_int_equal(mini_status(m, 10), STATUS_ALIVE);
+        }
+        mini_free(&m);
+    }
+    struct mini *m = holding(STATUS_ALIVE);
+    assert_int_equal(tell_of_stranger(m, 11, 5, 9, 1), STATUS_FAILED); /* its record is older */
     mini_free(&m);
 }
 
@@ -375,6 +399,7 @@ int main(void)
         cmocka_unit_test(the_target_is_no_observer_of_itself),
         cmocka_unit_test(a_leap_is_nonsense),
         cmocka_unit_test(strangers_may_be_met_as_failed),
+        cmocka_unit_test(one_word_about_a_stranger_makes_us_look),
         cmocka_unit_test(claims_about_self_are_refuted),
         cmocka_unit_test(nobody_uses_up_our_incarnations),
         cmocka_unit_test(a_record_of_an_earlier_life_is_outbid),
