@@ -81,8 +81,9 @@ static const char *how_on(const struct ctl_node *a, const struct ctl_node *b)
                                           : "";
 }
 
+/* back: the way from `to`. */
 static void say_shut(json_t *lines, const struct ctl_node *from, const struct ctl_node *to,
-                     bool both_ways)
+                     bool both_ways, enum way back)
 {
     char fix[512];
     char a[64];
@@ -98,8 +99,12 @@ static void say_shut(json_t *lines, const struct ctl_node *from, const struct ct
                    how_on(from, to));
     } else {
         doctor_say(lines, "reach", status, from->name, fix,
-                   "UDP from %s does not arrive at %s; from %s to %s it does%s", from->name,
-                   to->name, to->name, from->name, how_on(from, to));
+                   "UDP from %s does not arrive at %s; from %s to %s it %s%s", from->name, to->name,
+                   to->name, from->name,
+                   back == WAY_OPEN   ? "does"
+                   : back == WAY_SHUT ? "does not either"
+                                      : "could not be tried",
+                   how_on(from, to));
     }
 }
 
@@ -154,7 +159,8 @@ static void check_pair(json_t *lines, const struct ctl_all *all, const struct ct
     if ((!ab && !ba) || (*said)++ >= PAIR_LINES_MAX) {
         return;
     }
-    say_shut(lines, ab ? a : b, ab ? b : a, ab && ba);
+    say_shut(lines, ab ? a : b, ab ? b : a, ab && ba,
+             ab ? way_of(b, a, since_ms) : way_of(a, b, since_ms));
 }
 
 void doctor_reach(json_t *lines, const struct ctl_all *all, uint64_t since_ms)

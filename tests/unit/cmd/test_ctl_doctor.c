@@ -243,6 +243,21 @@ static void test_broadcast(void **state)
     json_decref(lines);
 }
 
+/* Of a way that could not be tried nothing is claimed. */
+static void test_way_back_unknown(void **state)
+{
+    struct world w;
+    (void) state;
+    open_world(&w, 4);
+    w.udp[0][2] = w.udp[2][0] = false;
+    w.was_late[2] = true;
+    json_t *lines = diagnose(&w);
+    assert_non_null(line_with(lines, "reach",
+                              "from n0 does not arrive at n2; from n2 to n0 it could "
+                              "not be tried"));
+    json_decref(lines);
+}
+
 /* Who did not knock proves nothing by its silence. */
 static void test_no_knock_no_finding(void **state)
 {
@@ -507,6 +522,7 @@ int main(void)
         cmocka_unit_test(test_each_shut_way_is_named),
         cmocka_unit_test(test_broadcast),
         cmocka_unit_test(test_no_knock_no_finding),
+        cmocka_unit_test(test_way_back_unknown),
         cmocka_unit_test(test_copied_identity),
         cmocka_unit_test(test_clocks),
         cmocka_unit_test(test_nodes_and_views),
