@@ -25,18 +25,29 @@ void api_request_write(struct buf *b, const struct api_request *request)
     mp_uint(b, request->deadline_ms);
 }
 
+/* Opens an array that begins with our version; ret_count: of its items, the version among them. */
+static int open_message(struct mp_reader *r, struct span bytes, size_t *ret_count)
+{
+    if (mp_check(bytes) != 0) {
+        return HM_EMALFORMED;
+    }
+    mp_open(r, bytes);
+    *ret_count = mp_read_array(r);
+    if (mp_read_uint(r, UINT64_MAX) != API_VERSION && !mp_failed(r)) {
+        return HM_EVERSION;
+    }
+    return HM_OK;
+}
+
 int api_request_read(struct span bytes, struct api_request *ret_request)
 {
     struct api_request q;
     struct mp_reader r;
+    size_t count;
     memset(&q, 0, sizeof q);
-    if (mp_check(bytes) != 0) {
-        return HM_EMALFORMED;
-    }
-    mp_open(&r, bytes);
-    size_t count = mp_read_array(&r);
-    if (mp_read_uint(&r, UINT64_MAX) != API_VERSION && !mp_failed(&r)) {
-        return HM_EVERSION;
+    int rc = open_message(&r, bytes, &count);
+    if (rc != HM_OK) {
+        return rc;
     }
     mp_read_text(&r, q.op, sizeof q.op);
     if (!mp_try_nil(&r)) {
@@ -71,14 +82,11 @@ int api_reply_read(struct span bytes, struct api_reply *ret_reply)
 {
     struct api_reply p;
     struct mp_reader r;
+    size_t count;
     memset(&p, 0, sizeof p);
-    if (mp_check(bytes) != 0) {
-        return HM_EMALFORMED;
-    }
-    mp_open(&r, bytes);
-    size_t count = mp_read_array(&r);
-    if (mp_read_uint(&r, UINT64_MAX) != API_VERSION && !mp_failed(&r)) {
-        return HM_EVERSION;
+    int rc = open_message(&r, bytes, &count);
+    if (rc != HM_OK) {
+        return rc;
     }
     int64_t code = mp_read_int(&r);
     mp_read_text(&r, p.text, sizeof p.text);
