@@ -6,8 +6,8 @@
  *   side 0:  DIALING --accept--> UP --fin, reset, hangup, death--> CLOSED
  *   side 1:  NONE ----syn------> UP --the same-------------------> CLOSED
  *
- * A flow is one direction. What is on its way is in the world's heap; what cannot get through waits
- * in the flow until a retry finds the path open. A conn is freed when both ends are closed, nothing
+ * A flow is one direction. What is on its way is in the world's heap; what is lost or cannot get through
+ * waits in the flow until a retry gets through. A conn is freed when both ends are closed, nothing
  * of it is on its way and nothing waits. */
 #include "sim/simlink.h"
 
@@ -21,7 +21,7 @@
 #define QUEUE_BYTES_MAX (4U * HM_FRAME_BYTES_MAX)
 #define RTO_FIRST_NS (200U * MS_NS) /* Linux's shortest retransmission timeout */
 #define RTO_LONGEST_NS (120ULL * SECOND_NS)
-#define FLOW_GIVES_UP_NS (924ULL * SECOND_NS)   /* tcp_retries2 = 15 */
+#define FLOW_GIVES_UP_NS (6ULL * SECOND_NS)     /* the daemon's: UNACKED_MS in io/links.c */
 #define ORPHAN_GIVES_UP_NS (100ULL * SECOND_NS) /* nobody owns the socket any more */
 #define DIAL_GIVES_UP_NS (5ULL * SECOND_NS)
 #define SYN_TRIES_MAX 3U /* at 0, 1 and 3 s */
@@ -190,21 +190,31 @@ static void stall(struct world *w, struct flow *f, struct msg *m)
     f->last = m;
 }
 
-/* Puts a segment on the wire behind what is there. Each loss costs a retransmission. */
-static void transmit(struct world *w, struct flow *f, struct msg *m)
+/* Puts a segment on the wire, behind what is there. */
+static void put_on_wire(struct world *w, struct flow *f, struct msg *m)
 {
     const struct conn *c = f->conn;
     uint64_t at = w->now_ns + simnet_latency(w, c->node[f->side], c->node[1 - f->side]);
-    uint64_t rto = RTO_FIRST_NS;
-    while (rto < RTO_LONGEST_NS && simnet_is_lost(w, c->node[0], c->node[1])) {
-        at += rto;
-        rto *= 2;
-    }
     if (at < f->last_arrival_ns) {
         at = f->last_arrival_ns;
     }
     f->last_arrival_ns = at;
     world_post(w, m, (enum msg_kind) m->timer.kind, at);
+}
+
+static bool gets_through(struct world *w, const struct conn *c)
+{
+    return is_path_open(w, c) && !simnet_is_lost(w, c->node[0], c->node[1]);
+}
+
+/* One that does not get through is sent again after a timeout, and all behind it wait. */
+static void transmit(struct world *w, struct flow *f, struct msg *m)
+{
+    if (f->first == NULL && gets_through(w, f->conn)) {
+        put_on_wire(w, f, m);
+    } else {
+        stall(w, f, m);
+    }
 }
 
 static void send_segment(struct world *w, struct flow *f, enum msg_kind kind, uint8_t type,
@@ -224,11 +234,7 @@ static void send_segment(struct world *w, struct flow *f, enum msg_kind kind, ui
         f->queued++;
         f->queued_bytes += body.size;
     }
-    if (f->first != NULL || !is_path_open(w, c)) {
-        stall(w, f, m);
-    } else {
-        transmit(w, f, m);
-    }
+    transmit(w, f, m);
 }
 
 /* Frees a message, not the conn. */
@@ -294,19 +300,21 @@ void simlink_retry(struct world *w, void *flow)
         lose_end(w, c, f->side, 0);
         return;
     }
-    if (!is_path_open(w, c)) {
+    if (!gets_through(w, c)) {
         f->tries++;
         arm_retry(w, f);
         return;
     }
     w->rare[RARE_LINK_STALLED]++;
     struct msg *m = f->first;
+    struct msg *rest = m->next;
     f->first = NULL;
     f->last = NULL;
-    while (m != NULL) {
-        struct msg *next = m->next;
+    put_on_wire(w, f, m);
+    while (rest != NULL) {
+        m = rest;
+        rest = m->next;
         transmit(w, f, m);
-        m = next;
     }
 }
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Links between simulated nodes: TCP as the core sees it through the daemon.
  *
- * Reliable and in order. A lost segment comes late by a retransmission timeout. What cannot get
- * through (a partition, a silent or sleeping machine) stalls and is tried again after 200 ms,
- * doubling, so after an outage the link goes on only some time later, or ends after 15 minutes. A
- * process that dies closes its ends; a machine that is switched off does not, and refuses what
+ * Reliable and in order. What is lost or cannot get through (a partition, a silent or sleeping
+ * machine) stalls and is tried again after 200 ms, doubling, so after an outage the link goes on only
+ * some time later; it ends when nothing got through for 6 s, as the daemon's. A process that dies closes its ends; a machine that is switched off does not, and refuses what
  * comes when it is back. A new link of a pair takes the place of an old one. */
 #ifndef HM_SIM_SIMLINK_H
 #define HM_SIM_SIMLINK_H
