@@ -213,18 +213,25 @@ def test_all_restarted_at_once(lab):
     expect(len(nodes[2].json("nodes", "list")) == 3, "three nodes in the list")
 
 
-@options(alone=True)
+@options(alone=True, timeout=90)
 def test_quick_restart(lab):
     """Killed and started again within 200 ms: no member changes."""
     nodes = start_mesh(lab, 3)
-    wait_settled(nodes)
-    since = time.time()
-    for _ in range(3):
+    quick = 0
+    for _ in range(9):
+        wait_settled(nodes)
+        since, begun = time.time(), time.monotonic()
         nodes[2].kill()
-        time.sleep(0.1)  # so long it is away
+        time.sleep(0.1)  # so long it is away, and as long as the machine takes to start it
         nodes[2].start()
-        hold_for(lambda: no_change(nodes[:2], since), 4, "a member changed", poll=0.3)
-    wait_formed(nodes)
+        wait_for(nodes[2].link_ports, 5, "its link port is open", poll=0.002)
+        if time.monotonic() - begun < 0.2:
+            hold_for(lambda: no_change(nodes[:2], since), 4, "a member changed", poll=0.3)
+            quick += 1
+        wait_formed(nodes)
+        if quick == 3:
+            return
+    expect(quick > 0, "on this machine no start takes less than 100 ms")
 
 
 def test_remembered_members(lab):
