@@ -210,6 +210,24 @@ static void leave_tick(core_t *c)
     stop(c, 0);
 }
 
+/* Those remembered as alive are asked at once; in a large mesh one batch after the other, since none of
+ * them knows our session yet: all would challenge us together, more than we answer in time. */
+static void ask_remembered(core_t *c)
+{
+    unsigned asked = 0;
+    for (size_t i = 0; i < c->probe_order.count; i++) {
+        struct member *m = c->probe_order.items[i];
+        if (!m->is_remembered || (m->watch != NULL && m->watch->nonce != 0)) {
+            continue;
+        }
+        if (asked++ == c->params.remembered_at_once) {
+            core_arm(c, TIMER_REMEMBERED, c->now_ns + c->params.remembered_next_ns);
+            return;
+        }
+        swim_probe(c, m, false);
+    }
+}
+
 static void fire_owned(core_t *c, struct timer *t)
 {
     switch ((enum timer_kind) t->kind) {
@@ -227,6 +245,7 @@ static void fire_owned(core_t *c, struct timer *t)
     case TIMER_LEAVE:
     case TIMER_STORE:
     case TIMER_RELAYS:
+    case TIMER_REMEMBERED:
     case TIMER_REFUTE:
     case TIMER_COPY:
     case TIMER_CANDIDATES: HM_ASSERT(false); break;
@@ -252,6 +271,7 @@ static void fire(core_t *c, struct timer *t)
     case TIMER_STORE: persist_everything(c); break;
     case TIMER_RELAYS: swim_relays_tick(c); break;
     case TIMER_CANDIDATES: session_candidates_tick(c); break;
+    case TIMER_REMEMBERED: ask_remembered(c); break;
     case TIMER_REFUTE: self_refute(c, NULL); break;
     case TIMER_COPY: copy_tick(c); break;
     case TIMER_M_PROBE:
@@ -304,10 +324,7 @@ void core_begin(core_t *c)
         c->heal_left = c->failed_order.count;
         core_arm(c, TIMER_FAILED, c->now_ns + 50 * MS_NS);
     }
-    /* Those remembered as alive are asked at once. */
-    for (size_t i = 0; i < c->probe_order.count; i++) {
-        swim_probe(c, c->probe_order.items[i], false);
-    }
+    ask_remembered(c);
     gossip_record(c, c->self);
 }
 

@@ -42,6 +42,7 @@ enum timer_kind {
     TIMER_STORE,      /* a batch failed: store everything again */
     TIMER_RELAYS,     /* a helper's probe for another is over */
     TIMER_CANDIDATES, /* a candidate is to be tried again */
+    TIMER_REMEMBERED, /* more members of the last run are to be asked */
     TIMER_REFUTE,     /* what is said of us again and again is to be refuted */
     TIMER_COPY,       /* another process with our identity is to be asked again */
     TIMER_CALL,       /* a waiting call's deadline; owner: struct call */

@@ -25,6 +25,8 @@ void core_params_default(struct core_params *p)
     p->refused_recheck_ns = 300 * MS;
     p->sync_delay_ns = SECOND;
     p->failed_probe_ns = SECOND;
+    p->remembered_at_once = 64;
+    p->remembered_next_ns = 400 * MS;
     p->beacon_quick_ns = 250 * MS;
     p->beacon_often_ns = 2 * SECOND;
     p->beacon_idle_ns = 10 * SECOND;

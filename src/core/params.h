@@ -39,6 +39,8 @@ struct core_params {
     uint64_t refused_recheck_ns;  /* second connect after a refused one */
     uint64_t sync_delay_ns;       /* views differ for so long: full exchange */
     uint64_t failed_probe_ns;     /* one failed member is probed so often */
+    unsigned remembered_at_once;  /* members of the last run that a start asks, and then as many */
+    uint64_t remembered_next_ns;  /* so long after; each answers with a challenge, of which we take 200/s */
     uint64_t beacon_quick_ns, beacon_often_ns, beacon_idle_ns;
     uint64_t beacon_quick_for_ns, beacon_often_for_ns;
     bool lifeguard;               /* off: fixed suspicion timeout, no local health (experiments) */

@@ -4,11 +4,16 @@
 
 #include "mini.h"
 
-static struct mini *restart(const struct mini *m)
+static struct mini *restart_with(const struct mini *m, const struct core_params *params)
 {
     struct store_entry entries[MINI_PEERS + 1];
     size_t count = mini_entries(m, entries);
-    return mini_new_loaded(NULL, 0, entries, count);
+    return mini_new_loaded(params, 0, entries, count);
+}
+
+static struct mini *restart(const struct mini *m)
+{
+    return restart_with(m, NULL);
 }
 
 static void the_roster_is_remembered(void **state)
@@ -64,6 +69,30 @@ static void the_remembered_are_asked_at_once_and_judged_if_silent(void **state)
     mini_run(n, 60 * MINI_SECOND);
     for (size_t i = 1; i <= 3; i++) {
         assert_int_equal(mini_status(n, i), STATUS_FAILED);
+    }
+    mini_free(&m);
+    mini_free(&n);
+}
+
+/* In a mesh of 600 the challenges of all, at once, were more than were answered, and half of the members
+ * were suspected of being silent. */
+static void many_remembered_are_asked_in_turn(void **state)
+{
+    (void) state;
+    struct core_params params;
+    core_params_default(&params);
+    params.remembered_at_once = 16;
+    struct mini *m = mini_new(NULL);
+    mini_meet_all(m, 20);
+    struct mini *n = restart_with(m, &params);
+    const size_t expected[] = {16, 20};
+    for (size_t batch = 0; batch < ARRAY_COUNT(expected); batch++) {
+        size_t asked = 0;
+        for (size_t i = 1; i <= 20; i++) {
+            asked += mini_count(n, FX_DATAGRAM, SWIM_PING, i) > 0 ? 1 : 0;
+        }
+        assert_int_equal(asked, expected[batch]);
+        mini_run(n, params.remembered_next_ns + 5 * MINI_MS);
     }
     mini_free(&m);
     mini_free(&n);
@@ -180,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_roster_is_remembered),
         cmocka_unit_test(the_remembered_are_asked_at_once_and_judged_if_silent),
+        cmocka_unit_test(many_remembered_are_asked_in_turn),
         cmocka_unit_test(incarnations_rise_with_every_life),
         cmocka_unit_test(damage_costs_only_what_is_damaged),
         cmocka_unit_test(strange_entries_are_dropped),
