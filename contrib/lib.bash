@@ -59,8 +59,10 @@ install_packages()
     } >>"$log" 2>&1 </dev/null || { show_log "$log" "installing the packages failed"; return 1; }
 }
 
+# The end of it, and before that what a compiler said: make -k goes on after an error.
 show_log() # file, what failed
 {
+    grep -m 10 -A 2 ': error: ' "$1" >&2
     tail -n 30 "$1" >&2
     say "$2; all of the output is in $1"
 }

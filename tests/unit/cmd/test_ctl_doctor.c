@@ -98,7 +98,7 @@ static json_t *diagnose(const struct world *w)
 {
     static struct ctl_node nodes[NODES_MAX];
     struct ctl_all all = {.nodes = nodes, .count = w->count};
-    char address[32];
+    char address[64];
     json_t *lines = json_array();
     all.members = json_pack("{s:s}", "time", "2026-11-21T03:20:07.125Z");
     memset(nodes, 0, sizeof nodes);
