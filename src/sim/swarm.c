@@ -120,6 +120,7 @@ static void swarm_one(struct plan *p, enum swarm_kind kind, uint64_t t)
     } else if (kind == SWARM_DISK) {
         draw_at(p, t, FAULT_DISK_FAILS, a, 0, 0);
         draw_at(p, t + length, FAULT_DISK_MENDED, a, 0, 0);
+        draw_at(p, t + length + S, FAULT_START, a, 0, 0); /* if it could not start meanwhile */
     } else if (kind == SWARM_CLOCK || kind == SWARM_DRIFT) {
         draw_bad_clock(p, kind == SWARM_CLOCK, t, a);
     } else if (kind == SWARM_PATH) {
