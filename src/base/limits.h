@@ -24,7 +24,14 @@
 #define HM_ZMTP_OUT_BYTES_MAX 16384 /* on their way to one ZRE peer: a HELLO and plenty of PINGs */
 #define HM_ZRE_ABOUT_BYTES_MAX 2048 /* groups and headers kept of one ZRE peer, only to be shown */
 
+#define HM_KEY_BYTES_MAX 544        /* of an entry: kv/ and a user's 512, room for what is below it */
+#define HM_USER_KEY_BYTES_MAX 512   /* what `kv put` takes */
+#define HM_VALUE_BYTES_MAX 1048576  /* 1 MiB: settings and small files, not a file system */
+
 /* Counts. */
+#define HM_CONTEXT_MAX 4096         /* lives that wrote one key and are not known to all yet */
+#define HM_VECTOR_ORIGINS_MAX 65536 /* 8 lives each of 8,192 members */
+#define HM_VECTOR_RUNS_MAX 262144   /* gaps close with the next repair */
 #define HM_INCARNATION_LEAP_MAX (1ULL << 32) /* a claim further ahead is nonsense: none may use numbers up */
 #define HM_MEMBERS_MAX 8192         /* roster; "correct for thousands" */
 #define HM_CANDIDATES_MAX 64        /* addresses to try that no member is known to have */

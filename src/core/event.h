@@ -47,6 +47,9 @@ enum connect_outcome { CONNECT_OPEN, CONNECT_REFUSED, CONNECT_SILENT };
 enum store_table {
     STORE_SELF = 1,   /* this node: incarnation, boot epoch, event numbers */
     STORE_ROSTER = 2, /* the members, one entry each */
+    STORE_VECTOR = 3, /* the registry's vector, one entry an origin, and its totals */
+    STORE_ENTRIES = 4, /* the registry; not loaded at the start, read through the view */
+    STORE_DOTS = 5,   /* by dot: where in STORE_ENTRIES; not loaded either */
 };
 
 struct store_entry {

@@ -38,6 +38,12 @@ static const char *table_name(enum store_table table)
         return "self";
     case STORE_ROSTER:
         return "roster";
+    case STORE_VECTOR:
+        return "vector";
+    case STORE_ENTRIES:
+        return "entries";
+    case STORE_DOTS:
+        return "dots";
     }
     return NULL;
 }
@@ -430,7 +436,7 @@ static int load_tables(const struct store_db *db, MDB_txn *txn, struct load *l)
     int rc = 0;
     l->count = 0;
     l->bytes = 0;
-    for (unsigned t = 1; rc == 0 && t <= STORE_TABLE_MAX; t++) {
+    for (unsigned t = 1; rc == 0 && t <= STORE_LOADED_MAX; t++) {
         rc = load_table(db, txn, (enum store_table) t, l);
     }
     return rc;
