@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* An ordered map from bytes to bytes, for what is not on disk yet and for simulated disks: a balanced
- * tree whose shape follows from its keys alone, in the order of memcmp, a prefix before what it
- * begins. Looking, putting and removing cost O(log n); the next key costs O(log n) too. */
+ * tree in the order of memcmp, a prefix before what it begins. Looking, putting, removing and the next
+ * key cost O(log n), whoever chose the keys. A key may be empty. Arguments may be spans that the map
+ * itself handed out. */
 #ifndef HM_BASE_OMAP_H
 #define HM_BASE_OMAP_H
 
@@ -22,14 +23,16 @@ size_t omap_count(const omap_t *m);
 /* Bytes of all keys and values. */
 size_t omap_bytes(const omap_t *m);
 
-/* Puts or replaces. Both are copied; a value of data NULL is kept as such (a mark for "not there").
- * tag is the caller's and comes back with it. HM_ENOMEM: nothing changed. */
+/* Puts or replaces. Both are copied; a value of data NULL is kept as such (a mark for "not there"), an
+ * empty one of data not NULL too. tag is the caller's and comes back with it. HM_ENOMEM: nothing
+ * changed. */
 int omap_put(omap_t *m, struct span key, struct span value, uint64_t tag);
 /* Spans are borrowed until the next change of that key. ret_* may be NULL. False: no such key. */
 bool omap_get(const omap_t *m, struct span key, struct span *ret_value, uint64_t *ret_tag);
 /* False: there was none. */
 bool omap_remove(omap_t *m, struct span key);
-/* The first key at or above `from` (above it, if not inclusive). False: there is none. */
+/* The first key at or above `from` (above it, if not inclusive). ret_* may be NULL. False: there is
+ * none. */
 bool omap_next(const omap_t *m, struct span from, bool inclusive, struct span *ret_key,
                struct span *ret_value, uint64_t *ret_tag);
 
