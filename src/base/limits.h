@@ -27,6 +27,8 @@
 #define HM_KEY_BYTES_MAX 544        /* of an entry: kv/ and a user's 512, room for what is below it */
 #define HM_USER_KEY_BYTES_MAX 512   /* what `kv put` takes */
 #define HM_VALUE_BYTES_MAX 1048576  /* 1 MiB: settings and small files, not a file system */
+#define HM_VALUE_DEPTH_MAX 10       /* of a value: messages around it nest 5 more (HM_MPACK_DEPTH_MAX) */
+#define HM_ENTRY_BYTES_MAX 1310720  /* 1.25 MiB: key and value, 4,096 lives of 46 bytes, what is to come */
 
 /* Counts. */
 #define HM_CONTEXT_MAX 4096         /* lives that wrote one key and are not known to all yet */

@@ -412,11 +412,16 @@ void mp_skip_many(struct mp_reader *r, size_t count)
     }
 }
 
-struct span mp_read_raw(struct mp_reader *r)
+struct span mp_read_nested(struct mp_reader *r, unsigned depth)
 {
     const uint8_t *start = r->at;
-    mp_skip(r);
+    skip_nested(r, depth);
     return r->failed ? span_of(NULL, 0) : span_of(start, (size_t) (r->at - start));
+}
+
+struct span mp_read_raw(struct mp_reader *r)
+{
+    return mp_read_nested(r, HM_MPACK_DEPTH_MAX);
 }
 
 int mp_check(struct span bytes)

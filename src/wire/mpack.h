@@ -66,6 +66,8 @@ void mp_skip(struct mp_reader *r);
 void mp_skip_many(struct mp_reader *r, size_t count);
 /* Skips one value and returns its bytes. */
 struct span mp_read_raw(struct mp_reader *r);
+/* The same, fails if it nests deeper than that: 0 is a value that holds no others. */
+struct span mp_read_nested(struct mp_reader *r, unsigned depth);
 
 /* HM_OK if the bytes are exactly one well-formed value, HM_EMALFORMED otherwise. */
 int mp_check(struct span bytes);
