@@ -55,6 +55,7 @@
     X(M_STORE_BATCHES, "mesh_store_batches_total", "Batches handed to the store")                  \
     X(M_STORE_FAILED, "mesh_store_failed_total", "Batches the store could not commit")             \
     X(M_STORE_BYTES, "mesh_store_bytes_total", "Bytes of keys and values handed to the store")     \
+    X(M_STORE_DAMAGED, "mesh_store_damaged_total", "Damaged records met in the store")             \
     X(M_CALLS, "mesh_calls_total", "Operations asked by local clients")                            \
     X(M_CALLS_REMOTE, "mesh_calls_remote_total", "Operations asked by other nodes")                \
     X(M_CALLS_REFUSED, "mesh_calls_refused_total", "Operations refused: malformed or too many")    \

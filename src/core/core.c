@@ -542,6 +542,7 @@ static int init(core_t *c, const struct core_conf *conf, uint64_t seed)
     c->params = conf->params;
     c->metrics = conf->metrics;
     c->calls_handler = conf->calls;
+    c->view = conf->view;
     c->session = conf->session;
     c->name_given = conf->name_given;
     c->life = conf->crypto.hash(span_of((const uint8_t *) &conf->session, sizeof conf->session));

@@ -17,6 +17,7 @@
 #include "core/effect.h"
 #include "core/event.h"
 #include "core/params.h"
+#include "core/view.h"
 #include "wire/swim_msg.h"
 
 #include <stdbool.h>
@@ -63,6 +64,7 @@ struct core_conf {
     struct core_params params;
     struct metrics *metrics;         /* borrowed for the core's life */
     const struct call_handler *calls; /* borrowed for the core's life; NULL: no operations */
+    struct store_view view;          /* what is committed; get and next NULL: there is none */
 };
 
 /* NULL: out of memory. The seed drives every random choice. */

@@ -131,6 +131,7 @@ struct core {
     struct core_params params;
     struct metrics *metrics;
     const struct call_handler *calls_handler;
+    struct store_view view; /* what is committed; get and next may be NULL */
     uint64_t session;
     uint64_t life;             /* made from it; in our records */
     uint16_t port, link_port;

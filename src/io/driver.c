@@ -34,6 +34,8 @@ static void step_once(driver_t *d, struct event *ev)
         log_stranger(d->log, NOTE_ERROR, "core-memory", NULL,
                      "out of memory: an event was dropped; it will be made up for by the protocol");
     }
+    store_view_done(d->store);
+    d->metrics.value[M_STORE_DAMAGED] = store_damaged(d->store);
     for (size_t i = 0; i < fx.count; i++) {
         driver_effect(d, &fx.items[i]);
     }
@@ -238,7 +240,8 @@ static int make_core(driver_t *d, const struct driver_conf *conf)
                              .labels = conf->labels,
                              .label_count = conf->label_count,
                              .metrics = &d->metrics,
-                             .calls = conf->calls};
+                             .calls = conf->calls,
+                             .view = store_view(d->store)};
     memcpy(core.key, keys_public(d->keys), NODE_KEY_BYTES);
     crypto_daemon(d->keys, &core.crypto);
     core_params_default(&core.params);

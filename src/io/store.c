@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "io/clock.h"
 #include "io/store_db.h"
+#include "io/store_view.h"
 
 #include <czmq.h>
 #include <stdlib.h>
@@ -27,7 +28,9 @@ static const char measure_word = 'M'; /* a message of one byte: try the disk */
 struct store {
     struct store_db db; /* the actor's, from zactor_new to zactor_destroy */
     zactor_t *actor;
+    struct store_view_lmdb view;
     struct store_loaded loaded;
+    size_t dropped; /* damaged records that were left out at the start */
     size_t outstanding;
     uint64_t generation;
     bool is_refusing; /* refused_from and all after it are to be reported as failed */
@@ -165,6 +168,13 @@ int store_open(const char *data_dir, store_t **ret_store, struct why *why)
         rc = store_db_load(&s->db, &s->loaded, why);
     }
     if (rc == HM_OK) {
+        s->dropped = s->loaded.dropped;
+        int error = store_view_open(&s->view, &s->db);
+        if (error != 0) {
+            rc = why_set(why, HM_EIO, "cannot read the store: %s", mdb_strerror(error));
+        }
+    }
+    if (rc == HM_OK) {
         s->generation = 1;
         s->actor = zactor_new(run, &s->db);
         if (s->actor == NULL) {
@@ -187,6 +197,7 @@ void store_close(store_t **p)
     }
     zactor_destroy(&s->actor); /* $TERM queues behind the batches and waits for them */
     store_loaded_fini(&s->loaded);
+    store_view_close(&s->view);
     store_db_close(&s->db);
     free(s);
     *p = NULL;
@@ -204,6 +215,21 @@ int store_load(store_t *store, const struct store_entry **ret_entries, size_t *r
 void store_load_done(store_t *store)
 {
     store_loaded_fini(&store->loaded);
+}
+
+struct store_view store_view(store_t *store)
+{
+    return (struct store_view){&store->view, store_view_get, store_view_next};
+}
+
+void store_view_done(store_t *store)
+{
+    store_view_end(&store->view);
+}
+
+uint64_t store_damaged(const store_t *store)
+{
+    return store->dropped + store->view.damaged_count;
 }
 
 static int hand_over(store_t *store, uint64_t number, const struct store_entry *entries,

@@ -14,6 +14,7 @@
 #define HM_IO_STORE_H
 
 #include "core/event.h"
+#include "core/view.h"
 #include "io/why.h"
 
 #include <stdbool.h>
@@ -45,7 +46,8 @@ int store_open(const char *data_dir, store_t **ret_store, struct why *why);
 /* Commits what was handed over, then closes. */
 void store_close(store_t **p);
 
-/* Everything stored, for EV_LOADED: in order of table and key, borrowed until store_load_done or
+/* What the core has at hand from its start, for EV_LOADED (tables up to STORE_VECTOR; the others are
+ * read through the view): in order of table and key, borrowed until store_load_done or
  * store_close. ret_dropped: damaged records left out. HM_EIO, HM_ENOMEM. Call before store_persist.
  */
 int store_load(store_t *store, const struct store_entry **ret_entries, size_t *ret_count,
@@ -57,6 +59,13 @@ void store_load_done(store_t *store);
  * bytes, no such table) is reported by store_take like any failed batch: on an error call it soon,
  * since the socket may stay silent. */
 int store_persist(store_t *store, uint64_t batch, const struct store_entry *entries, size_t count);
+
+/* What is committed, for core_conf; lives as long as the store. The loop's thread only. */
+struct store_view store_view(store_t *store);
+/* After each step of the core: spans read through the view are no longer valid. */
+void store_view_done(store_t *store);
+/* Damaged records met so far, each counted once: at the start and through the view. */
+uint64_t store_damaged(const store_t *store);
 
 /* The socket to poll for reading. */
 void *store_socket(const store_t *store);

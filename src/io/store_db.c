@@ -299,8 +299,19 @@ static int write_format(struct store_db *db, MDB_txn *txn)
     return rc;
 }
 
-/* Opens the tables; makes them when they are not there yet. A start that finds all writes nothing.
- */
+/* The format first: what a newer version made is left as it is. MDB_NOTFOUND: something is missing,
+ * *ret_format is 0 if all is. */
+static int open_as_found(struct store_db *db, MDB_txn *txn, uint64_t *ret_format)
+{
+    int rc = mdb_dbi_open(txn, "meta", 0, &db->meta);
+    if (rc == 0) {
+        rc = store_db_read_format(txn, db->meta, ret_format);
+    }
+    return rc == 0 && *ret_format <= STORE_FORMAT ? open_tables(db, txn, 0) : rc;
+}
+
+/* Opens the tables. A new store gets all of them, one of an older version those that came since. A
+ * start that finds all writes nothing. */
 static int open_or_make(struct store_db *db, uint64_t *ret_format)
 {
     MDB_txn *txn = NULL;
@@ -308,26 +319,20 @@ static int open_or_make(struct store_db *db, uint64_t *ret_format)
     if (rc != 0) {
         return rc;
     }
-    rc = open_tables(db, txn, 0);
-    if (rc == 0) {
-        rc = store_db_read_format(txn, db->meta, ret_format);
-    }
+    rc = open_as_found(db, txn, ret_format);
     if (rc == 0) {
         return mdb_txn_commit(txn); /* keeps the handles */
     }
     mdb_txn_abort(txn);
-    if (rc != 0 && rc != MDB_NOTFOUND) {
+    if (rc != MDB_NOTFOUND || (rc = mdb_txn_begin(db->env, NULL, 0, &txn)) != 0) {
         return rc;
     }
-    rc = mdb_txn_begin(db->env, NULL, 0, &txn);
-    if (rc != 0) {
-        return rc;
-    }
-    if ((rc = open_tables(db, txn, MDB_CREATE)) != 0 || (rc = write_format(db, txn)) != 0) {
+    if ((rc = open_tables(db, txn, MDB_CREATE)) != 0 ||
+        (*ret_format == 0 && (rc = write_format(db, txn)) != 0)) {
         mdb_txn_abort(txn);
         return rc;
     }
-    *ret_format = STORE_FORMAT;
+    *ret_format = *ret_format == 0 ? STORE_FORMAT : *ret_format;
     return mdb_txn_commit(txn);
 }
 
@@ -372,16 +377,20 @@ void store_db_close(struct store_db *db)
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-static bool record_is_sound(enum store_table table, MDB_val key, MDB_val value)
+bool store_db_value(enum store_table table, MDB_val key, MDB_val value, struct span *ret_value)
 {
     uint8_t hash[STORE_HASH_BYTES];
     if (value.mv_size < STORE_HASH_BYTES) {
         return false;
     }
     const uint8_t *bytes = value.mv_data;
-    hash_record(table, key, span_of(bytes + STORE_HASH_BYTES, value.mv_size - STORE_HASH_BYTES),
-                hash);
-    return memcmp(hash, bytes, STORE_HASH_BYTES) == 0;
+    struct span inner = span_of(bytes + STORE_HASH_BYTES, value.mv_size - STORE_HASH_BYTES);
+    hash_record(table, key, inner, hash);
+    if (memcmp(hash, bytes, STORE_HASH_BYTES) != 0) {
+        return false;
+    }
+    *ret_value = inner;
+    return true;
 }
 
 /* ---- loading --------------------------------------------------------------------------------- */
@@ -396,11 +405,11 @@ struct load {
 
 static void load_record(struct load *l, enum store_table table, MDB_val key, MDB_val value)
 {
-    if (!record_is_sound(table, key, value)) {
+    struct span inner;
+    if (!store_db_value(table, key, value, &inner)) {
         l->to->dropped += !l->is_copying;
         return;
     }
-    size_t value_bytes = value.mv_size - STORE_HASH_BYTES;
     if (l->is_copying) {
         uint8_t *at = l->to->bytes + l->bytes;
         struct store_entry *e = &l->to->entries[l->count];
@@ -408,11 +417,11 @@ static void load_record(struct load *l, enum store_table table, MDB_val key, MDB
         memcpy(at, key.mv_data, key.mv_size);
         e->key = span_of(at, key.mv_size);
         at += key.mv_size;
-        memcpy(at, (const uint8_t *) value.mv_data + STORE_HASH_BYTES, value_bytes);
-        e->value = span_of(at, value_bytes);
+        memcpy(at, inner.data, inner.size);
+        e->value = span_of(at, inner.size);
     }
     l->count++;
-    l->bytes += key.mv_size + value_bytes;
+    l->bytes += key.mv_size + inner.size;
 }
 
 static int load_table(const struct store_db *db, MDB_txn *txn, enum store_table table,

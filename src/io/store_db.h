@@ -12,6 +12,7 @@
 #include "io/why.h"
 
 #include <lmdb.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -61,6 +62,9 @@ int store_db_read_format(MDB_txn *txn, MDB_dbi meta, uint64_t *ret_format);
 int store_db_open(struct store_db *db, const char *data_dir, struct why *why);
 /* Accepts a closed one. */
 void store_db_close(struct store_db *db);
+
+/* What is stored, without its check. False: the check does not fit, the record is damaged. */
+bool store_db_value(enum store_table table, MDB_val key, MDB_val value, struct span *ret_value);
 
 int store_db_load(struct store_db *db, struct store_loaded *ret_loaded, struct why *why);
 void store_loaded_fini(struct store_loaded *loaded);

@@ -7,6 +7,7 @@
 #include "sim/simlink.h"
 #include "sim/timeline.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define SAME_TIME_TICKS_MAX 8 /* a core whose deadline does not move would spin the daemon */
@@ -23,9 +24,10 @@ static void *must(void *p)
 static void load(struct world *w, struct sim_node *n)
 {
     struct event ev = {.type = EV_LOADED};
-    ev.as.loaded.entries = n->disk.items;
-    ev.as.loaded.count = n->disk.count;
+    struct store_entry *entries = simdisk_load(&n->disk, &ev.as.loaded.count);
+    ev.as.loaded.entries = entries;
     world_step(w, n, &ev);
+    free(entries);
     if (n->core != NULL) {
         struct event addresses = {.type = EV_ADDRESSES};
         addresses.as.addresses.addrs = &n->addr;
@@ -56,6 +58,7 @@ void world_start(struct world *w, struct sim_node *n)
     conf.label_count = 1;
     conf.params = w->conf.params;
     conf.metrics = &n->metrics;
+    conf.view = simdisk_view(&n->disk);
     memset(&n->metrics, 0, sizeof n->metrics);
     memset(n->peers, 0, w->count);
     memset(n->counters, 0, (w->count + 1) * sizeof *n->counters);

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SIMDISK_KEY_BYTES_MAX 511 /* as the daemon's store has it */
+#define SIMDISK_LOADED_MAX STORE_VECTOR /* up to this table a process gets them at its start */
+
 struct disk_batch {
     struct disk_batch *next;
     uint64_t batch;
@@ -33,83 +36,120 @@ static void span_free(struct span s)
     free((void *) (uintptr_t) s.data);
 }
 
-static int compare(const struct store_entry *a, const struct store_entry *b)
+/* A key of the map: the table, then the entry's key. */
+struct map_key {
+    uint8_t bytes[1 + SIMDISK_KEY_BYTES_MAX];
+    size_t size;
+};
+
+static struct span map_key(struct map_key *to, enum store_table table, struct span key)
 {
-    if (a->table != b->table) {
-        return a->table < b->table ? -1 : 1;
+    HM_ASSERT(key.size < sizeof to->bytes);
+    to->bytes[0] = (uint8_t) table;
+    if (key.size > 0) {
+        memcpy(to->bytes + 1, key.data, key.size);
     }
-    size_t size = a->key.size < b->key.size ? a->key.size : b->key.size;
-    int order = size == 0 ? 0 : memcmp(a->key.data, b->key.data, size);
-    if (order != 0) {
-        return order;
-    }
-    return (a->key.size > b->key.size) - (a->key.size < b->key.size);
+    return span_of(to->bytes, 1 + key.size);
 }
 
-/* Where the entry is, or where it belongs. */
-static size_t find(const struct disk *d, const struct store_entry *e, bool *ret_found)
+static void put(struct disk *d, const struct store_entry *e)
 {
-    size_t low = 0;
-    size_t high = d->count;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        int order = compare(&d->items[mid], e);
-        if (order == 0) {
-            *ret_found = true;
-            return mid;
-        }
-        if (order < 0) {
-            low = mid + 1;
-        } else {
-            high = mid;
-        }
-    }
-    *ret_found = false;
-    return low;
-}
-
-/* Takes the entry's key and value. */
-static void put(struct disk *d, struct store_entry *e)
-{
-    bool found;
-    size_t at = find(d, e, &found);
-    if (found) {
-        span_free(d->items[at].value);
-        span_free(d->items[at].key);
-    }
+    struct map_key buf;
+    struct span key = map_key(&buf, e->table, e->key);
     if (e->value.data == NULL) {
-        span_free(e->key);
-        if (found) {
-            d->count--;
-            memmove(d->items + at, d->items + at + 1, (d->count - at) * sizeof *d->items);
+        if (d->items != NULL) {
+            (void) omap_remove(d->items, key);
         }
         return;
     }
-    if (!found) {
-        if (d->count == d->room) {
-            d->room = d->room == 0 ? 16 : 2 * d->room;
-            d->items = realloc(d->items, d->room * sizeof *d->items);
-            HM_ASSERT(d->items != NULL);
-        }
-        memmove(d->items + at + 1, d->items + at, (d->count - at) * sizeof *d->items);
-        d->count++;
+    if (d->items == NULL) {
+        d->items = omap_new();
+        HM_ASSERT(d->items != NULL);
     }
-    d->items[at] = *e;
+    int rc = omap_put(d->items, key, e->value, 0);
+    HM_ASSERT(rc == HM_OK);
 }
 
+/* ---- reading ---- */
+
+static bool view_get(void *ctx, enum store_table table, struct span key, struct span *ret_value)
+{
+    struct disk *d = ctx;
+    struct map_key buf;
+    return d->items != NULL && key.size > 0 && key.size <= SIMDISK_KEY_BYTES_MAX &&
+           omap_get(d->items, map_key(&buf, table, key), ret_value, NULL);
+}
+
+static bool view_next(void *ctx, enum store_table table, struct span from, bool inclusive,
+                      struct span *ret_key, struct span *ret_value)
+{
+    struct disk *d = ctx;
+    struct map_key buf;
+    struct span key;
+    if (from.size > SIMDISK_KEY_BYTES_MAX) { /* no key is as long: those above its beginning are */
+        from.size = SIMDISK_KEY_BYTES_MAX;
+        inclusive = false;
+    }
+    if (d->items == NULL) {
+        return false;
+    }
+    if (!omap_next(d->items, map_key(&buf, table, from), inclusive || from.size == 0, &key,
+                   ret_value, NULL) ||
+        key.data[0] != (uint8_t) table) {
+        return false;
+    }
+    *ret_key = span_of(key.data + 1, key.size - 1);
+    return true;
+}
+
+struct store_view simdisk_view(struct disk *d)
+{
+    return (struct store_view){d, view_get, view_next};
+}
+
+struct store_entry *simdisk_load(const struct disk *d, size_t *ret_count)
+{
+    size_t room = 16;
+    size_t count = 0;
+    struct store_entry *entries = malloc(room * sizeof *entries);
+    struct span key = span_of(NULL, 0);
+    struct span value;
+    bool is_first = true;
+    HM_ASSERT(entries != NULL);
+    while (d->items != NULL && omap_next(d->items, key, is_first, &key, &value, NULL) &&
+           key.data[0] <= SIMDISK_LOADED_MAX) {
+        if (count == room) {
+            room *= 2;
+            entries = realloc(entries, room * sizeof *entries);
+            HM_ASSERT(entries != NULL);
+        }
+        entries[count].table = (enum store_table) key.data[0];
+        entries[count].key = span_of(key.data + 1, key.size - 1);
+        entries[count].value = value;
+        count++;
+        is_first = false;
+    }
+    *ret_count = count;
+    return entries;
+}
+
+/* ---- batches ---- */
+
 void simdisk_add(struct disk *d, uint64_t batch, const struct store_entry *entries, size_t count,
-                 uint64_t mark)
+                 enum store_table least, uint64_t mark)
 {
     struct disk_batch *b = malloc(sizeof *b + count * sizeof b->entries[0]);
     HM_ASSERT(b != NULL);
     b->next = NULL;
     b->batch = batch;
     b->mark = mark;
-    b->count = count;
+    b->count = 0;
     for (size_t i = 0; i < count; i++) {
-        b->entries[i].table = entries[i].table;
-        b->entries[i].key = copy(entries[i].key);
-        b->entries[i].value = copy(entries[i].value);
+        const struct store_entry *e = &entries[i];
+        HM_ASSERT(e->key.size > 0 && e->key.size <= SIMDISK_KEY_BYTES_MAX);
+        if (e->table >= least) {
+            b->entries[b->count++] = (struct store_entry){e->table, copy(e->key), copy(e->value)};
+        }
     }
     if (d->last == NULL) {
         d->first = b;
@@ -130,6 +170,15 @@ static struct disk_batch *take_first(struct disk *d)
     return b;
 }
 
+static void batch_free(struct disk_batch *b)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        span_free(b->entries[i].key);
+        span_free(b->entries[i].value);
+    }
+    free(b);
+}
+
 uint64_t simdisk_commit(struct disk *d, uint64_t *ret_mark)
 {
     struct disk_batch *b = take_first(d);
@@ -138,25 +187,15 @@ uint64_t simdisk_commit(struct disk *d, uint64_t *ret_mark)
     }
     uint64_t batch = b->batch;
     *ret_mark = b->mark;
-    free(b);
+    batch_free(b);
     return batch;
-}
-
-static void drop_first(struct disk *d)
-{
-    struct disk_batch *b = take_first(d);
-    for (size_t i = 0; i < b->count; i++) {
-        span_free(b->entries[i].key);
-        span_free(b->entries[i].value);
-    }
-    free(b);
 }
 
 size_t simdisk_crash(struct disk *d)
 {
     size_t lost = 0;
     while (d->first != NULL) {
-        drop_first(d);
+        batch_free(take_first(d));
         lost++;
     }
     d->committed_ns = 0;
@@ -174,28 +213,26 @@ uint64_t simdisk_fail(struct disk *d)
 void simdisk_wipe(struct disk *d)
 {
     simdisk_crash(d);
-    for (size_t i = 0; i < d->count; i++) {
-        span_free(d->items[i].key);
-        span_free(d->items[i].value);
-    }
-    d->count = 0;
+    omap_destroy(&d->items);
 }
 
 void simdisk_copy(struct disk *to, const struct disk *from)
 {
+    struct span key = span_of(NULL, 0);
+    struct span value;
+    bool is_first = true;
     simdisk_wipe(to);
-    for (size_t i = 0; i < from->count; i++) {
-        struct store_entry e = from->items[i];
-        e.key = copy(e.key);
-        e.value = copy(e.value);
+    while (from->items != NULL && omap_next(from->items, key, is_first, &key, &value, NULL)) {
+        struct store_entry e = {(enum store_table) key.data[0],
+                                span_of(key.data + 1, key.size - 1), value};
         put(to, &e);
+        is_first = false;
     }
 }
 
 void simdisk_fini(struct disk *d)
 {
     simdisk_wipe(d);
-    free(d->items);
     memset(d, 0, sizeof *d);
 }
 

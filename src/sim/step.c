@@ -88,7 +88,8 @@ static void persist(struct world *w, struct sim_node *n, const struct effect *fx
         core_status(n->core, &status);
         mark = status.incarnation;
     }
-    simdisk_add(&n->disk, fx->as.persist.batch, entries, w->conf.keep_disks ? count : 0, mark);
+    simdisk_add(&n->disk, fx->as.persist.batch, entries, count,
+                w->conf.keep_disks ? STORE_SELF : STORE_VECTOR, mark);
     uint64_t at = w->now_ns + world_up_to(&w->prng, w->net.disk_ns);
     if (at < n->disk.committed_ns) {
         at = n->disk.committed_ns;

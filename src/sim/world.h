@@ -253,7 +253,7 @@ struct world_conf {
     unsigned nodes;
     struct net_conf net;
     struct core_params params;
-    bool keep_disks; /* false: nothing is ever restarted, so what is stored need not be kept */
+    bool keep_disks; /* false: nothing is ever restarted, so what is only loaded need not be kept */
     note_sink_fn *note_sink;
     void *note_ctx;
 };
