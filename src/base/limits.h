@@ -31,6 +31,11 @@
 #define HM_ENTRY_BYTES_MAX 1310720  /* 1.25 MiB: key and value, 4,096 lives of 46 bytes, what is to come */
 
 /* Counts. */
+#define HM_PENDING_BYTES_MAX (64 << 20) /* of the registry, on the way to a slow disk; then it is busy */
+#define HM_CHANGES_MAX 4096         /* changes of the registry kept for watchers and history */
+#define HM_CHANGES_BYTES_MAX (16 << 20)
+#define HM_ENTRIES_MAX 4000000      /* of the registry, with marks: 4 times what is measured */
+#define HM_REGISTRY_BYTES_MAX (2ULL << 30) /* of entries and keys; an eighth of the map, since pages half fill */
 #define HM_CONTEXT_MAX 4096         /* lives that wrote one key and are not known to all yet */
 #define HM_VECTOR_ORIGINS_MAX 65536 /* 8 lives each of 8,192 members */
 #define HM_VECTOR_RUNS_MAX 262144   /* gaps close with the next repair */
@@ -43,7 +48,7 @@
 #define HM_RING_SALTS 4             /* 4 rings, 2 neighbours each: degree 8 (architecture.md) */
 #define HM_DIRECT_RECEIVERS_MAX 64  /* up to here verdicts go to all directly */
 #define HM_EVENTS_MAX 1024          /* member events kept for `meshctl events` */
-#define HM_CALLS_MAX 64             /* operations that wait for another node or for an event */
+#define HM_CALLS_MAX 1024           /* operations that wait for another node, an event or the disk */
 #define HM_CALLS_PER_MEMBER_MAX 8   /* of these, waiting here for one and the same other node */
 #define HM_RELAYS_MAX 64            /* probes made for others; beyond, the requester has other helpers */
 #define HM_RELAYS_PER_MEMBER_MAX 32 /* of these, for one and the same requester */

@@ -4,13 +4,14 @@
  *     CALL        [number, request]      request and reply are those of the local protocol
  *     CALL_REPLY  [number, reply]
  *
- * A handler may ask to wait for the next member event (long poll); it is run again then, and for the last
- * time at its deadline. Every call ends: by an answer, an error or the deadline. */
+ * A handler may ask to wait (long poll): for the next member event, for the disk, for a change of the
+ * registry; it is run again then, and for the last time at its deadline. Every call ends: by an answer, an error or the deadline. */
 #include "base/err.h"
 #include "base/text.h"
 #include "core/core_priv.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NO_DEADLINE_MS 5000
@@ -73,28 +74,35 @@ static void refuse(core_t *c, const struct asker *asker, int code, const char *t
     answer(c, asker, code, text, span_of(NULL, 0));
 }
 
-static struct call *call_slot(core_t *c)
+/* Appends one to those that wait. NULL: as many as may, or no memory. */
+static struct call *call_new(core_t *c)
 {
-    for (size_t i = 0; i < HM_CALLS_MAX; i++) {
-        if (c->calls[i].kind == CALL_FREE) {
-            return &c->calls[i];
-        }
+    struct call *call = c->call_count < HM_CALLS_MAX ? calloc(1, sizeof *call) : NULL;
+    if (call == NULL) {
+        core_count(c, M_CALLS_REFUSED);
+        return NULL;
     }
-    core_count(c, M_CALLS_REFUSED);
-    return NULL;
+    call->before = c->last_call;
+    *(c->last_call == NULL ? &c->first_call : &c->last_call->next) = call;
+    c->last_call = call;
+    c->call_count++;
+    return call;
 }
 
 static void call_free(core_t *c, struct call *call)
 {
     timer_disarm(&c->timers, &call->timer);
     buf_fini(&call->request);
-    memset(call, 0, sizeof *call);
+    *(call->before == NULL ? &c->first_call : &call->before->next) = call->next;
+    *(call->next == NULL ? &c->last_call : &call->next->before) = call->before;
+    c->call_count--;
+    free(call);
 }
 
 static struct call *call_start(core_t *c, enum call_kind kind, const struct asker *asker,
                                struct span request, uint64_t deadline_ms)
 {
-    struct call *call = call_slot(c);
+    struct call *call = call_new(c);
     if (call == NULL) {
         return NULL;
     }
@@ -119,17 +127,23 @@ static struct call *call_start(core_t *c, enum call_kind kind, const struct aske
 static bool has_share_left(const core_t *c, const struct node_id *from)
 {
     size_t waiting = 0;
-    for (size_t i = 0; i < HM_CALLS_MAX; i++) {
-        waiting += c->calls[i].kind == CALL_EVENT && node_id_eq(&c->calls[i].from, from);
+    for (const struct call *call = c->first_call; call != NULL; call = call->next) {
+        waiting += call->kind == CALL_EVENT && node_id_eq(&call->from, from);
     }
     return node_id_is_zero(from) || waiting < HM_CALLS_PER_MEMBER_MAX;
 }
 
+/* What a handler waits for, and what it left for its next run. */
+struct waiting {
+    unsigned wait_for; /* enum call_wake bits */
+    uint64_t ticket;
+};
+
 /* Runs the handler once. False if it wants to wait. */
 static bool run_once(core_t *c, const struct asker *asker, const struct api_request *request,
-                     bool is_last)
+                     bool is_last, struct waiting *w)
 {
-    struct call_result result = {.code = HM_ENOTFOUND};
+    struct call_result result = {.code = HM_ENOTFOUND, .ticket = w->ticket};
     buf_clear(&c->reply);
     if (c->calls_handler == NULL) {
         refuse(c, asker, HM_ENOTFOUND, "this node answers no operations");
@@ -138,6 +152,8 @@ static bool run_once(core_t *c, const struct asker *asker, const struct api_requ
     c->calls_handler->handle(c->calls_handler->ctx, c, request->op, request->args,
                              node_id_is_zero(&asker->from), is_last, &c->reply, &result);
     if (result.wait && !is_last) {
+        w->wait_for = result.wait_for == 0 ? WAKE_EVENT : result.wait_for;
+        w->ticket = result.ticket;
         return false;
     }
     if (result.code == HM_OK && buf_failed(&c->reply)) {
@@ -153,18 +169,23 @@ static bool run_once(core_t *c, const struct asker *asker, const struct api_requ
 static void run_here(core_t *c, const struct asker *asker, const struct api_request *request,
                      struct span bytes)
 {
-    if (run_once(c, asker, request, false)) {
+    struct waiting w = {0};
+    if (run_once(c, asker, request, false, &w)) {
         return;
     }
-    bool has_share = has_share_left(c, &asker->from);
-    if (!has_share) {
+    struct call *call = NULL;
+    if (has_share_left(c, &asker->from)) {
+        call = call_start(c, CALL_EVENT, asker, bytes, request->deadline_ms);
+    } else {
         core_count(c, M_CALLS_REFUSED);
     }
-    if (!has_share ||
-        call_start(c, CALL_EVENT, asker, bytes, request->deadline_ms) == NULL) {
+    if (call == NULL) {
         refuse(c, asker, HM_EBUSY,
                "as many operations wait at this node as may; try again in a second");
+        return;
     }
+    call->wait_for = w.wait_for;
+    call->ticket = w.ticket;
 }
 
 static struct asker asker_of(const struct call *call)
@@ -180,17 +201,24 @@ static void run_again(core_t *c, struct call *call, bool is_last)
     struct asker asker = asker_of(call);
     int rc = api_request_read(buf_span(&call->request), &request);
     HM_ASSERT(rc == HM_OK); /* it was read before it was kept */
-    if (run_once(c, &asker, &request, is_last)) {
+    struct waiting w = {.ticket = call->ticket};
+    if (run_once(c, &asker, &request, is_last, &w)) {
         call_free(c, call);
+        return;
     }
+    call->wait_for = w.wait_for;
+    call->ticket = w.ticket;
 }
 
 void call_run_waiting(core_t *c)
 {
-    c->events_came = false;
-    for (size_t i = 0; i < HM_CALLS_MAX; i++) {
-        if (c->calls[i].kind == CALL_EVENT) {
-            run_again(c, &c->calls[i], false);
+    unsigned came = c->wakes;
+    struct call *next;
+    c->wakes = 0;
+    for (struct call *call = c->first_call; call != NULL; call = next) {
+        next = call->next;
+        if (call->kind == CALL_EVENT && (call->wait_for & came) != 0) {
+            run_again(c, call, false);
         }
     }
 }
@@ -286,9 +314,10 @@ void call_local(core_t *c, uint64_t client, struct span bytes)
 
 void call_gone(core_t *c, uint64_t client)
 {
-    for (size_t i = 0; i < HM_CALLS_MAX; i++) {
-        struct call *call = &c->calls[i];
-        if (call->kind != CALL_FREE && node_id_is_zero(&call->from) && call->client == client) {
+    struct call *next;
+    for (struct call *call = c->first_call; call != NULL; call = next) {
+        next = call->next;
+        if (node_id_is_zero(&call->from) && call->client == client) {
             call_free(c, call);
         }
     }
@@ -311,8 +340,7 @@ static void on_call(core_t *c, struct member *m, uint64_t number, struct span by
 static void on_reply(core_t *c, const struct member *m, uint64_t number, struct span bytes)
 {
     struct api_reply reply;
-    for (size_t i = 0; i < HM_CALLS_MAX; i++) {
-        struct call *call = &c->calls[i];
+    for (struct call *call = c->first_call; call != NULL; call = call->next) {
         if (call->kind != CALL_REMOTE || call->number != number ||
             !node_id_eq(&call->to, &m->id)) {
             continue;
@@ -363,8 +391,9 @@ void call_timeout(core_t *c, struct call *call)
 void call_link_changed(core_t *c, struct member *m)
 {
     char text[256];
-    for (size_t i = 0; i < HM_CALLS_MAX; i++) {
-        struct call *call = &c->calls[i];
+    struct call *next;
+    for (struct call *call = c->first_call; call != NULL; call = next) {
+        next = call->next;
         if (call->kind != CALL_REMOTE || !node_id_eq(&call->to, &m->id)) {
             continue;
         }
@@ -381,10 +410,8 @@ void call_link_changed(core_t *c, struct member *m)
 
 bool call_uses_link(const core_t *c, const struct member *m)
 {
-    for (size_t i = 0; i < HM_CALLS_MAX; i++) {
-        const struct call *call = &c->calls[i];
-        if (call->kind != CALL_FREE &&
-            (node_id_eq(&call->from, &m->id) || node_id_eq(&call->to, &m->id))) {
+    for (const struct call *call = c->first_call; call != NULL; call = call->next) {
+        if (node_id_eq(&call->from, &m->id) || node_id_eq(&call->to, &m->id)) {
             return true;
         }
     }
@@ -393,7 +420,7 @@ bool call_uses_link(const core_t *c, const struct member *m)
 
 void call_fini(core_t *c)
 {
-    for (size_t i = 0; i < HM_CALLS_MAX; i++) {
-        call_free(c, &c->calls[i]);
+    while (c->first_call != NULL) {
+        call_free(c, c->first_call);
     }
 }

@@ -136,23 +136,31 @@ static void beacon_tick(core_t *c)
     core_arm(c, TIMER_BEACON, c->now_ns + jittered(c, beacon_wait_ns(c)));
 }
 
+static bool hears_gossip(const struct member *m, const void *but)
+{
+    return m != but && reach_hears_us(m);
+}
+
+/* Strangers would drop it, and in a young mesh nearly all are strangers. One of those told is a
+ * neighbour: a node that has just come is known to few others, but linked to some of them. */
+static size_t gossip_targets(core_t *c, struct member **ret_members)
+{
+    size_t k = c->params.gossip_fanout < ORDER_PICK_MAX ? c->params.gossip_fanout : ORDER_PICK_MAX;
+    size_t count = k < 2 ? 0 : order_pick(&c->probe_order, &c->prng, 1, member_is_linked, NULL, ret_members);
+    return count + order_pick(&c->probe_order, &c->prng, k - count, hears_gossip,
+                              count > 0 ? ret_members[0] : NULL, ret_members + count);
+}
+
 static void gossip_tick(core_t *c)
 {
     struct member *to[ORDER_PICK_MAX];
     if (c->gossip.count == 0 || core_up_others(c) == 0) {
         return;
     }
-    size_t fanout = c->params.gossip_fanout < ORDER_PICK_MAX ? c->params.gossip_fanout : ORDER_PICK_MAX;
-    for (size_t i = 0; i < fanout; i++) {
-        to[i] = c->probe_order.items[prng_below(&c->prng, core_up_others(c))];
-        bool again = false;
-        for (size_t j = 0; j < i; j++) {
-            again |= to[j] == to[i];
-        }
-        if (!again) {
-            struct swim_msg msg = {.type = SWIM_GOSSIP};
-            send_swim(c, to[i], reach_over_link(to[i]) ? NULL : &to[i]->addr, &msg);
-        }
+    size_t count = gossip_targets(c, to);
+    for (size_t i = 0; i < count; i++) {
+        struct swim_msg msg = {.type = SWIM_GOSSIP};
+        send_swim(c, to[i], reach_over_link(to[i]) ? NULL : &to[i]->addr, &msg);
     }
     if (c->gossip.count > 0) {
         core_arm(c, TIMER_GOSSIP, c->now_ns + c->params.gossip_interval_ns);
@@ -330,12 +338,13 @@ void core_begin(core_t *c)
 
 static void durable(core_t *c, uint64_t batch)
 {
-    c->events_came |= c->durable_batch < c->rename_batch; /* somebody waits for that */
+    c->wakes |= WAKE_DURABLE;
     c->durable_batch = batch > c->durable_batch ? batch : c->durable_batch;
     c->settled_batch = batch > c->settled_batch ? batch : c->settled_batch;
     if (batch >= c->batch && c->store_failed) {
         c->store_failed = false;
     }
+    spread_durable(c, batch);
     if (!c->ready && !c->leaving && !c->copy.aside && batch >= 1) {
         core_begin(c);
     }
@@ -349,6 +358,10 @@ static void batch_failed(core_t *c, int reason)
     }
     c->store_failed = true;
     c->settled_batch = c->batch; /* this one and all after it */
+    c->wakes |= WAKE_DURABLE;
+    if (registry_failed(c->registry) != HM_OK) {
+        c->fx.failed = true;
+    }
     if (!c->ready && !c->copy.aside) {
         stop(c, 1); /* without a stored incarnation we must not speak */
         return;
@@ -521,7 +534,7 @@ int core_step(core_t *c, const struct event *ev, struct effects *ret_fx)
         dispatch(c, ev);
     }
     if (c->loaded && c->self != NULL) {
-        if (c->events_came) {
+        if (c->wakes != 0) {
             call_run_waiting(c);
         }
         persist_flush(c);
@@ -586,6 +599,7 @@ void core_destroy(core_t **p)
     }
     *p = NULL;
     call_fini(c);
+    registry_destroy(&c->registry);
     gossip_fini(&c->gossip);
     order_fini(&c->probe_order);
     order_fini(&c->failed_order);

@@ -17,6 +17,7 @@
 #include "core/effect.h"
 #include "core/event.h"
 #include "core/params.h"
+#include "core/registry.h"
 #include "core/view.h"
 #include "wire/swim_msg.h"
 
@@ -35,7 +36,15 @@ struct label {
 struct call_result {
     int code;             /* HM_OK or HM_E* */
     char text[256];       /* for code != HM_OK: what was wrong and what would be right */
-    bool wait;            /* nothing to say yet: call again at the next member event or at the deadline */
+    bool wait;            /* nothing to say yet: call again when what it waits for happens, or at the deadline */
+    unsigned wait_for;    /* enum call_wake bits; 0: WAKE_EVENT */
+    uint64_t ticket;      /* 0 at the first run; what a handler sets when it waits comes back at the next */
+};
+
+enum call_wake {
+    WAKE_EVENT = 1 << 0,   /* a member event */
+    WAKE_DURABLE = 1 << 1, /* a batch is durable, or has failed */
+    WAKE_CHANGE = 1 << 2,  /* something that the registry shows has changed */
 };
 
 /* Operations, handed in by ops. `args` is a msgpack map. Writes one msgpack value to reply. When
@@ -181,6 +190,15 @@ void core_knock(core_t *core);
 /* Renames this node. HM_OK: that is its name, on disk; HM_ESTALE: not on disk yet, a waiting call is run
  * again when it is; HM_EINVAL: no DNS label; HM_EBUSY: starting or leaving. */
 int core_rename(core_t *core, const char *name);
+
+/* The registry, for reading; it changes with the next step. Never NULL once EV_LOADED was seen. */
+registry_t *core_registry(core_t *core);
+/* Writes, if this node may write now. Results as registry_write; HM_EBUSY: starting, leaving, or standing
+ * aside; HM_ESTALE: a delete while this node is still syncing. ret_ticket: for core_write_fate, when
+ * WAKE_DURABLE comes. */
+int core_write(core_t *core, const struct registry_write *w, struct dot *ret_dot,
+               uint64_t *ret_ticket);
+enum registry_fate core_write_fate(const core_t *core, uint64_t ticket);
 
 /* Leave the mesh: everyone is told, then FX_STOP(0). For the `leave` operation's handler. */
 void core_leave(core_t *core);

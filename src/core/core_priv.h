@@ -10,6 +10,7 @@
  *     send.c      messages out                        call.c      operations, here and elsewhere
  *     copy.c      two processes with one identity     query.c     reading for handlers
  *     reach.c     how members are reached, isolation  names.c     one name at two members, renaming
+ *     spread.c    the registry's entries, out and in
  *     knock.c     proving for `meshctl doctor` what arrives
  */
 #ifndef HM_CORE_PRIV_H
@@ -100,13 +101,15 @@ struct copy {
 };
 
 enum call_kind {
-    CALL_FREE,
-    CALL_EVENT,  /* a local handler waits for a member event */
+    CALL_EVENT,  /* a local handler waits for something that happens here */
     CALL_REMOTE, /* another node was asked */
 };
 
 struct call {
+    struct call *next, *before;
     enum call_kind kind;
+    unsigned wait_for;         /* CALL_EVENT: enum call_wake bits */
+    uint64_t ticket;           /* the handler's, for its next run */
     uint64_t client;           /* local: whom to answer */
     struct node_id from;       /* asked by this node over a link; zero: local */
     uint64_t from_number;      /* its number for the call */
@@ -197,12 +200,14 @@ struct core {
     struct copy copy;
     uint64_t version_noted_ns;
 
-    struct call calls[HM_CALLS_MAX];
+    struct call *first_call, *last_call; /* those that wait, oldest first */
+    size_t call_count;
     uint64_t call_number;
-    bool events_came;          /* in this step: waiting calls are to be looked at */
+    unsigned wakes;            /* in this step: enum call_wake bits of what happened */
     struct buf reply;          /* of a handler */
     struct buf scratch;        /* a message being encoded */
 
+    registry_t *registry;      /* NULL before EV_LOADED */
     uint64_t batch;
     uint64_t durable_batch;    /* the newest that is */
     uint64_t settled_batch;    /* the newest that is, or that has failed */
@@ -364,6 +369,7 @@ uint64_t reach_may_judge_ns(const core_t *c, const struct member *m);
 void reach_link_answers(core_t *c, struct member *m);
 /* What is sent to it goes over the link: nothing else gets there. */
 bool reach_over_link(const struct member *m);
+bool reach_hears_us(const struct member *m);
 
 /* swim.c */
 void swim_message(core_t *c, struct member *m, const struct swim_msg *msg, const struct addr *from);
@@ -440,6 +446,12 @@ void persist_member(core_t *c, struct member *m);
 void persist_self(core_t *c);
 void persist_flush(core_t *c);
 void persist_everything(core_t *c);
+
+/* spread.c */
+/* Makes the registry and loads its records; returns how many were damaged. */
+size_t spread_load(core_t *c, const struct store_entry *entries, size_t count);
+void spread_durable(core_t *c, uint64_t batch);
+void spread_frame(core_t *c, struct member *m, uint8_t type, struct span body);
 
 /* call.c */
 void call_local(core_t *c, uint64_t client, struct span request);

@@ -4,7 +4,9 @@
  * counted; nothing else depends on it.
  *
  *     STORE_SELF    "self"   [version, incarnation, boot epoch, event numbers reserved, name if renamed]
- *     STORE_ROSTER  node id  [version, status, dead incarnation, since, observers, record, labels] */
+ *     STORE_ROSTER  node id  [version, status, dead incarnation, since, observers, record, labels]
+ *
+ * The registry's records (spread.c, registry.h) go into the same transaction. */
 #include "base/err.h"
 #include "core/core_priv.h"
 
@@ -124,6 +126,7 @@ void persist_load(core_t *c, const struct store_entry *entries, size_t count)
         return;
     }
     standing_introduce(c, c->self); /* a copy of us may speak: it is to be understood */
+    dropped += spread_load(c, entries, count);
     for (size_t i = 0; i < count; i++) {
         if (entries[i].table == STORE_ROSTER &&
             !load_member(c, entries[i].key, entries[i].value)) {
@@ -220,11 +223,13 @@ static struct store_entry *add_entry(struct store_entry *entry, enum store_table
 void persist_flush(core_t *c)
 {
     struct buf b;
-    if ((c->dirty_count == 0 && !c->self_dirty) || c->batch - c->settled_batch >= BATCHES_MAX) {
+    size_t registry_count = registry_flush_count(c->registry);
+    if ((c->dirty_count == 0 && !c->self_dirty && registry_count == 0) ||
+        c->batch - c->settled_batch >= BATCHES_MAX) {
         return;
     }
     struct store_entry *entries =
-        fxlist_alloc(&c->fx, (c->dirty_count + 1) * sizeof *entries);
+        fxlist_alloc(&c->fx, (c->dirty_count + 1 + registry_count) * sizeof *entries);
     if (entries == NULL) {
         return;
     }
@@ -243,6 +248,10 @@ void persist_flush(core_t *c)
     }
     c->dirty_count = 0;
     buf_fini(&b);
+    if (registry_count > 0) {
+        registry_flush(c->registry, c->batch + 1, &c->fx, end);
+        end += registry_count;
+    }
     struct effect *fx = fxlist_add(&c->fx, FX_PERSIST);
     if (fx != NULL) {
         core_count(c, M_STORE_BATCHES);

@@ -197,9 +197,7 @@ void core_status(const core_t *c, struct core_status *s)
     for (size_t i = 0; i < HM_CANDIDATES_MAX; i++) {
         s->candidates += addr_is_none(&c->candidates[i].addr) ? 0 : 1;
     }
-    for (size_t i = 0; i < HM_CALLS_MAX; i++) {
-        s->calls_waiting += c->calls[i].kind == CALL_FREE ? 0 : 1;
-    }
+    s->calls_waiting = c->call_count;
 }
 
 const struct metrics *core_metrics(const core_t *c)

@@ -26,7 +26,7 @@ static void log_event(core_t *c, struct member *m, enum member_event_type type, 
     if (evlog_add(&c->events, &ev)) {
         persist_self(c);
     }
-    c->events_came = true;
+    c->wakes |= WAKE_EVENT;
 }
 
 void report_event(core_t *c, struct member *m, enum member_event_type type, enum reason reason,

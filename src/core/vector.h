@@ -26,21 +26,24 @@ struct vector_origin {
 struct vector {
     struct vector_origin *items;
     size_t count, room;
+    size_t run_count; /* of all origins */
 };
 
 void vector_init(struct vector *v);
 void vector_fini(struct vector *v);
 void vector_clear(struct vector *v);
-/* HM_ENOMEM: to is as before. */
+/* HM_ENOMEM, HM_EFULL: to is as before. */
 int vector_copy(struct vector *to, const struct vector *from);
 
 bool vector_has(const struct vector *v, const struct dot *dot);
 /* NULL: it has nothing of this origin. Borrowed until the next change. */
 const struct vector_origin *vector_find(const struct vector *v, const struct origin *origin);
-/* HM_ENOMEM: nothing changed. */
+/* HM_ENOMEM; HM_EFULL: it would have more than HM_VECTOR_ORIGINS_MAX origins or
+ * HM_VECTOR_RUNS_MAX runs, which nobody would read; HM_EINVAL: sequence 0, or a run that ends before
+ * it begins. Nothing changed then. */
 int vector_add(struct vector *v, const struct dot *dot);
 int vector_add_run(struct vector *v, const struct origin *origin, struct run run);
-/* All of `from` too. HM_ENOMEM: some of it may have been added. */
+/* All of `from` too. HM_ENOMEM, HM_EFULL: some of it may have been added. */
 int vector_merge(struct vector *to, const struct vector *from);
 /* a has all that b has. */
 bool vector_covers(const struct vector *a, const struct vector *b);
@@ -59,13 +62,16 @@ void vector_diff_open(struct vector_diff *d, const struct vector *has, const str
 bool vector_diff_next(struct vector_diff *d, struct origin *ret_origin, struct run *ret_run);
 
 /* Bytes between nodes and on disk:
- *     vector  [ [node, boots, random, runs], … ]        sorted
+ *     vector  [ [node, boots, random, runs, …], … ]     sorted
  *     runs    [ first, length - 1, gap, length - 1, … ] each gap counts from behind the run before
- * Reading refuses what is not sorted, touches, overflows, or has more than HM_VECTOR_ORIGINS_MAX
- * origins or HM_VECTOR_RUNS_MAX runs in all. HM_EMALFORMED, HM_ENOMEM; to is then empty. */
+ * One set of dots has one form in bytes. Reading skips trailing fields of newer versions and refuses
+ * what is not sorted, touches, overflows, has an origin without runs, or more than
+ * HM_VECTOR_ORIGINS_MAX origins or HM_VECTOR_RUNS_MAX runs in all. HM_EMALFORMED, HM_ENOMEM; to is
+ * then empty. */
 void vector_write(struct buf *b, const struct vector *v);
 int vector_read(struct span bytes, struct vector *to);
-/* The same of one origin's runs, for the store. Adds to v. */
+/* The same of one origin's runs, for the store. Adds to v. HM_EMALFORMED, HM_ENOMEM, HM_EFULL: v is
+ * as before. */
 void vector_runs_write(struct buf *b, const struct vector_origin *o);
 int vector_runs_read(struct span bytes, const struct origin *origin, struct vector *v);
 

@@ -36,6 +36,7 @@ void ops_nodes_rename(struct ops_call *call)
     int rc = core_rename(call->core, name);
     if (rc == HM_ESTALE && !call->is_last) {
         call->result->wait = true;
+        call->result->wait_for = WAKE_DURABLE;
         return;
     }
     if (rc != HM_OK) {

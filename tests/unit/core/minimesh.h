@@ -81,6 +81,7 @@ static inline void mesh_handle(void *ctx, core_t *core, const char *op, struct s
     }
     int rc = is_rename ? core_rename(core, op + 7) : is_knock ? HM_OK : HM_ESTALE;
     ret_result->wait = rc == HM_ESTALE && !is_last;
+    ret_result->wait_for = WAKE_EVENT | WAKE_DURABLE;
     ret_result->code = rc == HM_ESTALE ? HM_OK : rc;
     mp_nil(reply);
 }

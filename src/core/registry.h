@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The registry: a map that every node writes at any time and that is the same everywhere in the end.
+ *
+ * An entry supersedes another exactly when its context covers the other's dot; what does not
+ * supersede each other is kept, all of it (Almeida, Baquero et al., dotted version vectors). Clocks
+ * decide nothing. Here is the map of one node: what merging, writing and deleting do to it, what it
+ * claims to have seen, and what of it is on disk. How entries travel is spread.c's and repair.c's.
+ *
+ * On disk are the entries, an index of them by dot, and the vector (docs/protocol/files.md). Reads go
+ * through the view of what is committed, under a table of what is not durable yet. Changes of a step
+ * gather until registry_flush makes a batch of them.
+ *
+ *     vector   what this node has seen, pending batches included
+ *     durable  the same of what is durable: the only one that others are told */
+#ifndef HM_CORE_REGISTRY_H
+#define HM_CORE_REGISTRY_H
+
+#include "base/dot.h"
+#include "core/crypto.h"
+#include "core/fxlist.h"
+#include "core/vector.h"
+#include "core/view.h"
+#include "wire/entry_msg.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct registry registry_t;
+
+struct registry_conf {
+    struct store_view view;
+    struct crypto crypto;   /* signs what is ours, verifies what is another's */
+    uint64_t mesh_tag;
+    struct origin self;     /* this node in this life */
+    /* The public key of a member; false: not known (now). */
+    bool (*key_of)(void *ctx, const struct node_id *id, uint8_t ret_key[32]);
+    void *ctx;
+    unsigned broken;        /* enum registry_break */
+};
+
+/* Test-only: rules that are broken, so that the simulator can show that it notices. */
+enum registry_break {
+    REG_BREAK_DOT_REUSED = 1 << 0,   /* a life begins where the stored counter says, without random bits */
+    REG_BREAK_EARLY_ACK = 1 << 1,    /* a write is acknowledged and told before it is durable */
+    REG_BREAK_EARLY_CLAIM = 1 << 2,  /* a pass's vector is taken over with its first chunk */
+    REG_BREAK_EARLY_RELEASE = 1 << 3, /* a deletion mark goes when the writer alone has it */
+    REG_BREAK_CLOCK_WINS = 1 << 4,   /* the later wall clock ends a conflict */
+};
+
+struct registry_totals {
+    uint64_t hash;    /* of the live entries: equal where the same are held */
+    uint64_t entries; /* live ones, conflicting ones included */
+    uint64_t marks;   /* deletion marks */
+    uint64_t bytes;   /* of both, with their keys */
+};
+
+/* NULL: out of memory. */
+registry_t *registry_new(const struct registry_conf *conf);
+void registry_destroy(registry_t **p);
+
+/* One record of STORE_VECTOR, at the start. HM_EMALFORMED: damaged, its claims are dropped and
+ * registry_is_damaged; HM_ENOMEM. */
+int registry_load(registry_t *r, struct span key, struct span value);
+
+/* ---- writing ---- */
+
+struct registry_write {
+    struct span key;
+    uint8_t type;       /* enum entry_type */
+    bool is_deleted;
+    struct span value;  /* one msgpack value; not looked at when deleted */
+    uint64_t wall_ms;
+};
+
+/* An own write: supersedes all that is held of its key. It is done when the batch that the next
+ * registry_flush makes is durable. ret_dot may be NULL. HM_EINVAL: the key; HM_EDENIED: the key belongs to
+ * another node; HM_EFULL: value, context or total beyond its limit; HM_ENOTFOUND: nothing to delete;
+ * HM_EBUSY: too much waits for the disk; HM_ENOMEM. */
+int registry_write(registry_t *r, const struct registry_write *w, struct dot *ret_dot);
+
+enum registry_outcome {
+    REGISTRY_NEW,      /* taken: pass it on */
+    REGISTRY_KNOWN,    /* its dot has been seen */
+    REGISTRY_OBSOLETE, /* not seen, but superseded by what is held: the dot is claimed */
+};
+
+/* An entry of another node, or of an earlier life. is_repair: it is taken although its dot is claimed,
+ * unless it or what supersedes it is held (the store has lost it). HM_EMALFORMED; HM_EDENIED: its
+ * key belongs to a node that has not signed it; HM_ENOTFOUND: that node is not known yet;
+ * HM_EBUSY: too much waits for the disk; HM_ENOMEM. Nothing of these is claimed. */
+int registry_merge(registry_t *r, struct span bytes, bool is_repair,
+                   enum registry_outcome *ret_outcome);
+
+/* Takes over what another node claims, after a whole pass. HM_ENOMEM. */
+int registry_claim(registry_t *r, const struct vector *theirs);
+
+/* Drops an entry without a mark: a released deletion mark, or what a range comparison showed to be
+ * gone. Its dot stays claimed. HM_ENOTFOUND, HM_ENOMEM. */
+int registry_drop(registry_t *r, struct span record_key);
+
+/* ---- the disk ---- */
+
+/* True if something waits to be flushed. */
+bool registry_is_dirty(const registry_t *r);
+/* Makes what waits part of this batch: how many records, and with items not NULL the records; spans live as
+ * long as the step. Call first to count, then to fill; the second one ends the gathering. HM_ENOMEM. */
+size_t registry_flush_count(const registry_t *r);
+int registry_flush(registry_t *r, uint64_t batch, struct fxlist *fx, struct store_entry *items);
+/* Batches up to this one are durable. */
+int registry_durable(registry_t *r, uint64_t batch);
+/* What is not durable is discarded. Dots are not used again. HM_ENOMEM. */
+int registry_failed(registry_t *r);
+
+/* A write that was staged just now is part of this round; rounds become durable in order. */
+uint64_t registry_round(const registry_t *r);
+enum registry_fate { REGISTRY_WAITS, REGISTRY_DURABLE, REGISTRY_FAILED };
+/* Of the last rounds that failed only those of one failure are told apart. */
+enum registry_fate registry_fate(const registry_t *r, uint64_t round);
+
+/* Own entries that have become durable, oldest first: to be told to others. False: no more. The
+ * bytes live until the next call. */
+bool registry_take_durable(registry_t *r, struct span *ret_bytes);
+
+/* ---- reading ---- */
+
+enum registry_look {
+    LOOK_ALL,      /* all that was written and merged */
+    LOOK_SHOWN,    /* without own writes that are not durable yet: what clients may see */
+    LOOK_COMMITTED /* on disk */
+};
+
+/* The first record at or above a record key (above it, if not inclusive; data NULL: the first of all).
+ * Spans live until the next change or the end of the step. */
+bool registry_next(registry_t *r, enum registry_look look, struct span from, bool inclusive,
+                   struct span *ret_record_key, struct entry *ret_entry);
+/* Where the entries of a key, or of the keys with a prefix, begin. to has ENTRY_RECORD_BYTES_MAX
+ * bytes; returns how many were used. */
+#define ENTRY_RECORD_BYTES_MAX 511
+size_t registry_record_prefix(const registry_t *r, struct span key, uint8_t *to);
+
+/* What is held of one key, the shown one first. The array is the registry's until the next call. */
+struct registry_siblings {
+    const struct entry *items;
+    size_t count;
+    size_t live; /* of these, not deletion marks: they come first */
+};
+/* HM_ENOTFOUND: nothing, not even a mark; HM_ENOMEM. */
+int registry_get(registry_t *r, enum registry_look look, struct span key,
+                 struct registry_siblings *ret_siblings);
+/* The order in which siblings are shown: put before delete, then the higher (Lamport version, dot). */
+int registry_shown_cmp(const struct entry *a, const struct entry *b);
+
+/* A committed entry with a dot of this origin at or above seq. False: none. */
+bool registry_next_dot(registry_t *r, const struct origin *origin, uint64_t seq,
+                       struct dot *ret_dot, struct span *ret_bytes);
+
+const struct vector *registry_vector(const registry_t *r);
+const struct vector *registry_durable_vector(const registry_t *r);
+const struct registry_totals *registry_totals(const registry_t *r);
+/* Of what is durable: equal on nodes that have seen and hold the same. */
+uint64_t registry_state(const registry_t *r);
+bool registry_is_damaged(const registry_t *r);
+/* False until the first full agreement with another node: what is missing here may exist. Kept on disk. */
+bool registry_is_synced(const registry_t *r);
+int registry_set_synced(registry_t *r);
+/* What every member on the roster is known to have durably: contexts need not name it. HM_ENOMEM. */
+int registry_set_stable(registry_t *r, const struct vector *stable);
+size_t registry_pending_bytes(const registry_t *r);
+
+/* ---- changes ---- */
+
+/* What is shown of a key has changed. */
+struct registry_change {
+    uint64_t number; /* rises by one; begins anew with each life */
+    struct span bytes; /* the entry that is shown now, perhaps a deletion mark */
+};
+
+/* The oldest kept change with a number above `after`. False: none. ret_gap: some above it are not
+ * kept any more. The change is borrowed until the next one. */
+bool registry_change_after(const registry_t *r, uint64_t after, struct registry_change *ret_change,
+                           bool *ret_gap);
+uint64_t registry_change_last(const registry_t *r);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The registry's insides, shared by its files: registry.c (its life and the disk), registry_read.c,
+ * registry_write.c (merging and writing), registry_log.c (changes). Nobody else includes this. */
+#ifndef HM_CORE_REGISTRY_PRIV_H
+#define HM_CORE_REGISTRY_PRIV_H
+
+#include "base/buf.h"
+#include "base/omap.h"
+#include "core/registry.h"
+
+#define REGISTRY_META_KEY "meta" /* in STORE_VECTOR: shorter than an origin */
+
+/* One change of what is shown, kept for watchers. */
+struct change {
+    uint64_t number; /* 0: free */
+    uint8_t *bytes;
+    size_t size;
+};
+
+/* What one batch does beyond its records: taken over when it is durable. */
+struct pending_batch {
+    struct pending_batch *next;
+    uint64_t round;          /* ours */
+    uint64_t number;         /* of the FX_PERSIST; 0: still gathering */
+    struct buf keys;         /* of its records in `pending`, each after 2 bytes of length */
+    size_t key_count;
+    struct vector added;     /* dots that it claims */
+    struct registry_totals totals; /* after it */
+    struct buf own;          /* STORE_ENTRIES keys of own writes, likewise */
+    bool is_meta;            /* the totals' record is to be written */
+};
+
+/* A list of siblings with their record keys. */
+struct sibling_list {
+    struct entry *items;
+    struct span *record_keys;
+    size_t count, room;
+};
+
+struct registry {
+    struct registry_conf conf;
+    uint64_t seq;             /* of the last own dot */
+    struct vector vector, durable;
+    struct registry_totals totals, durable_totals;
+    /* Not durable: (table, key) to value, data NULL where it is to be removed. The tag is the round,
+     * times two, plus one if an own write did it. */
+    omap_t *pending;
+    uint64_t round;           /* of what gathers now, or will */
+    uint64_t durable_round, failed_from, failed_to;
+    struct pending_batch *first, *last; /* flushed, in order */
+    struct pending_batch *gathering;    /* NULL: nothing */
+    struct buf told;          /* records keys of own entries that are durable, not taken yet */
+    size_t told_at;
+    bool is_damaged, is_synced;
+    struct vector stable;
+    uint64_t state;           /* cache; */
+    bool is_state_known;
+    struct sibling_list all;  /* scratch of merging and writing */
+    struct sibling_list found; /* scratch of registry_get */
+    struct buf key_bytes;     /* scratch */
+    struct buf body, entry, context; /* scratch of a write */
+    struct change *changes;   /* a ring of HM_CHANGES_MAX */
+    uint64_t change_first, change_last; /* kept; first is last + 1 when there are none */
+    size_t change_bytes;
+};
+
+/* registry_read.c */
+#define RECORD_HASH_BYTES 8
+/* Where an entry is stored. Returns the size. */
+size_t registry_record_key(const registry_t *r, struct span key, const struct dot *dot,
+                           uint8_t to[ENTRY_RECORD_BYTES_MAX]);
+/* A record through the table of what is pending. False: not there. */
+bool registry_read(registry_t *r, enum registry_look look, enum store_table table,
+                   struct span key, struct span *ret_value);
+/* All that is held of a key, in order of their records. HM_ENOMEM. */
+int registry_find(registry_t *r, enum registry_look look, struct span key,
+                  struct sibling_list *list);
+void sibling_list_fini(struct sibling_list *list);
+
+/* registry.c: what goes into the next batch. HM_ENOMEM. */
+int registry_stage(registry_t *r, enum store_table table, struct span key, struct span value,
+                   bool is_own);
+struct pending_batch *registry_gathering(registry_t *r); /* NULL: no memory */
+int registry_see(registry_t *r, const struct dot *dot);
+uint64_t registry_entry_hash(const registry_t *r, struct span record_key);
+
+/* registry_log.c */
+int registry_changed(registry_t *r, struct span entry_bytes);
+void registry_log_fini(registry_t *r);
+
+#endif

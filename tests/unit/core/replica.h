@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Registries without a mesh: each with a disk of its own (a map), whose batches wait until they are
+ * committed, fail or are lost in a crash. Include after ../unit.h. */
+#ifndef HM_TESTS_UNIT_CORE_REPLICA_H
+#define HM_TESTS_UNIT_CORE_REPLICA_H
+
+#include "base/err.h"
+#include "base/omap.h"
+#include "base/prng.h"
+#include "base/text.h"
+#include "core/registry.h"
+#include "wire/mpack.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REPLICA_KEY_BYTES 600
+#define REPLICA_WAITING 16
+
+struct replica_write {
+    uint8_t *key, *value; /* key: the table in front; value NULL: removed */
+    size_t key_size, value_size;
+};
+
+struct replica_batch {
+    uint64_t number;
+    struct replica_write *writes;
+    size_t count;
+};
+
+struct replica {
+    registry_t *r;
+    omap_t *disk;
+    struct node_id id;
+    uint64_t boots, batch;
+    struct prng *prng;
+    struct fxlist fx;
+    struct replica_batch waiting[REPLICA_WAITING];
+    size_t waiting_count;
+    uint8_t found[2][REPLICA_KEY_BYTES];
+};
+
+static inline uint64_t replica_hash(struct span bytes)
+{
+    uint64_t h = 0xcbf29ce484222325U;
+    for (size_t i = 0; i < bytes.size; i++) {
+        h = (h ^ bytes.data[i]) * 0x100000001b3U;
+    }
+    return prng_mix(h);
+}
+
+/* A signature that anybody could forge who knows the id; enough to see that it is asked for. */
+static inline void replica_sign(void *identity, struct span message,
+                                uint8_t signature[SIGNATURE_BYTES])
+{
+    uint64_t h = replica_hash(message) ^ node_id_prefix(identity);
+    memset(signature, 1, SIGNATURE_BYTES);
+    memcpy(signature, &h, sizeof h);
+}
+
+static inline bool replica_verify(const uint8_t key[32], struct span message,
+                                  const uint8_t signature[SIGNATURE_BYTES])
+{
+    struct node_id id;
+    uint8_t expected[SIGNATURE_BYTES];
+    memcpy(id.b, key, NODE_ID_BYTES);
+    replica_sign(&id, message, expected);
+    return memcmp(signature, expected, SIGNATURE_BYTES) == 0;
+}
+
+static inline bool replica_key_of(void *ctx, const struct node_id *id, uint8_t ret_key[32])
+{
+    (void) ctx;
+    memset(ret_key, 0, 32);
+    memcpy(ret_key, id->b, NODE_ID_BYTES);
+    return true;
+}
+
+static inline struct span replica_full(uint8_t *to, enum store_table table, struct span key)
+{
+    to[0] = (uint8_t) table;
+    if (key.size > 0) {
+        memcpy(to + 1, key.data, key.size);
+    }
+    return span_of(to, key.size + 1);
+}
+
+static inline bool replica_get(void *ctx, enum store_table table, struct span key,
+                               struct span *ret_value)
+{
+    struct replica *p = ctx;
+    uint8_t full[REPLICA_KEY_BYTES];
+    return omap_get(p->disk, replica_full(full, table, key), ret_value, NULL);
+}
+
+static inline bool replica_next(void *ctx, enum store_table table, struct span from, bool inclusive,
+                                struct span *ret_key, struct span *ret_value)
+{
+    struct replica *p = ctx;
+    uint8_t full[REPLICA_KEY_BYTES];
+    struct span key;
+    if (!omap_next(p->disk, replica_full(full, table, from), inclusive, &key, ret_value, NULL) ||
+        key.data[0] != (uint8_t) table) {
+        return false;
+    }
+    *ret_key = span_of(key.data + 1, key.size - 1);
+    return true;
+}
+
+/* A life: what is on the disk, under a new counter and new random bits. */
+static inline void replica_start(struct replica *p)
+{
+    struct registry_conf conf = {
+        .view = {.ctx = p, .get = replica_get, .next = replica_next},
+        .crypto = {.identity = &p->id, .sign = replica_sign, .verify = replica_verify,
+                   .hash = replica_hash},
+        .mesh_tag = 7,
+        .self = {.node = p->id, .boots = ++p->boots, .random = prng_next(p->prng)},
+        .key_of = replica_key_of,
+    };
+    struct span key = span_of(NULL, 0);
+    struct span value;
+    p->r = registry_new(&conf);
+    assert_non_null(p->r);
+    for (bool first = true; replica_next(p, STORE_VECTOR, key, first, &key, &value); first = false) {
+        assert_int_equal(registry_load(p->r, key, value), HM_OK);
+    }
+}
+
+static inline void replica_init(struct replica *p, uint8_t number, struct prng *prng)
+{
+    memset(p, 0, sizeof *p);
+    p->id.b[0] = number;
+    p->prng = prng;
+    p->disk = omap_new();
+    fxlist_init(&p->fx);
+    replica_start(p);
+}
+
+static inline void replica_batch_free(struct replica_batch *b)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        free(b->writes[i].key);
+        free(b->writes[i].value);
+    }
+    free(b->writes);
+}
+
+static inline void replica_lose_waiting(struct replica *p)
+{
+    for (size_t i = 0; i < p->waiting_count; i++) {
+        replica_batch_free(&p->waiting[i]);
+    }
+    p->waiting_count = 0;
+}
+
+static inline void replica_fini(struct replica *p)
+{
+    replica_lose_waiting(p);
+    registry_destroy(&p->r);
+    omap_destroy(&p->disk);
+    fxlist_fini(&p->fx);
+}
+
+/* What gathered becomes a batch that waits for the disk. */
+static inline void replica_flush(struct replica *p)
+{
+    size_t count = registry_flush_count(p->r);
+    if (count == 0 || p->waiting_count == REPLICA_WAITING) {
+        return;
+    }
+    struct store_entry *items = calloc(count, sizeof *items);
+    struct replica_batch *b = &p->waiting[p->waiting_count++];
+    fxlist_clear(&p->fx);
+    *b = (struct replica_batch){.number = ++p->batch, .count = count};
+    b->writes = calloc(count, sizeof *b->writes);
+    assert_int_equal(registry_flush(p->r, b->number, &p->fx, items), HM_OK);
+    for (size_t i = 0; i < count; i++) {
+        struct replica_write *w = &b->writes[i];
+        w->key = malloc(items[i].key.size + 1);
+        w->key_size = replica_full(w->key, items[i].table, items[i].key).size;
+        if (items[i].value.data != NULL) {
+            w->value = malloc(items[i].value.size + 1);
+            w->value_size = items[i].value.size;
+            memcpy(w->value, items[i].value.data, w->value_size);
+        }
+    }
+    free(items);
+}
+
+static inline void replica_commit_one(struct replica *p)
+{
+    struct replica_batch b = p->waiting[0];
+    for (size_t i = 0; i < b.count; i++) {
+        struct span key = span_of(b.writes[i].key, b.writes[i].key_size);
+        if (b.writes[i].value == NULL) {
+            omap_remove(p->disk, key);
+        } else {
+            omap_put(p->disk, key, span_of(b.writes[i].value, b.writes[i].value_size), 0);
+        }
+    }
+    p->waiting_count--;
+    memmove(p->waiting, p->waiting + 1, p->waiting_count * sizeof p->waiting[0]);
+    assert_int_equal(registry_durable(p->r, b.number), HM_OK);
+    replica_batch_free(&b);
+}
+
+static inline void replica_commit(struct replica *p)
+{
+    do {
+        while (p->waiting_count > 0) {
+            replica_commit_one(p);
+        }
+        replica_flush(p);
+    } while (p->waiting_count > 0);
+}
+
+static inline void replica_fail(struct replica *p)
+{
+    replica_lose_waiting(p);
+    assert_int_equal(registry_failed(p->r), HM_OK);
+}
+
+static inline void replica_crash(struct replica *p)
+{
+    replica_lose_waiting(p);
+    registry_destroy(&p->r);
+    replica_start(p);
+}
+
+static inline int replica_write(struct replica *p, const char *key, const char *value)
+{
+    struct buf b;
+    struct registry_write w = {.key = span_of(key, strlen(key)), .type = ENTRY_REGISTER,
+                               .is_deleted = value == NULL};
+    buf_init(&b, SIZE_MAX);
+    mp_str(&b, value == NULL ? "" : value);
+    w.value = buf_span(&b);
+    int rc = registry_write(p->r, &w, NULL);
+    buf_fini(&b);
+    return rc;
+}
+
+/* What is shown of a key, "-" for nothing, and how many others stand beside it. */
+static inline const char *replica_shown(struct replica *p, const char *key, char *to, size_t max,
+                                        size_t *ret_others)
+{
+    struct registry_siblings s;
+    struct mp_reader m;
+    text_copy(to, max, "-");
+    *ret_others = 0;
+    if (registry_get(p->r, LOOK_SHOWN, span_of(key, strlen(key)), &s) == HM_OK && s.live > 0) {
+        mp_open(&m, s.items[0].value);
+        mp_read_text(&m, to, max);
+        *ret_others = s.live - 1;
+    }
+    return to;
+}
+
+/* All that one has and the other's vector lacks, then the claim, as a whole pass does. Both must have
+ * nothing that waits. */
+static inline void replica_pass(struct replica *from, struct replica *to)
+{
+    struct vector_diff diff;
+    struct vector theirs, start;
+    struct origin origin;
+    struct run run;
+    vector_init(&theirs);
+    vector_init(&start);
+    assert_int_equal(vector_copy(&theirs, registry_durable_vector(to->r)), HM_OK);
+    assert_int_equal(vector_copy(&start, registry_durable_vector(from->r)), HM_OK);
+    vector_diff_open(&diff, &start, &theirs);
+    while (vector_diff_next(&diff, &origin, &run)) {
+        struct dot dot = {origin, run.first - 1};
+        struct span bytes;
+        while (registry_next_dot(from->r, &origin, dot.seq + 1, &dot, &bytes) &&
+               dot.seq <= run.last) {
+            enum registry_outcome outcome;
+            assert_int_equal(registry_merge(to->r, bytes, false, &outcome), HM_OK);
+        }
+    }
+    assert_int_equal(registry_claim(to->r, &start), HM_OK);
+    vector_fini(&theirs);
+    vector_fini(&start);
+}
+
+#endif
