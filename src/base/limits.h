@@ -5,8 +5,10 @@
 
 /* Bytes. */
 #define HM_DATAGRAM_BYTES_MAX 1200  /* fits IPv6's 1280 with room for tunnels; never fragmented */
-#define HM_FRAME_BYTES_MAX 262144   /* a full exchange of 1,000 members; larger ones are split */
-#define HM_LINK_UNREAD_BYTES_MAX 8388608 /* came on a link without a whole message: it is cut */
+#define HM_FRAME_BYTES_MAX 1572864  /* 1.5 MiB: one entry of the largest size and what is around it */
+#define HM_CHUNK_BYTES_MAX 262144   /* of what can be split: full exchange, repair, pages of lists */
+#define HM_QUEUE_BYTES_MAX 6291456  /* for one neighbour or local client, in libzmq: 4 of the largest */
+#define HM_LINK_UNREAD_BYTES_MAX 16777216 /* came on a link without a whole message: it is cut */
 #define HM_MPACK_DEPTH_MAX 16       /* our deepest message nests 5 levels */
 #define HM_RECORD_BYTES_MAX 300     /* an alive record must fit several times in a datagram */
 #define HM_LABELS_BYTES_MAX 4096    /* labels travel over links only */
@@ -16,7 +18,7 @@
 #define HM_NAME_BYTES_MAX 63        /* one DNS label (RFC 1035) */
 #define HM_MESH_NAME_BYTES_MAX 63   /* the same, so that a mesh can become a domain */
 #define HM_VERSION_BYTES_MAX 31     /* "0.1.0-rc1+git20261121" and more */
-#define HM_REQUEST_BYTES_MAX 65536  /* an operation request from a client */
+#define HM_REQUEST_BYTES_MAX (1048576 + 65536) /* from a client: the largest value and what is around it */
 #define HM_REPLY_BYTES_MAX (HM_FRAME_BYTES_MAX - 4096) /* must travel in one frame */
 #define HM_ZMTP_KEPT_BYTES_MAX 8192 /* first frame of a message at the mailbox: a ZRE message's bound */
 #define HM_ZMTP_CONTENT_BYTES_MAX 65536 /* each further frame: content of a WHISPER or SHOUT, skipped */

@@ -195,7 +195,7 @@ static void on_want(core_t *c, struct member *m, struct span body)
         core_count(c, M_DROP_MALFORMED);
         return;
     }
-    buf_init(&records, HM_FRAME_BYTES_MAX - 64);
+    buf_init(&records, HM_CHUNK_BYTES_MAX - 64);
     for (size_t at = 0; at < ids.size && count < ASK_MAX; at += NODE_ID_BYTES) {
         struct node_id id;
         memcpy(id.b, ids.data + at, NODE_ID_BYTES);
@@ -205,7 +205,7 @@ static void on_want(core_t *c, struct member *m, struct span body)
             count++;
         }
     }
-    buf_init(&b, HM_FRAME_BYTES_MAX);
+    buf_init(&b, HM_CHUNK_BYTES_MAX);
     mp_array(&b, count);
     buf_append(&b, records.data, records.size);
     if (count > 0 && !buf_failed(&records) && !buf_failed(&b)) {

@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-#define REPLY_BYTES (HM_FRAME_BYTES_MAX / 2)
+#define REPLY_BYTES (HM_CHUNK_BYTES_MAX / 2)
 
 static enum digest_class class_of(const struct member *m)
 {
@@ -65,7 +65,7 @@ static void send_sync(core_t *c, struct member *m, struct span digest, bool has_
     struct sync_msg msg = {
         .view_hash = c->roster.view_hash, .has_digest = has_digest, .digest = digest};
     struct buf b;
-    buf_init(&b, HM_FRAME_BYTES_MAX);
+    buf_init(&b, HM_CHUNK_BYTES_MAX);
     sync_msg_write(&b, &msg);
     if (!buf_failed(&b)) {
         send_frame(c, m, FRAME_SYNC, buf_span(&b));
@@ -111,7 +111,7 @@ static void reply_send(core_t *c, struct member *m, struct reply *reply)
                              .update_count = reply->count,
                              .wanted = buf_span(&reply->wanted)};
     struct buf b;
-    buf_init(&b, HM_FRAME_BYTES_MAX);
+    buf_init(&b, HM_CHUNK_BYTES_MAX);
     sync_reply_write(&b, &msg);
     if (!buf_failed(&b) && !buf_failed(&reply->updates) && !buf_failed(&reply->wanted)) {
         send_frame(c, m, reply->type, buf_span(&b));
@@ -171,7 +171,7 @@ static void compare(core_t *c, struct member *m, struct span digest)
     struct digest_entry theirs;
     size_t count = digest.size / DIGEST_ENTRY_BYTES;
     size_t i = 0;
-    buf_init(&reply.updates, HM_FRAME_BYTES_MAX);
+    buf_init(&reply.updates, HM_CHUNK_BYTES_MAX);
     buf_init(&reply.wanted, REPLY_BYTES);
     for (size_t j = 0; i < c->roster.count || j < count;) {
         int order = -1;
@@ -220,7 +220,7 @@ static void push_wanted(core_t *c, struct member *m, struct span wanted)
 {
     struct reply reply = {.type = FRAME_SYNC_PUSH};
     struct node_id last = {{0}};
-    buf_init(&reply.updates, HM_FRAME_BYTES_MAX);
+    buf_init(&reply.updates, HM_CHUNK_BYTES_MAX);
     buf_init(&reply.wanted, NODE_ID_BYTES);
     for (size_t at = 0; at < wanted.size; at += NODE_ID_BYTES) {
         struct node_id id;

@@ -48,9 +48,11 @@ void ops_put_node_name(struct buf *b, const char *key, const core_t *core,
 void ops_put_foreign(struct buf *b, struct span text);
 void ops_put_id_or_nil(struct buf *b, const char *key, const struct node_id *id);
 
-/* A list that may be longer than a reply: objects are added until one does not fit. */
+/* A list that may be longer than a reply: objects are added until one does not fit, or the page has
+ * HM_CHUNK_BYTES_MAX. A first object that is larger still is taken as far as a reply can hold it. */
 struct ops_page {
     struct buf items;
+    size_t bytes_max;
     size_t count;
     size_t start; /* where the object that is being written began */
     bool is_full;

@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PAGE_BYTES_MAX (HM_CHUNK_BYTES_MAX - 4096) /* with what is around it, a chunk */
+
 void ops_put_str(struct buf *b, const char *key, const char *value)
 {
     mp_str(b, key);
@@ -229,8 +231,10 @@ void ops_page_init(struct ops_page *page, const struct buf *reply, size_t around
     if (room > HM_REPLY_BYTES_MAX) {
         room = HM_REPLY_BYTES_MAX;
     }
+    room = room > around_bytes ? room - around_bytes : 0;
     memset(page, 0, sizeof *page);
-    buf_init(&page->items, room > around_bytes ? room - around_bytes : 0);
+    page->bytes_max = room < PAGE_BYTES_MAX ? room : PAGE_BYTES_MAX;
+    buf_init(&page->items, room);
 }
 
 void ops_page_fini(struct ops_page *page)
@@ -246,7 +250,8 @@ struct buf *ops_page_begin(struct ops_page *page)
 
 bool ops_page_end(struct ops_page *page)
 {
-    if (!buf_failed(&page->items)) {
+    bool is_short = page->items.size <= page->bytes_max || page->count == 0;
+    if (!buf_failed(&page->items) && is_short) {
         page->count++;
         return true;
     }

@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUEUE_BYTES_MAX (4U * HM_FRAME_BYTES_MAX)
 #define RTO_FIRST_NS (200U * MS_NS) /* Linux's shortest retransmission timeout */
 #define RTO_LONGEST_NS (120ULL * SECOND_NS)
 #define FLOW_GIVES_UP_NS (6ULL * SECOND_NS)     /* the daemon's: UNACKED_MS in io/links.c */
@@ -403,7 +402,8 @@ void simlink_send(struct world *w, struct sim_node *n, const struct effect *fx)
     }
     struct flow *f = &c->flow[side];
     unsigned frames_max = w->net.link_frames == 0 ? SIM_LINK_FRAMES_MAX : w->net.link_frames;
-    if (f->queued >= frames_max || f->queued_bytes + fx->as.frame.body.size > QUEUE_BYTES_MAX) {
+    if (f->queued >= frames_max ||
+        f->queued_bytes + fx->as.frame.body.size > HM_QUEUE_BYTES_MAX) {
         refuse(w, n, &fx->as.frame.peer);
         return;
     }

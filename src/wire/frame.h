@@ -65,6 +65,17 @@ enum frame_type {
     FRAME_LABELS = 7,       /* signed label records */
     FRAME_CALL = 8,         /* an operation for the receiver */
     FRAME_CALL_REPLY = 9,   /* its result */
+    /* The registry's (registry_msg.h). */
+    FRAME_REG_PUSH = 10,    /* new entries, to neighbours */
+    FRAME_REG_ASK = 11,     /* begins a pass of repair */
+    FRAME_REG_MORE = 12,    /* asks for the next chunk */
+    FRAME_REG_CHUNK = 13,   /* entries of a pass */
+    FRAME_REG_REFUSED = 14, /* no pass, or none of this number */
+    FRAME_REG_RANGES = 15,  /* hashes of ranges of keys, to be compared */
+    FRAME_REG_DOTS = 16,    /* what is held of one range */
+    FRAME_REG_IHAVE = 17,   /* dots that the sender could push */
+    FRAME_REG_GRAFT = 18,   /* send me these, and push to me from now on */
+    FRAME_REG_PRUNE = 19,   /* do not push to me, I have it from others */
 };
 
 /* Type stays a plain number: unknown ones are skipped and counted. */

@@ -67,7 +67,7 @@ int sync_msg_read(struct span bytes, struct sync_msg *ret_msg)
     msg.view_hash = mp_read_uint(&r, UINT64_MAX);
     if (!mp_try_nil(&r)) {
         msg.has_digest = true;
-        msg.digest = mp_read_bin(&r, HM_FRAME_BYTES_MAX);
+        msg.digest = mp_read_bin(&r, HM_CHUNK_BYTES_MAX);
     }
     if (mp_failed(&r) || count < 2) {
         return HM_EMALFORMED;
@@ -101,7 +101,7 @@ int sync_reply_read(struct span bytes, struct sync_reply *ret_msg)
         return HM_EMALFORMED;
     }
     msg.update_bytes = span_of(start, (size_t) (r.at - start));
-    msg.wanted = mp_read_bin(&r, HM_FRAME_BYTES_MAX);
+    msg.wanted = mp_read_bin(&r, HM_CHUNK_BYTES_MAX);
     mp_skip_many(&r, count - 2);
     if (mp_failed(&r) || !mp_at_end(&r) || msg.wanted.size % NODE_ID_BYTES != 0) {
         return HM_EMALFORMED;
@@ -121,7 +121,7 @@ int id_list_read(struct span bytes, struct span *ret_ids)
     struct mp_reader r;
     mp_open(&r, bytes);
     size_t count = mp_read_array(&r);
-    struct span ids = mp_read_bin(&r, HM_FRAME_BYTES_MAX);
+    struct span ids = mp_read_bin(&r, HM_CHUNK_BYTES_MAX);
     if (mp_failed(&r) || count < 1 || ids.size % NODE_ID_BYTES != 0) {
         return HM_EMALFORMED;
     }

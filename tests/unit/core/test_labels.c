@@ -162,7 +162,7 @@ static void a_new_node_learns_those_of_members_that_are_away(void **state)
 /* A frame with labels of n00 whose role is `watched` arrives as `swapped` instead. */
 struct swap {
     const char *watched;
-    uint8_t swapped[HM_FRAME_BYTES_MAX];
+    uint8_t swapped[HM_CHUNK_BYTES_MAX];
     size_t size;
     bool keeps; /* the first one seen is what later ones become; else one letter of the role changes */
     size_t count;

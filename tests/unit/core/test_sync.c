@@ -213,7 +213,7 @@ static void a_digest_of_strangers_is_bounded(void **state)
     sync_msg_write(&b, &msg);
     assert_false(buf_failed(&b));
     frame(m, 1, FRAME_SYNC, buf_span(&b));
-    assert_in_range(frame_bytes(m), 0, HM_FRAME_BYTES_MAX);
+    assert_in_range(frame_bytes(m), 0, HM_CHUNK_BYTES_MAX);
     assert_int_equal(core_member_count(m->core), 4);
     buf_fini(&digest);
     buf_fini(&b);

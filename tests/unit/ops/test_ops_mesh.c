@@ -621,7 +621,7 @@ static void list_all_pages(core_t *core, size_t *ret_count, size_t *ret_pages)
         json_t *json =
             ask(core, "nodes.list", true, true, after[0] != '\0' ? ARGS("after", after) : NO_ARGS);
         assert_non_null(json);
-        assert_true(reply.size <= HM_REPLY_BYTES_MAX);
+        assert_true(reply.size <= HM_CHUNK_BYTES_MAX);
         const json_t *nodes = json_object_get(json, "nodes");
         assert_true(json_array_size(nodes) > 0);
         for (size_t i = 0; i < json_array_size(nodes); i++) {
@@ -660,7 +660,7 @@ static void test_thousands_are_paged(void **state)
     memcpy(labels, b.data, b.size);
     list_all_pages(many_members(labels, b.size), &count, &pages);
     assert_int_equal(count, MANY);
-    assert_in_range(pages, MANY * 3900 / HM_REPLY_BYTES_MAX, 200);
+    assert_in_range(pages, MANY * 3900 / HM_CHUNK_BYTES_MAX, 200);
     list_all_pages(many_members(labels, 0), &count, &pages);
     assert_int_equal(count, MANY);
     assert_in_range(pages, 2, 10);
