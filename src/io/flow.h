@@ -3,7 +3,8 @@
  *
  * libzmq keeps the frames of a message until the last one is there, and nothing in it bounds their
  * number: ZMQ_MAXMSGSIZE is for one frame, ZMQ_RCVHWM counts whole messages. The kernel knows how
- * many bytes came, so a link on which 8 MiB came and no message is cut. */
+ * many bytes came, so a link on which 16 MiB came and no message is cut: more than the
+ * 4 frames that libzmq takes before us, one more, and the kernel's buffer can hold. */
 #ifndef HM_IO_FLOW_H
 #define HM_IO_FLOW_H
 

@@ -12,15 +12,15 @@
 #include "io/monitor.h"
 #include "wire/frame.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Frames of one link that wait, of 256 KiB each at most: a peer holds no more than 8 MiB of ours. More to
- * send means that it does not keep up; more to read, and the kernel stops it. */
+/* Frames of one link that wait. More to send, or more bytes (HM_QUEUE_BYTES_MAX, outq.h), means
+ * that the peer does not keep up; more to read, and the kernel stops it. With 1.5 MiB for the
+ * largest frame a peer holds no more than 12 MiB of ours, half each way. */
 #define OUT_FRAMES_MAX 24
-#define IN_FRAMES_MAX 8
+#define IN_FRAMES_MAX 4
 #define HANDSHAKE_MS 3000
 /* What the peer's machine does not acknowledge for so long is lost: the way there is gone, and
  * another may be open. The kernel alone tries for 15 minutes. */
@@ -131,14 +131,6 @@ void links_cut(links_t *l, const struct node_id *peer, const struct addr *from)
 }
 
 /* ---- frames ---- */
-
-int links_send_part(void *socket, const void *data, size_t size, int flags)
-{
-    if (zmq_send(socket, data, size, flags | ZMQ_DONTWAIT) >= 0) {
-        return HM_OK;
-    }
-    return errno == EAGAIN ? HM_EFULL : HM_EUNREACHABLE;
-}
 
 struct span links_frame(links_t *l, uint8_t type, struct span body)
 {

@@ -41,8 +41,8 @@ struct accepted *accepted_of(links_t *l, const struct node_id *peer)
 
 int accepted_send(links_t *l, const struct accepted *a, struct span bytes)
 {
-    int rc = links_send_part(l->router, a->routing_id, ROUTING_ID_BYTES, ZMQ_SNDMORE);
-    return rc == HM_OK ? links_send_part(l->router, bytes.data, bytes.size, 0) : rc;
+    struct span to = span_of(a->routing_id, ROUTING_ID_BYTES);
+    return outq_send(a->out, l->router, &to, 1, bytes, HM_QUEUE_BYTES_MAX);
 }
 
 static struct addr peer_addr_of_fd(int fd)
@@ -125,6 +125,7 @@ static void on_accepted(links_t *l, int fd)
         shutdown(fd, SHUT_RDWR); /* as many members as there is room for */
         return;
     }
+    outq_destroy(&a->out);
     *a = (struct accepted){.fd = fd, .number = ++l->accepts, .from = peer_addr_of_fd(fd)};
 }
 
@@ -143,6 +144,7 @@ static bool read_monitor(void *ctx)
         struct accepted *a = fd >= 0 ? accepted_by_fd(l, fd) : NULL;
         if (a != NULL) {
             accepted_down(l, a);
+            outq_destroy(&a->out);
             *a = (struct accepted){.fd = -1};
         }
     }
@@ -159,6 +161,9 @@ static struct accepted *accepted_of_message(links_t *l, zmq_msg_t *msg, const ui
     if (a == NULL || zap_user_id_read(zmq_msg_gets(msg, "User-Id"), &peer, &serial) != HM_OK ||
         serial < a->serial) {
         return NULL;
+    }
+    if (a->out == NULL && (a->out = outq_new()) == NULL) {
+        return NULL; /* out of memory: as if it had not come */
     }
     if (serial > a->serial) {
         accepted_down(l, a); /* what had bound it was a dead connection's last words */
@@ -279,6 +284,9 @@ void accepted_close(links_t *l)
         links_set_int(l->router, ZMQ_LINGER, l->linger_ms);
     }
     links_close_socket(l, &l->router);
+    for (size_t i = 0; i < ACCEPTED_MAX; i++) {
+        outq_destroy(&l->accepted[i].out);
+    }
 }
 
 int links_bind(links_t *l, const struct addr *at, uint16_t *ret_port)

@@ -34,7 +34,7 @@ struct dialled *dialled_of(links_t *l, const struct node_id *peer)
 
 int dialled_send(struct dialled *d, struct span bytes)
 {
-    return links_send_part(d->socket, bytes.data, bytes.size, 0);
+    return outq_send(d->out, d->socket, NULL, 0, bytes, HM_QUEUE_BYTES_MAX);
 }
 
 void dialled_free(struct dialled *d)
@@ -46,6 +46,7 @@ void dialled_free(struct dialled *d)
         links_set_int(d->socket, ZMQ_LINGER, l->linger_ms);
     }
     links_close_socket(l, &d->socket);
+    outq_destroy(&d->out);
     d->links = NULL;
 }
 
@@ -135,8 +136,9 @@ static int open_dialled(struct dialled *d, const uint8_t key[LINKS_KEY_BYTES],
                         const struct addr *to)
 {
     links_t *l = d->links;
+    d->out = outq_new();
     d->socket = zmq_socket(l->conf.zmq_ctx, ZMQ_DEALER);
-    if (d->socket == NULL) {
+    if (d->out == NULL || d->socket == NULL) {
         return HM_ENOMEM;
     }
     links_set_up(l, d->socket);

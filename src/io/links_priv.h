@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "io/flow.h"
 #include "io/links.h"
+#include "io/outq.h"
 #include "io/zap.h"
 
 #include <stdbool.h>
@@ -25,6 +26,7 @@ struct accepted {
     uint8_t routing_id[ROUTING_ID_BYTES];
     struct addr from; /* its TCP peer, to know it again before it is shut down */
     struct flow flow;
+    outq_t *out; /* NULL until its first message */
     bool up;
 };
 
@@ -35,6 +37,7 @@ struct dialled {
     void *monitor;
     int fd; /* libzmq's, to ask about only; -1: not connected */
     struct flow flow;
+    outq_t *out;
     bool up;
     bool ended;                 /* closed at the next turn */
     bool mute;                  /* hung up: no `down` */
@@ -74,7 +77,6 @@ void links_tell_down(links_t *l, const struct node_id *peer);
 void links_cut(links_t *l, const struct node_id *peer, const struct addr *from);
 
 /* links.c: frames */
-int links_send_part(void *socket, const void *data, size_t size, int flags);
 /* Borrowed until the next. */
 struct span links_frame(links_t *l, uint8_t type, struct span body);
 /* What came on a link of this peer. True: it is a HELLO, with which the caller does what is to be

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "io/monitor.h"
+#include "io/outq.h"
 #include "wire/api_msg.h"
 
 #include <errno.h>
@@ -23,7 +24,10 @@
 #include <zmq.h>
 
 #define PARTS_MAX 4  /* routing id, empty, request id, request */
-#define QUEUE_MAX 64 /* messages per client in each direction, then it is pushed back */
+#define OUT_MAX 64   /* replies per client that it has not read, if they are not too many bytes before */
+#define IN_MAX 8     /* requests per client that wait for us, then it is pushed back */
+#define TURN_MAX 64  /* messages of which none is a request, in one turn */
+#define READERS_MAX 64 /* clients that are slow to read large replies at the same time */
 #define FLUSH_MS 200 /* for replies at the end */
 #define MONITOR_TURN_MAX 256
 
@@ -38,6 +42,12 @@ struct call {
     size_t id_bytes;
 };
 
+/* A connection whose replies are counted until libzmq has passed them on. */
+struct reader {
+    int fd;
+    outq_t *out; /* NULL: free */
+};
+
 struct local_api {
     void *socket;
     void *monitor;
@@ -50,6 +60,7 @@ struct local_api {
     zmq_msg_t request; /* what local_call.request points into */
     struct buf answer; /* for what we refuse ourselves */
     struct call calls[LOCAL_CALLS_MAX];
+    struct reader readers[READERS_MAX];
 };
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -111,8 +122,8 @@ static int configure(void *socket)
     return set_int(socket, ZMQ_ROUTER_MANDATORY, 1) != 0 ||
                    set_int(socket, ZMQ_LINGER, FLUSH_MS) != 0 ||
                    set_int(socket, ZMQ_SNDTIMEO, 0) != 0 ||
-                   set_int(socket, ZMQ_SNDHWM, QUEUE_MAX) != 0 ||
-                   set_int(socket, ZMQ_RCVHWM, QUEUE_MAX) != 0 ||
+                   set_int(socket, ZMQ_SNDHWM, OUT_MAX) != 0 ||
+                   set_int(socket, ZMQ_RCVHWM, IN_MAX) != 0 ||
                    zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max) != 0
                ? -1
                : 0;
@@ -175,6 +186,9 @@ void local_api_destroy(local_api_t **p)
     if (a->is_bound) {
         (void) unlink(a->path); /* libzmq 4.3.4 leaves it */
     }
+    for (size_t i = 0; i < READERS_MAX; i++) {
+        outq_destroy(&a->readers[i].out);
+    }
     zmq_msg_close(&a->request);
     buf_fini(&a->answer);
     free(a);
@@ -209,6 +223,37 @@ static void mark_gone(local_api_t *a, int fd)
     }
 }
 
+static void forget_reader(local_api_t *a, int fd)
+{
+    for (size_t i = 0; i < READERS_MAX; i++) {
+        if (a->readers[i].out != NULL && a->readers[i].fd == fd) {
+            outq_destroy(&a->readers[i].out);
+        }
+    }
+}
+
+/* The queue of a connection: its own, or one of which nothing waits any more. NULL: as many clients as
+ * may do not read, or out of memory. */
+static outq_t *out_of(local_api_t *a, int fd)
+{
+    struct reader *idle = NULL;
+    for (size_t i = 0; i < READERS_MAX; i++) {
+        struct reader *r = &a->readers[i];
+        if (r->out != NULL && r->fd == fd) {
+            return r->out;
+        }
+        if (idle == NULL && (r->out == NULL || outq_bytes(r->out) == 0)) {
+            idle = r;
+        }
+    }
+    if (idle == NULL) {
+        return NULL;
+    }
+    idle->fd = fd;
+    idle->out = idle->out != NULL ? idle->out : outq_new();
+    return idle->out;
+}
+
 static void drain_monitor(local_api_t *a)
 {
     uint16_t event;
@@ -216,6 +261,7 @@ static void drain_monitor(local_api_t *a)
     for (int i = 0; i < MONITOR_TURN_MAX && monitor_take(a->monitor, &event, &fd); i++) {
         if (event == ZMQ_EVENT_DISCONNECTED) {
             mark_gone(a, (int) fd);
+            forget_reader(a, (int) fd);
         }
     }
 }
@@ -272,23 +318,21 @@ static int receive(void *socket, zmq_msg_t parts[PARTS_MAX])
     return count;
 }
 
-/* Sends a reply. All parts or none: only the first can be refused. */
-static int send_reply(void *socket, const struct call *c, struct span reply)
+static int send_reply(local_api_t *a, const struct call *c, struct span reply)
 {
-    int flags = ZMQ_DONTWAIT | ZMQ_SNDMORE;
-    int rc;
-    do {
-        rc = zmq_send(socket, c->routing, c->routing_bytes, flags);
-    } while (rc < 0 && errno == EINTR);
-    if (rc < 0) {
-        return errno == EHOSTUNREACH ? HM_ENOTFOUND : HM_EFULL;
+    struct span parts[3];
+    size_t count = 0;
+    outq_t *out = out_of(a, c->fd);
+    parts[count++] = span_of(c->routing, c->routing_bytes);
+    if (c->has_empty) {
+        parts[count++] = span_of("", 0);
     }
-    if ((c->has_empty && zmq_send(socket, "", 0, flags) < 0) ||
-        zmq_send(socket, c->id, c->id_bytes, flags) < 0 ||
-        zmq_send(socket, reply.data, reply.size, ZMQ_DONTWAIT) < 0) {
+    parts[count++] = span_of(c->id, c->id_bytes);
+    if (out == NULL) {
         return HM_EFULL;
     }
-    return HM_OK;
+    int rc = outq_send(out, a->socket, parts, count, reply, HM_QUEUE_BYTES_MAX);
+    return rc == HM_EUNREACHABLE ? HM_ENOTFOUND : rc == HM_OK ? HM_OK : HM_EFULL;
 }
 
 static void refuse(local_api_t *a, const struct call *c, int code, const char *text)
@@ -298,7 +342,7 @@ static void refuse(local_api_t *a, const struct call *c, int code, const char *t
     snprintf(reply.text, sizeof reply.text, "%s", text);
     buf_clear(&a->answer);
     api_reply_write(&a->answer, &reply);
-    if (send_reply(a->socket, c, buf_span(&a->answer)) != HM_OK) {
+    if (send_reply(a, c, buf_span(&a->answer)) != HM_OK) {
         metric_add(a->metrics, M_REPLIES_LOST, 1);
     }
 }
@@ -369,7 +413,7 @@ int local_api_take(local_api_t *api, struct local_call *ret_call)
     if (take_gone(api, ret_call)) {
         return HM_OK;
     }
-    for (int i = 0; i < QUEUE_MAX; i++) {
+    for (int i = 0; i < TURN_MAX; i++) {
         zmq_msg_t parts[PARTS_MAX];
         int count = receive(api->socket, parts);
         bool taken = count > 0 && take_request(api, parts, count, ret_call);
@@ -392,7 +436,7 @@ int local_api_reply(local_api_t *api, uint64_t client, struct span reply)
     if (c == NULL) {
         return HM_ENOTFOUND;
     }
-    int rc = send_reply(api->socket, c, reply);
+    int rc = send_reply(api, c, reply);
     metric_add(api->metrics, M_REPLIES_LOST, rc != HM_OK);
     release(api, c);
     return rc;

@@ -377,7 +377,7 @@ static void messages_without_end_are_cut(void **state)
     zmq_close(rogue);
     rogue = rogue_open(&b, &a, ctx);
     run_until(ends, &b, "+a !a -a +a ");
-    send_parts(rogue, 2048, HM_FRAME_BYTES_MAX); /* 512 MiB: a second or more, even on loopback */
+    send_parts(rogue, 400, HM_FRAME_BYTES_MAX); /* 600 MiB: a second or more, even on loopback */
     run_until(ends, &b, "+a !a -a +a !a -a ");
     assert_int_equal(b.metrics.value[M_LINKS_CUT], 2);
     assert_int_equal(b.bad, 1);
@@ -480,7 +480,7 @@ static void bounded_queue(void **state)
         refused += !taken;
     }
     assert_true(refused > 100);
-    assert_in_range(sent, 10, 80); /* 32 wait at our ends, the kernel has room for about 40 */
+    assert_in_range(sent, 6, 40); /* 4 wait at our end, 5 at the other, the kernel has room for some */
     assert_int_equal(links_send(a.links, &a.id, FRAME_SYNC, text("nobody")), HM_EUNREACHABLE);
     assert_int_equal(a.metrics.value[M_FRAMES_REFUSED], refused + 1);
     assert_int_equal(a.metrics.value[M_FRAMES_SENT], sent);
