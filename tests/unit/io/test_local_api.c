@@ -5,6 +5,7 @@
 #include "../unit.h"
 
 #include "base/err.h"
+#include "base/limits.h"
 #include "io/local_api.h"
 #include "wire/api_msg.h"
 
@@ -252,6 +253,83 @@ static void test_client_does_not_read(void **state)
     zmq_close(dealer);
 }
 
+static void ask(void *dealer)
+{
+    zmq_send(dealer, "id", 2, ZMQ_SNDMORE);
+    zmq_send(dealer, "r", 1, 0);
+}
+
+static uint8_t largest[HM_REPLY_BYTES_MAX];
+
+/* Of large replies fewer are kept than of small ones; other clients do not feel it. */
+static void test_client_does_not_read_large_ones(void **state)
+{
+    struct fixture *f = *state;
+    struct local_call call;
+    struct span reply = span_of(largest, sizeof largest);
+    void *dealer = zmq_socket(f->ctx, ZMQ_DEALER);
+    int hwm = 1;
+    int timeout = WAIT_MS;
+    unsigned kept = 0;
+    zmq_setsockopt(dealer, ZMQ_RCVHWM, &hwm, sizeof hwm);
+    zmq_setsockopt(dealer, ZMQ_RCVTIMEO, &timeout, sizeof timeout);
+    assert_int_equal(zmq_connect(dealer, f->endpoint), 0);
+    for (;; kept++) {
+        ask(dealer);
+        wait_call(f, &call);
+        int rc = local_api_reply(f->api, call.client, reply);
+        if (rc != HM_OK) {
+            assert_int_equal(rc, HM_EFULL);
+            break;
+        }
+        assert_true(kept < 20);
+    }
+    assert_in_range(kept, 4, 10); /* 4 wait here, a few at the client */
+    assert_int_equal(f->metrics.value[M_REPLIES_LOST], 1);
+    void *other = client_new(f, ZMQ_DEALER);
+    ask(other);
+    wait_call(f, &call);
+    assert_int_equal(local_api_reply(f->api, call.client, reply), HM_OK);
+    assert_int_equal(zmq_recv(other, largest, 2, 0), 2);
+    assert_int_equal(zmq_recv(other, largest, sizeof largest, 0), sizeof largest);
+    for (unsigned i = 0; i < kept; i++) { /* it reads after all */
+        assert_int_equal(zmq_recv(dealer, largest, 2, 0), 2);
+        assert_int_equal(zmq_recv(dealer, largest, sizeof largest, 0), sizeof largest);
+    }
+    ask(dealer);
+    wait_call(f, &call);
+    assert_int_equal(local_api_reply(f->api, call.client, reply), HM_OK);
+    assert_int_equal(zmq_recv(dealer, largest, 2, 0), 2);
+    assert_int_equal(zmq_recv(dealer, largest, sizeof largest, 0), sizeof largest);
+    zmq_close(dealer);
+    zmq_close(other);
+}
+
+/* A request with the largest value comes; one byte more, and the client is cut off. */
+static void test_largest_request(void **state)
+{
+    struct fixture *f = *state;
+    struct local_call call;
+    for (size_t extra = 0; extra <= 1; extra++) {
+        void *dealer = client_new(f, ZMQ_DEALER);
+        zmq_send(dealer, "id", 2, ZMQ_SNDMORE);
+        zmq_send(dealer, largest, HM_REQUEST_BYTES_MAX + extra, 0);
+        if (extra == 1) { /* it is not the first to come now */
+            void *next = client_new(f, ZMQ_DEALER);
+            ask(next);
+            wait_call(f, &call);
+            assert_int_equal(call.request.size, 1);
+            assert_int_equal(local_api_reply(f->api, call.client, span_of("no", 2)), HM_OK);
+            zmq_close(next);
+        } else {
+            wait_call(f, &call);
+            assert_int_equal(call.request.size, HM_REQUEST_BYTES_MAX);
+            assert_int_equal(local_api_reply(f->api, call.client, span_of("ok", 2)), HM_OK);
+        }
+        zmq_close(dealer);
+    }
+}
+
 static void test_what_lies_at_the_path(void **state)
 {
     struct fixture *f = *state;
@@ -294,6 +372,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_too_many, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_client_goes_away, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_client_does_not_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_client_does_not_read_large_ones, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_largest_request, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_lies_at_the_path, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
