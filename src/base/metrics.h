@@ -56,6 +56,12 @@
     X(M_STORE_FAILED, "mesh_store_failed_total", "Batches the store could not commit")             \
     X(M_STORE_BYTES, "mesh_store_bytes_total", "Bytes of keys and values handed to the store")     \
     X(M_STORE_DAMAGED, "mesh_store_damaged_total", "Damaged records met in the store")             \
+    X(M_ENTRIES_TAKEN, "mesh_entries_taken_total", "Entries of the registry that were news")       \
+    X(M_ENTRIES_KNOWN, "mesh_entries_known_total", "Entries that came although they were known")   \
+    X(M_ENTRIES_REFUSED, "mesh_entries_refused_total", "Entries malformed, forged, or for which there was no room") \
+    X(M_PASSES_ASKED, "mesh_passes_asked_total", "Passes of repair that this node asked for")      \
+    X(M_PASSES_DONE, "mesh_passes_done_total", "Of these, those that came to their end")           \
+    X(M_PASSES_SERVED, "mesh_passes_served_total", "Passes of repair asked by others")             \
     X(M_CALLS, "mesh_calls_total", "Operations asked by local clients")                            \
     X(M_CALLS_REMOTE, "mesh_calls_remote_total", "Operations asked by other nodes")                \
     X(M_CALLS_REFUSED, "mesh_calls_refused_total", "Operations refused: malformed or too many")    \

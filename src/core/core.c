@@ -256,6 +256,7 @@ static void fire_owned(core_t *c, struct timer *t)
     case TIMER_REMEMBERED:
     case TIMER_REFUTE:
     case TIMER_COPY:
+    case TIMER_REPAIR:
     case TIMER_CANDIDATES: HM_ASSERT(false); break;
     }
 }
@@ -282,6 +283,7 @@ static void fire(core_t *c, struct timer *t)
     case TIMER_REMEMBERED: ask_remembered(c); break;
     case TIMER_REFUTE: self_refute(c, NULL); break;
     case TIMER_COPY: copy_tick(c); break;
+    case TIMER_REPAIR: repair_tick(c); break;
     case TIMER_M_PROBE:
     case TIMER_M_VERDICT:
     case TIMER_M_REFUSED:
@@ -454,6 +456,11 @@ static void frame(core_t *c, const struct event *ev)
     case FRAME_LABELS: labels_frame(c, m, ev->as.frame.type, body); break;
     case FRAME_CALL:
     case FRAME_CALL_REPLY: call_frame(c, m, ev->as.frame.type, body); break;
+    case FRAME_REG_PUSH: spread_frame(c, m, ev->as.frame.type, body); break;
+    case FRAME_REG_ASK:
+    case FRAME_REG_MORE:
+    case FRAME_REG_CHUNK:
+    case FRAME_REG_REFUSED: repair_frame(c, m, ev->as.frame.type, body); break;
     default: core_count(c, M_DROP_UNKNOWN_TYPE); break;
     }
 }
@@ -534,6 +541,7 @@ int core_step(core_t *c, const struct event *ev, struct effects *ret_fx)
         dispatch(c, ev);
     }
     if (c->loaded && c->self != NULL) {
+        spread_flush(c);
         if (c->wakes != 0) {
             call_run_waiting(c);
         }
@@ -599,7 +607,8 @@ void core_destroy(core_t **p)
     }
     *p = NULL;
     call_fini(c);
-    registry_destroy(&c->registry);
+    repair_fini(c);
+    spread_fini(c);
     gossip_fini(&c->gossip);
     order_fini(&c->probe_order);
     order_fini(&c->failed_order);

@@ -11,6 +11,7 @@
  *     copy.c      two processes with one identity     query.c     reading for handlers
  *     reach.c     how members are reached, isolation  names.c     one name at two members, renaming
  *     spread.c    the registry's entries, out and in
+ *     repair.c    passes: what a registry lacks comes from another
  *     knock.c     proving for `meshctl doctor` what arrives
  */
 #ifndef HM_CORE_PRIV_H
@@ -45,6 +46,7 @@ enum timer_kind {
     TIMER_CANDIDATES, /* a candidate is to be tried again */
     TIMER_REMEMBERED, /* more members of the last run are to be asked */
     TIMER_REFUTE,     /* what is said of us again and again is to be refuted */
+    TIMER_REPAIR,     /* a registry differs, or a pass is under way */
     TIMER_COPY,       /* another process with our identity is to be asked again */
     TIMER_CALL,       /* a waiting call's deadline; owner: struct call */
     TIMER_M_PROBE,    /* owner: struct member, as below */
@@ -98,6 +100,27 @@ struct copy {
     bool is_seen;        /* it answered us, so we know when it is gone */
     bool is_unseen;      /* and cannot ask it */
     struct tokens tokens;
+};
+
+/* A pass of repair that we asked for; one at a time. */
+struct asking {
+    struct node_id peer; /* zero: none */
+    uint64_t pass;
+    uint64_t chunk;      /* the next one */
+    uint64_t heard_ns;
+    bool is_held;        /* the next chunk is not asked for yet: our disk is behind */
+    bool is_incomplete;  /* something of it could not be taken: no claim */
+};
+
+/* One that we serve. */
+struct serving {
+    struct node_id peer; /* zero: free */
+    uint64_t pass;
+    uint64_t chunk;      /* the last one sent */
+    uint64_t heard_ns;
+    struct vector theirs; /* what needs no sending */
+    struct vector start;  /* what is claimed at the end: durable when the pass began */
+    struct dot at;        /* all of `start` up to this has been looked at; seq 0: nothing yet */
 };
 
 enum call_kind {
@@ -208,6 +231,13 @@ struct core {
     struct buf scratch;        /* a message being encoded */
 
     registry_t *registry;      /* NULL before EV_LOADED */
+    struct buf outbox;         /* entries for the neighbours, as they stand in a frame */
+    size_t outbox_count;
+    struct node_id outbox_from; /* who gave us those that are not ours: it has them; zero: nobody */
+    struct asking asking;
+    struct serving serving[HM_PASSES_MAX];
+    uint64_t pass_number;
+    uint64_t agreed_ns;        /* a pass ended, or somebody told the same state as ours */
     uint64_t batch;
     uint64_t durable_batch;    /* the newest that is */
     uint64_t settled_batch;    /* the newest that is, or that has failed */
@@ -452,6 +482,20 @@ void persist_everything(core_t *c);
 size_t spread_load(core_t *c, const struct store_entry *entries, size_t count);
 void spread_durable(core_t *c, uint64_t batch);
 void spread_frame(core_t *c, struct member *m, uint8_t type, struct span body);
+/* Takes one entry of m. What is new goes on to others. HM_OK also when it was known; errors as
+ * registry_merge. */
+int spread_take(core_t *c, const struct member *m, struct span bytes, bool is_repair);
+/* At the end of a step: what gathered goes out. */
+void spread_flush(core_t *c);
+void spread_fini(core_t *c);
+
+/* repair.c */
+/* m told its registry's state with a probe. */
+void repair_state_seen(core_t *c, struct member *m, uint64_t state);
+void repair_link_up(core_t *c, struct member *m);
+void repair_tick(core_t *c);
+void repair_frame(core_t *c, struct member *m, uint8_t type, struct span body);
+void repair_fini(core_t *c);
 
 /* call.c */
 void call_local(core_t *c, uint64_t client, struct span request);

@@ -128,6 +128,11 @@ struct member {
     bool is_our_guest;        /* dialled by us although it is no neighbour */
     bool wants_link;          /* no neighbour, but to be dialled: a full exchange or a call */
 
+    /* The registry, see repair.c. */
+    uint64_t reg_state;       /* as it last told; 0: not known */
+    uint64_t reg_differs_ns;  /* since when it has been another than ours; 0: it is not */
+    uint64_t reg_asked_ns;    /* our last pass with it began */
+
     struct watch *watch;      /* NULL: nothing in doubt */
     size_t order_idx;         /* place in its probe order plus one; 0: in none */
     struct gossip_item *gossip[2]; /* what is being told about it: record, claim */

@@ -258,6 +258,7 @@ void overlay_link_up(core_t *c, struct member *m)
     core_note(c, NOTE_DEBUG, NOTE_LINK_UP, m, NULL, REASON_NONE, 0);
     reach_proven(c);
     sync_start(c, m);
+    repair_link_up(c, m);
     if (!m->addr_proven) {
         swim_probe(c, m, false); /* or its end would be no evidence */
     }

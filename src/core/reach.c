@@ -69,6 +69,11 @@ bool reach_over_link(const struct member *m)
     return m->path == PATH_LINK && m->link == LINK_UP;
 }
 
+bool reach_hears_us(const struct member *m)
+{
+    return m->session_live || m->link == LINK_UP;
+}
+
 void reach_proven(core_t *c)
 {
     c->answered_ns = c->now_ns;

@@ -87,6 +87,24 @@ void registry_destroy(registry_t **p)
     *p = NULL;
 }
 
+/* A life and what of it was seen, as a number. The sum over all lives is the same wherever the same was
+ * seen, however it is kept. 0: nothing. */
+static uint64_t life_hash(const registry_t *r, const struct vector_origin *o)
+{
+    uint8_t origin[ORIGIN_BYTES];
+    struct buf b;
+    if (o == NULL) {
+        return 0;
+    }
+    buf_init(&b, SIZE_MAX);
+    origin_put(origin, &o->origin);
+    buf_append(&b, origin, sizeof origin);
+    vector_runs_write(&b, o);
+    uint64_t hash = r->conf.crypto.hash(buf_span(&b));
+    buf_fini(&b);
+    return hash;
+}
+
 static int load_meta(registry_t *r, struct span value)
 {
     struct registry_totals t;
@@ -121,6 +139,9 @@ int registry_load(registry_t *r, struct span key, struct span value)
     }
     origin_get(key.data, &origin);
     int rc = vector_runs_read(value, &origin, &r->durable);
+    if (rc == HM_OK) {
+        r->seen_hash += life_hash(r, vector_find(&r->durable, &origin));
+    }
     if (rc == HM_OK) {
         rc = vector_runs_read(value, &origin, &r->vector);
     }
@@ -342,6 +363,21 @@ static int tell_own(registry_t *r, struct pending_batch *b)
     return rc;
 }
 
+/* What was added is durable. */
+static int durable_add(registry_t *r, const struct vector *added)
+{
+    int rc = HM_OK;
+    for (size_t i = 0; i < added->count && rc == HM_OK; i++) {
+        const struct vector_origin *o = &added->items[i];
+        r->seen_hash -= life_hash(r, vector_find(&r->durable, &o->origin));
+        for (size_t j = 0; j < o->count && rc == HM_OK; j++) {
+            rc = vector_add_run(&r->durable, &o->origin, o->runs[j]);
+        }
+        r->seen_hash += life_hash(r, vector_find(&r->durable, &o->origin));
+    }
+    return rc;
+}
+
 static int batch_durable(registry_t *r, struct pending_batch *b)
 {
     struct span full;
@@ -352,10 +388,9 @@ static int batch_durable(registry_t *r, struct pending_batch *b)
             omap_remove(r->pending, full);
         }
     }
-    int rc = vector_merge(&r->durable, &b->added);
+    int rc = durable_add(r, &b->added);
     r->durable_totals = b->totals;
     r->durable_round = b->round;
-    r->is_state_known = false;
     return rc == HM_OK ? tell_own(r, b) : rc;
 }
 
@@ -382,7 +417,6 @@ int registry_failed(registry_t *r)
     drop_batches(r);
     omap_clear(r->pending);
     r->totals = r->durable_totals;
-    r->is_state_known = false;
     return vector_copy(&r->vector, &r->durable);
 }
 
@@ -436,20 +470,10 @@ const struct registry_totals *registry_totals(const registry_t *r)
 
 uint64_t registry_state(const registry_t *r)
 {
-    registry_t *w = (registry_t *) (uintptr_t) r; /* a cache only */
-    struct buf b;
-    uint8_t hash[8];
-    if (r->is_state_known) {
-        return r->state;
-    }
-    buf_init(&b, SIZE_MAX);
-    vector_write(&b, &r->durable);
-    be_put(hash, r->durable_totals.hash, sizeof hash);
-    buf_append(&b, hash, sizeof hash);
-    w->state = r->conf.crypto.hash(buf_span(&b));
-    w->is_state_known = !buf_failed(&b);
-    buf_fini(&b);
-    return r->state;
+    uint8_t both[16];
+    be_put(be_put(both, r->seen_hash, 8), r->durable_totals.hash, 8);
+    uint64_t state = r->conf.crypto.hash(span_of(both, sizeof both));
+    return state == 0 ? 1 : state;
 }
 
 bool registry_is_damaged(const registry_t *r)

@@ -158,7 +158,7 @@ bool registry_next_dot(registry_t *r, const struct origin *origin, uint64_t seq,
 const struct vector *registry_vector(const registry_t *r);
 const struct vector *registry_durable_vector(const registry_t *r);
 const struct registry_totals *registry_totals(const registry_t *r);
-/* Of what is durable: equal on nodes that have seen and hold the same. */
+/* Of what is durable: equal on nodes that have seen and hold the same. Never 0. */
 uint64_t registry_state(const registry_t *r);
 bool registry_is_damaged(const registry_t *r);
 /* False until the first full agreement with another node: what is missing here may exist. Kept on disk. */

@@ -53,8 +53,7 @@ struct registry {
     size_t told_at;
     bool is_damaged, is_synced;
     struct vector stable;
-    uint64_t state;           /* cache; */
-    bool is_state_known;
+    uint64_t seen_hash;       /* sum over the lives in `durable` */
     struct sibling_list all;  /* scratch of merging and writing */
     struct sibling_list found; /* scratch of registry_get */
     struct buf key_bytes;     /* scratch */

@@ -193,6 +193,7 @@ void send_swim(core_t *c, struct member *m, const struct addr *to, struct swim_m
         count += gossip_take(&c->gossip, limit, budget, &c->fx, updates + count);
     }
     msg->view_hash = c->roster.view_hash;
+    msg->registry = registry_state(c->registry);
     coord_to_wire(&c->coord, &msg->coord);
     msg->updates = updates;
     msg->update_count = count;

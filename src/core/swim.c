@@ -510,10 +510,12 @@ void swim_message(core_t *c, struct member *m, const struct swim_msg *msg, const
     case SWIM_PING:
         on_ping(c, m, msg, from);
         sync_view_seen(c, msg->view_hash);
+        repair_state_seen(c, m, msg->registry);
         break;
     case SWIM_ACK:
         on_ack(c, m, msg, over_link);
         sync_view_seen(c, msg->view_hash);
+        repair_state_seen(c, m, msg->registry);
         break;
     case SWIM_PING_REQ: on_ping_req(c, m, msg); break;
     case SWIM_RELAYED:

@@ -73,7 +73,8 @@ static void write_field(struct buf *b, char field, const struct swim_msg *msg)
     }
 }
 
-static bool may_be_padded(enum swim_type type)
+/* PING and ACK have trailing fields that are told apart by their kinds. */
+static bool has_trailer(enum swim_type type)
 {
     return type == SWIM_PING || type == SWIM_ACK;
 }
@@ -82,12 +83,16 @@ void swim_msg_write(struct buf *b, const struct swim_msg *msg)
 {
     static const uint8_t zeros[DATAGRAM_BODY_BYTES_MAX];
     const char *fields = fields_of((uint64_t) msg->type);
-    bool is_padded = msg->padding > 0 && may_be_padded(msg->type);
+    bool is_padded = msg->padding > 0 && has_trailer(msg->type);
+    bool has_registry = msg->registry != 0 && has_trailer(msg->type);
     HM_ASSERT(fields != NULL && msg->padding <= sizeof zeros);
-    mp_array(b, strlen(fields) + 1 + (is_padded ? 1 : 0));
+    mp_array(b, strlen(fields) + 1 + (has_registry ? 1 : 0) + (is_padded ? 1 : 0));
     mp_uint(b, (uint64_t) msg->type);
     for (; *fields != '\0'; fields++) {
         write_field(b, *fields, msg);
+    }
+    if (has_registry) {
+        mp_uint(b, msg->registry);
     }
     if (is_padded) {
         mp_bin(b, zeros, msg->padding);
@@ -140,7 +145,11 @@ int swim_msg_read(struct span bytes, struct swim_msg *ret_msg)
     for (; *fields != '\0'; fields++) {
         read_field(&r, *fields, &msg);
     }
-    if (count > known && may_be_padded(msg.type) && mp_peek(&r) == MP_BIN) {
+    if (count > known && has_trailer(msg.type) && mp_peek(&r) == MP_UINT) {
+        msg.registry = mp_read_uint(&r, UINT64_MAX);
+        known++;
+    }
+    if (count > known && has_trailer(msg.type) && mp_peek(&r) == MP_BIN) {
         size_t size = mp_read_bin(&r, UINT32_MAX).size;
         msg.padding = size < DATAGRAM_BODY_BYTES_MAX ? size : DATAGRAM_BODY_BYTES_MAX;
         known++;

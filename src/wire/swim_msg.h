@@ -8,8 +8,8 @@
  *     CONFIRM    echo record                        mesh key   to an ANSWER: both are members now
  *     CHALLENGE  nonce                              pair key   to a session not known
  *     ECHO       echo updates                       pair key   to a CHALLENGE: the session is live
- *     PING       nonce hash coord updates padding?  pair key   SWIM probe
- *     ACK        echo hash coord updates padding?   pair key   its answer, padded alike
+ *     PING       nonce hash coord updates registry? padding?  pair key   SWIM probe
+ *     ACK        echo hash coord updates registry? padding?   pair key   its answer, padded alike
  *     PING_REQ   nonce target updates               pair key   ask a helper to probe
  *     RELAYED    echo target                        pair key   the helper had an ack
  *     NACK       echo target                        pair key   the helper had none (Lifeguard)
@@ -64,6 +64,7 @@ struct swim_msg {
     const struct span *updates;
     size_t update_count;
     struct span update_bytes;
+    uint64_t registry; /* state of the registry, of PING and ACK; 0: not told */
     size_t padding; /* bytes of zeros behind PING and ACK; 0: none. At most DATAGRAM_BODY_BYTES_MAX */
 };
 

@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Repair of the registry: what pushing missed comes by passes, in work proportional to the difference.
+ *
+ *     asker -> server   ASK    its durable vector
+ *     server -> asker   CHUNK  entries that the vector lacks, in order of their dots
+ *     asker -> server   MORE   and so on
+ *     server -> asker   CHUNK  the last one: also all that came since the pass began; the vector of then
+ *
+ * Only after the last chunk does the asker claim that vector, so a pass that is cut leaves entries, never
+ * claims. The server reads committed state only, a chunk in one read transaction. An entry that was
+ * superseded while the pass went on is not found any more, but what superseded it is either still ahead
+ * or in the last chunk: that holds everything which the vector of the beginning does not cover, read in
+ * one transaction with the end.
+ *
+ * States (a hash of vector and entries) travel with probes: equal ones need nothing. */
+#include "base/err.h"
+#include "core/core_priv.h"
+#include "wire/registry_msg.h"
+
+#include <string.h>
+
+#define CHUNK_BYTES 131072
+#define CHUNK_LOOKS 1024              /* dots looked up for one chunk: bounds a step */
+#define SETTLE_NS (300 * MS_NS)       /* what is being pushed makes states differ for a moment */
+#define AGAIN_NS SECOND_NS            /* a pass with the same node, at the earliest, */
+#define AGAIN_EACH_NS (5 * MS_NS)     /* and later in large meshes, where vectors are longer */
+#define SILENT_NS (5 * SECOND_NS)     /* a pass without an answer is given up */
+#define SERVED_SILENT_NS (20 * SECOND_NS)
+#define HELD_NS (20 * MS_NS)
+#define DISK_BEHIND_BYTES (8U << 20)  /* waiting to be stored: the next chunk can wait, too */
+
+static void look_again(core_t *c, uint64_t in_ns)
+{
+    if (c->ready && !c->leaving) {
+        core_arm_earlier(c, TIMER_REPAIR, c->now_ns + in_ns);
+    }
+}
+
+static void send(core_t *c, struct member *m, enum frame_type type, const struct buf *b)
+{
+    if (!buf_failed(b)) {
+        send_frame(c, m, type, buf_span(b));
+    }
+}
+
+/* ---- asking ---------------------------------------------------------------------------------- */
+
+static void pass_over(core_t *c)
+{
+    memset(&c->asking, 0, sizeof c->asking);
+    look_again(c, 0);
+}
+
+static void ask(core_t *c, struct member *m)
+{
+    struct buf vector, b;
+    buf_init(&vector, HM_FRAME_BYTES_MAX);
+    buf_init(&b, HM_FRAME_BYTES_MAX);
+    vector_write(&vector, registry_durable_vector(c->registry));
+    struct reg_ask msg = {
+        .pass = ++c->pass_number, .kind = REG_PASS_VECTOR, .vector = buf_span(&vector)};
+    reg_ask_write(&b, &msg);
+    if (!buf_failed(&vector) && !buf_failed(&b)) {
+        send(c, m, FRAME_REG_ASK, &b);
+        m->reg_asked_ns = c->now_ns;
+        c->asking = (struct asking){
+            .peer = m->id, .pass = msg.pass, .chunk = 1, .heard_ns = c->now_ns};
+        core_count(c, M_PASSES_ASKED);
+    }
+    buf_fini(&vector);
+    buf_fini(&b);
+}
+
+static void ask_more(core_t *c, struct member *m)
+{
+    struct reg_more msg = {.pass = c->asking.pass, .chunk = c->asking.chunk};
+    struct buf b;
+    c->asking.is_held = registry_pending_bytes(c->registry) > DISK_BEHIND_BYTES;
+    if (c->asking.is_held) {
+        look_again(c, HELD_NS);
+        return;
+    }
+    buf_init(&b, HM_FRAME_BYTES_MAX);
+    reg_more_write(&b, &msg);
+    send(c, m, FRAME_REG_MORE, &b);
+    buf_fini(&b);
+}
+
+static void claim(core_t *c, struct member *m, struct span vector_bytes)
+{
+    struct vector theirs;
+    vector_init(&theirs);
+    int rc = vector_read(vector_bytes, &theirs);
+    if (rc == HM_OK) {
+        rc = registry_claim(c->registry, &theirs);
+    }
+    if (rc == HM_OK) {
+        core_count(c, M_PASSES_DONE);
+        c->agreed_ns = c->now_ns;
+        m->reg_differs_ns = 0;
+        m->reg_state = 0; /* until it tells what it is now */
+    } else if (rc == HM_ENOMEM) {
+        c->fx.failed = true;
+    } else {
+        core_count(c, M_DROP_MALFORMED);
+    }
+    vector_fini(&theirs);
+}
+
+static void on_chunk(core_t *c, struct member *m, struct span body)
+{
+    struct reg_chunk msg;
+    struct span bytes;
+    struct asking *a = &c->asking;
+    if (reg_chunk_read(body, &msg) != HM_OK) {
+        core_count(c, M_DROP_MALFORMED);
+        return;
+    }
+    if (!node_id_eq(&a->peer, &m->id) || a->pass != msg.pass || a->chunk != msg.chunk) {
+        return; /* of a pass that was given up */
+    }
+    a->heard_ns = c->now_ns;
+    a->chunk++;
+    while (reg_entry_next(&msg.entries.bytes, &bytes)) {
+        a->is_incomplete |= spread_take(c, m, bytes, false) != HM_OK;
+    }
+    if (!msg.is_last) {
+        ask_more(c, m);
+        return;
+    }
+    if (!a->is_incomplete) {
+        claim(c, m, msg.vector);
+    }
+    pass_over(c);
+}
+
+/* ---- serving --------------------------------------------------------------------------------- */
+
+static void serving_free(struct serving *s)
+{
+    vector_fini(&s->theirs);
+    vector_fini(&s->start);
+    memset(s, 0, sizeof *s);
+}
+
+static struct serving *serving_of(core_t *c, const struct node_id *peer)
+{
+    for (size_t i = 0; i < HM_PASSES_MAX; i++) {
+        if (node_id_eq(&c->serving[i].peer, peer)) {
+            return &c->serving[i];
+        }
+    }
+    return NULL;
+}
+
+/* A place for a new pass of this peer: its own one, a free one, or one that was forgotten. */
+static struct serving *serving_new(core_t *c, const struct node_id *peer)
+{
+    static const struct node_id nobody;
+    struct serving *s = serving_of(c, peer);
+    if (s == NULL) {
+        s = serving_of(c, &nobody);
+    }
+    for (size_t i = 0; i < HM_PASSES_MAX && s == NULL; i++) {
+        if (c->now_ns - c->serving[i].heard_ns > SERVED_SILENT_NS) {
+            s = &c->serving[i];
+        }
+    }
+    if (s != NULL) {
+        serving_free(s);
+        vector_init(&s->theirs);
+        vector_init(&s->start);
+    }
+    return s;
+}
+
+static void refuse(core_t *c, struct member *m, uint64_t pass, enum reg_refusal code)
+{
+    struct reg_refused msg = {.pass = pass, .code = (uint8_t) code};
+    struct buf b;
+    buf_init(&b, HM_FRAME_BYTES_MAX);
+    reg_refused_write(&b, &msg);
+    send(c, m, FRAME_REG_REFUSED, &b);
+    buf_fini(&b);
+}
+
+/* A chunk under construction. */
+struct chunk {
+    struct buf entries;
+    size_t count;
+    size_t looks;
+};
+
+static bool chunk_is_full(const struct chunk *ch)
+{
+    return ch->entries.size >= CHUNK_BYTES || ch->looks >= CHUNK_LOOKS;
+}
+
+/* What is still in the store of a run. Returns false if the chunk filled up before its end; ret_last is
+ * how far it came. */
+static bool add_run(core_t *c, struct chunk *ch, const struct origin *origin, struct run run,
+                    const struct vector *not_these, struct dot *ret_at)
+{
+    struct dot dot = {*origin, run.first - 1};
+    struct span bytes;
+    while (registry_next_dot(c->registry, origin, dot.seq + 1, &dot, &bytes) &&
+           dot.seq <= run.last) {
+        if (chunk_is_full(ch)) {
+            return false;
+        }
+        ch->looks++;
+        if (not_these == NULL || !vector_has(not_these, &dot)) {
+            reg_entry_append(&ch->entries, bytes);
+            ch->count++;
+        }
+        *ret_at = dot;
+    }
+    *ret_at = (struct dot){*origin, run.last};
+    return true;
+}
+
+/* Goes on with what the pass's first vector has and the asker lacks. True when all of it was looked at. */
+static bool add_missing(core_t *c, struct serving *s, struct chunk *ch)
+{
+    struct vector_diff diff;
+    struct origin origin;
+    struct run run;
+    vector_diff_open(&diff, &s->start, &s->theirs);
+    while (vector_diff_next(&diff, &origin, &run)) {
+        struct dot last = {origin, run.last};
+        if (s->at.seq > 0 && dot_cmp(&last, &s->at) <= 0) {
+            continue;
+        }
+        if (s->at.seq >= run.first && origin_eq(&s->at.origin, &origin)) {
+            run.first = s->at.seq + 1;
+        }
+        if (!add_run(c, ch, &origin, run, NULL, &s->at)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* All that the first vector does not cover, at once. False if it is too much. Committed entries may be
+ * ahead of the durable vector that is known here, so the one with what is pending is walked. */
+static bool add_rest(core_t *c, struct serving *s, struct chunk *ch)
+{
+    struct vector_diff diff;
+    struct origin origin;
+    struct run run;
+    struct dot at;
+    vector_diff_open(&diff, registry_vector(c->registry), &s->start);
+    while (vector_diff_next(&diff, &origin, &run)) {
+        if (!add_run(c, ch, &origin, run, &s->theirs, &at)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Too much was written while the pass went on: what was sent needs no sending, and it goes on from the
+ * vector of now. */
+static int begin_again(core_t *c, struct serving *s)
+{
+    int rc = vector_merge(&s->theirs, &s->start);
+    if (rc == HM_OK) {
+        rc = vector_copy(&s->start, registry_durable_vector(c->registry));
+    }
+    memset(&s->at, 0, sizeof s->at);
+    return rc;
+}
+
+static void send_chunk(core_t *c, struct member *m, struct serving *s, const struct chunk *ch,
+                       bool is_last)
+{
+    struct reg_chunk msg = {.pass = s->pass,
+                            .chunk = ++s->chunk,
+                            .entries = {buf_span(&ch->entries), ch->count},
+                            .is_last = is_last};
+    struct buf vector, b;
+    buf_init(&vector, HM_FRAME_BYTES_MAX);
+    buf_init(&b, HM_FRAME_BYTES_MAX);
+    if (is_last) {
+        vector_write(&vector, &s->start);
+        msg.vector = buf_span(&vector);
+    }
+    reg_chunk_write(&b, &msg);
+    if (!buf_failed(&vector)) {
+        send(c, m, FRAME_REG_CHUNK, &b);
+    }
+    buf_fini(&vector);
+    buf_fini(&b);
+}
+
+static void serve(core_t *c, struct member *m, struct serving *s)
+{
+    struct chunk ch = {.count = 0};
+    buf_init(&ch.entries, HM_FRAME_BYTES_MAX);
+    s->heard_ns = c->now_ns;
+    bool is_last = add_missing(c, s, &ch);
+    size_t before = ch.entries.size;
+    size_t before_count = ch.count;
+    if (is_last && !add_rest(c, s, &ch)) {
+        is_last = false;
+        buf_truncate(&ch.entries, before);
+        ch.count = before_count;
+        if (begin_again(c, s) != HM_OK) {
+            c->fx.failed = true;
+        }
+    }
+    send_chunk(c, m, s, &ch, is_last);
+    buf_fini(&ch.entries);
+    if (is_last) {
+        serving_free(s);
+    }
+}
+
+static void on_ask(core_t *c, struct member *m, struct span body)
+{
+    struct reg_ask msg;
+    if (reg_ask_read(body, &msg) != HM_OK) {
+        core_count(c, M_DROP_MALFORMED);
+        return;
+    }
+    struct serving *s = msg.kind == REG_PASS_VECTOR ? serving_new(c, &m->id) : NULL;
+    if (s == NULL) {
+        refuse(c, m, msg.pass, msg.kind == REG_PASS_VECTOR ? REG_REFUSED_BUSY : REG_REFUSED_KIND);
+        return;
+    }
+    int rc = vector_read(msg.vector, &s->theirs);
+    if (rc == HM_OK) {
+        rc = vector_copy(&s->start, registry_durable_vector(c->registry));
+    }
+    if (rc != HM_OK) {
+        core_count(c, M_DROP_MALFORMED);
+        serving_free(s);
+        return;
+    }
+    s->peer = m->id;
+    s->pass = msg.pass;
+    core_count(c, M_PASSES_SERVED);
+    /* It has what we lack: ask it, too. */
+    if (!vector_covers(registry_vector(c->registry), &s->theirs) && m->reg_differs_ns == 0) {
+        m->reg_differs_ns = c->now_ns;
+        look_again(c, SETTLE_NS);
+    }
+    serve(c, m, s);
+}
+
+static void on_more(core_t *c, struct member *m, struct span body)
+{
+    struct reg_more msg;
+    struct serving *s = serving_of(c, &m->id);
+    if (reg_more_read(body, &msg) != HM_OK) {
+        core_count(c, M_DROP_MALFORMED);
+        return;
+    }
+    if (s == NULL || s->pass != msg.pass || s->chunk + 1 != msg.chunk) {
+        refuse(c, m, msg.pass, REG_REFUSED_UNKNOWN);
+        return;
+    }
+    serve(c, m, s);
+}
+
+static void on_refused(core_t *c, const struct member *m, struct span body)
+{
+    struct reg_refused msg;
+    if (reg_refused_read(body, &msg) != HM_OK) {
+        core_count(c, M_DROP_MALFORMED);
+    } else if (node_id_eq(&c->asking.peer, &m->id) && c->asking.pass == msg.pass) {
+        pass_over(c);
+    }
+}
+
+void repair_frame(core_t *c, struct member *m, uint8_t type, struct span body)
+{
+    m->unwanted_since_ns = 0; /* a guest link is kept while it is used */
+    switch (type) {
+    case FRAME_REG_ASK: on_ask(c, m, body); break;
+    case FRAME_REG_MORE: on_more(c, m, body); break;
+    case FRAME_REG_CHUNK: on_chunk(c, m, body); break;
+    default: on_refused(c, m, body); break;
+    }
+}
+
+/* ---- when ------------------------------------------------------------------------------------ */
+
+void repair_state_seen(core_t *c, struct member *m, uint64_t state)
+{
+    m->reg_state = state;
+    if (state == registry_state(c->registry)) {
+        m->reg_differs_ns = 0;
+        c->agreed_ns = c->now_ns;
+    } else if (state != 0 && m->reg_differs_ns == 0) {
+        m->reg_differs_ns = c->now_ns;
+        look_again(c, SETTLE_NS);
+    }
+}
+
+void repair_link_up(core_t *c, struct member *m)
+{
+    if (m->reg_state != registry_state(c->registry)) {
+        m->reg_differs_ns = c->now_ns - SETTLE_NS;
+        m->reg_asked_ns = 0;
+        look_again(c, 0);
+    }
+}
+
+static uint64_t may_ask_ns(const core_t *c, const struct member *m)
+{
+    uint64_t settled = m->reg_differs_ns + SETTLE_NS;
+    uint64_t again = m->reg_asked_ns == 0
+                         ? 0
+                         : m->reg_asked_ns + AGAIN_NS + c->roster.count * AGAIN_EACH_NS;
+    return settled > again ? settled : again;
+}
+
+/* Whom to ask next: of those linked that differ the one that waits longest. In a large mesh those that
+ * differ may not be linked: then any neighbour will have it, or get it. Sets when to look again. */
+static struct member *whom_to_ask(core_t *c, uint64_t *ret_next_ns)
+{
+    struct member *best = NULL;
+    struct member *linked = NULL;
+    bool differs = false;
+    *ret_next_ns = TIMER_NEVER;
+    for (size_t i = 0; i < c->probe_order.count; i++) {
+        struct member *m = c->probe_order.items[i];
+        differs |= m->reg_differs_ns != 0;
+        if (m->link != LINK_UP) {
+            continue;
+        }
+        if (linked == NULL || m->reg_asked_ns < linked->reg_asked_ns) {
+            linked = m;
+        }
+        if (m->reg_differs_ns == 0) {
+            continue;
+        }
+        uint64_t at = may_ask_ns(c, m);
+        if (at > c->now_ns) {
+            *ret_next_ns = at < *ret_next_ns ? at : *ret_next_ns;
+        } else if (best == NULL || m->reg_asked_ns < best->reg_asked_ns) {
+            best = m;
+        }
+    }
+    if (best == NULL && differs && linked != NULL && *ret_next_ns == TIMER_NEVER) {
+        *ret_next_ns = may_ask_ns(c, linked);
+        best = *ret_next_ns <= c->now_ns ? linked : NULL;
+    }
+    return best;
+}
+
+/* A pass under way: goes on, or is given up. */
+static void tend_pass(core_t *c)
+{
+    struct member *m = roster_find(&c->roster, &c->asking.peer);
+    if (m == NULL || m->link != LINK_UP || c->now_ns - c->asking.heard_ns >= SILENT_NS) {
+        pass_over(c);
+        return;
+    }
+    if (c->asking.is_held) {
+        c->asking.heard_ns = c->now_ns; /* it is we who keep it waiting */
+        ask_more(c, m);
+    }
+    if (!c->asking.is_held) {
+        look_again(c, c->asking.heard_ns + SILENT_NS - c->now_ns);
+    }
+}
+
+void repair_tick(core_t *c)
+{
+    uint64_t next_ns;
+    if (!node_id_is_zero(&c->asking.peer)) {
+        tend_pass(c);
+        return;
+    }
+    struct member *m = whom_to_ask(c, &next_ns);
+    if (m != NULL) {
+        ask(c, m);
+        look_again(c, SILENT_NS);
+    } else if (next_ns != TIMER_NEVER) {
+        look_again(c, next_ns > c->now_ns ? next_ns - c->now_ns : 0);
+    }
+}
+
+void repair_fini(core_t *c)
+{
+    for (size_t i = 0; i < HM_PASSES_MAX; i++) {
+        serving_free(&c->serving[i]);
+    }
+}
