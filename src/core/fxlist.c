@@ -31,8 +31,30 @@ void fxlist_fini(struct fxlist *l)
     memset(l, 0, sizeof *l);
 }
 
+/* Frees blocks from the first one on that does not fit any more into what is kept. */
+static void shrink(struct fxlist *l)
+{
+    struct fx_block **at = &l->first;
+    size_t kept = 0;
+    while (*at != NULL && kept + (*at)->room <= FXLIST_KEPT_BYTES) {
+        kept += (*at)->room;
+        at = &(*at)->next;
+    }
+    struct fx_block *b = *at;
+    *at = NULL;
+    while (b != NULL) {
+        struct fx_block *next = b->next;
+        l->block_bytes -= b->room;
+        free(b);
+        b = next;
+    }
+}
+
 void fxlist_clear(struct fxlist *l)
 {
+    if (l->block_bytes > FXLIST_KEPT_BYTES) {
+        shrink(l);
+    }
     l->count = 0;
     l->failed = false;
     l->current = l->first;
@@ -90,6 +112,7 @@ static bool next_block(struct fxlist *l, size_t size)
         return false;
     }
     b->next = kept == NULL ? NULL : kept->next;
+    l->block_bytes += b->room - (kept == NULL ? 0 : kept->room);
     free(kept);
     if (l->current == NULL) {
         l->first = b;

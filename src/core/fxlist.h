@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The list of effects of one step, and the memory they point into. Blocks and list are kept from step to
- * step, so a steady state allocates nothing; pointers stay where they are until the next step. */
+ * step, so a steady state allocates nothing; pointers stay where they are until the next step. What a step
+ * with large frames needed beyond FXLIST_KEPT_BYTES is given back. */
 #ifndef HM_CORE_FXLIST_H
 #define HM_CORE_FXLIST_H
 
@@ -10,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define FXLIST_KEPT_BYTES 1048576 /* a full exchange of a large mesh */
+
 struct fx_block;
 
 struct fxlist {
@@ -18,6 +21,7 @@ struct fxlist {
     size_t room;
     struct fx_block *first;
     struct fx_block *current;
+    size_t block_bytes; /* of all blocks */
     bool failed; /* out of memory: the step reports it */
 };
 

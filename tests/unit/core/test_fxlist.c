@@ -107,6 +107,34 @@ static void memory_does_not_grow_with_steps(void **state)
     fxlist_fini(&l);
 }
 
+/* One step with large frames for many: its memory is not kept, the usual step's is. */
+static void what_was_needed_once_is_given_back(void **state)
+{
+    (void) state;
+    struct fxlist l;
+    uint8_t *large = calloc(1, 3U << 19);
+    const void *first = NULL;
+    assert_non_null(large);
+    fxlist_init(&l);
+    for (unsigned step = 0; step < 10; step++) {
+        fxlist_clear(&l);
+        assert_in_range(l.block_bytes, 0, FXLIST_KEPT_BYTES);
+        const void *at = fxlist_alloc(&l, 100);
+        assert_non_null(at);
+        assert_true(first == NULL || at == first); /* of the steady state */
+        first = at;
+        for (unsigned i = 0; i < 8 && step % 3 == 1; i++) {
+            struct span copy = fxlist_copy(&l, span_of(large, 3U << 19));
+            assert_int_equal(copy.size, 3U << 19);
+            assert_non_null(fxlist_alloc(&l, 5000));
+        }
+        assert_true(step % 3 != 1 || l.block_bytes >= 8 * (3U << 19));
+    }
+    assert_false(l.failed);
+    fxlist_fini(&l);
+    free(large);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -114,6 +142,7 @@ int main(void)
         cmocka_unit_test(copies_stay_where_they_are),
         cmocka_unit_test(an_empty_copy_is_nothing),
         cmocka_unit_test(memory_does_not_grow_with_steps),
+        cmocka_unit_test(what_was_needed_once_is_given_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
