@@ -141,12 +141,15 @@ static bool hears_gossip(const struct member *m, const void *but)
     return m != but && reach_hears_us(m);
 }
 
-/* Strangers would drop it, and in a young mesh nearly all are strangers. One of those told is a
- * neighbour: a node that has just come is known to few others, but linked to some of them. */
+/* Whoever we have not met drops it, and in a young mesh of thousands that is nearly everyone. One of them
+ * is linked: a node that has just come was met by few, but it has links. */
 static size_t gossip_targets(core_t *c, struct member **ret_members)
 {
     size_t k = c->params.gossip_fanout < ORDER_PICK_MAX ? c->params.gossip_fanout : ORDER_PICK_MAX;
-    size_t count = k < 2 ? 0 : order_pick(&c->probe_order, &c->prng, 1, member_is_linked, NULL, ret_members);
+    size_t count = 0;
+    if (k > 1) {
+        count = order_pick(&c->probe_order, &c->prng, 1, member_is_linked, NULL, ret_members);
+    }
     return count + order_pick(&c->probe_order, &c->prng, k - count, hears_gossip,
                               count > 0 ? ret_members[0] : NULL, ret_members + count);
 }

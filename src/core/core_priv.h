@@ -397,8 +397,10 @@ void reach_pause(core_t *c, uint64_t deaf_ns);
 uint64_t reach_may_judge_ns(const core_t *c, const struct member *m);
 /* Its link carried an answer: a better path than through others. */
 void reach_link_answers(core_t *c, struct member *m);
-/* What is sent to it goes over the link: nothing else gets there. */
+/* What is sent to it goes over the link: UDP does not get there, or it would drop what comes so, since
+ * it has not met us. */
 bool reach_over_link(const struct member *m);
+/* It takes what we send: we have met, or there is a link. A stranger drops it and asks who we are. */
 bool reach_hears_us(const struct member *m);
 
 /* swim.c */

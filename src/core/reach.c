@@ -66,7 +66,7 @@ void reach_link_answers(core_t *c, struct member *m)
 
 bool reach_over_link(const struct member *m)
 {
-    return m->path == PATH_LINK && m->link == LINK_UP;
+    return m->link == LINK_UP && (m->path == PATH_LINK || !m->session_live);
 }
 
 bool reach_hears_us(const struct member *m)

@@ -189,7 +189,8 @@ void send_swim(core_t *c, struct member *m, const struct addr *to, struct swim_m
     unsigned limit = c->params.gossip_mult * log10_ceil(c->roster.count);
     if (msg->padding > 0) {
         count = 0; /* there is no room beside it */
-    } else if (member_is_up(m)) { /* what the dead are told is told to nobody */
+    } else if (member_is_up(m) && (to == NULL || m->session_live)) {
+        /* What the dead are told is told to nobody, and a stranger would drop it. */
         count += gossip_take(&c->gossip, limit, budget, &c->fx, updates + count);
     }
     msg->view_hash = c->roster.view_hash;

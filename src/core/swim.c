@@ -174,7 +174,7 @@ void swim_renew_nonce(core_t *c, struct member *m)
 
 static bool is_helper(const struct member *m, const void *arg)
 {
-    return m != arg && m->status == STATUS_ALIVE;
+    return m != arg && m->status == STATUS_ALIVE && reach_hears_us(m);
 }
 
 static void ask_helpers(core_t *c, struct member *m)

@@ -35,10 +35,11 @@ struct mini_fx {
     uint64_t at_ns;
     enum effect_type type;
     size_t peer;         /* of datagram, frame, dial, hangup, connect; MINI_PEERS: none */
-    enum swim_type swim; /* of datagrams */
+    enum swim_type swim; /* of datagrams and SWIM's frames */
     struct addr to;      /* of datagrams */
     uint64_t nonce;
-    size_t target; /* of PING_REQ */
+    size_t updates; /* of datagrams and SWIM's frames: how many they carry */
+    size_t target;  /* of PING_REQ */
     uint64_t token;
     uint8_t frame;
     enum note_code note;
@@ -153,6 +154,18 @@ static inline size_t mini_entries(const struct mini *m, struct store_entry *ret_
     return m->stored_count;
 }
 
+static inline size_t mini_updates(const struct swim_msg *msg)
+{
+    size_t count = 0;
+    struct mp_reader r;
+    struct swim_update u;
+    mp_open(&r, msg->update_bytes);
+    while (msg->update_bytes.data != NULL && swim_update_next(&r, &u)) {
+        count++;
+    }
+    return count;
+}
+
 static inline void mini_log(struct mini *m, const struct effect *fx)
 {
     struct swim_msg msg;
@@ -171,11 +184,16 @@ static inline void mini_log(struct mini *m, const struct effect *fx)
         l->swim = msg.type;
         l->to = fx->as.datagram.to;
         l->nonce = msg.nonce;
+        l->updates = mini_updates(&msg);
         l->target = mini_peer_of(m, &msg.target);
         break;
     case FX_FRAME:
         l->peer = mini_peer_of(m, &fx->as.frame.peer);
         l->frame = fx->as.frame.type;
+        if (l->frame == FRAME_SWIM && swim_msg_read(fx->as.frame.body, &msg) == HM_OK) {
+            l->swim = msg.type;
+            l->updates = mini_updates(&msg);
+        }
         break;
     case FX_DIAL:
     case FX_HANGUP:
