@@ -70,13 +70,15 @@ static void judge_detections(struct world *w, const struct expect *e)
         if (!node_set_has(&e->who, d->node) || (d->all_ns == 0 && !d->is_open)) {
             continue; /* it came back before all had noticed */
         }
-        uint64_t took = (d->all_ns != 0 ? d->all_ns : w->now_ns) - d->at_ns;
-        if (took > e->within_ns) {
+        bool is_told = e->kind == EXPECT_TOLD;
+        uint64_t from_ns = is_told ? d->first_ns : d->at_ns;
+        uint64_t took = (d->all_ns != 0 ? d->all_ns : w->now_ns) - from_ns;
+        if (from_ns != 0 && took > e->within_ns) {
             world_violation(w,
-                            "the end of %s at %" PRIu64 " ms was not known to all after %" PRIu64
+                            "the end of %s%s at %" PRIu64 " ms was not known to all after %" PRIu64
                             " ms, expected within %" PRIu64 " ms",
-                            w->nodes[d->node].name, d->at_ns / MS_NS, took / MS_NS,
-                            e->within_ns / MS_NS);
+                            w->nodes[d->node].name, is_told ? ", known to the first" : "",
+                            from_ns / MS_NS, took / MS_NS, e->within_ns / MS_NS);
         }
     }
 }
@@ -85,7 +87,7 @@ void expect_end(struct world *w)
 {
     for (size_t i = 0; i < expect_count(w) && !w->failed; i++) {
         const struct expect *e = expect_at(w, i);
-        if (e->kind == EXPECT_DETECTED) {
+        if (e->kind == EXPECT_DETECTED || e->kind == EXPECT_TOLD) {
             judge_detections(w, e);
         } else if (e->kind == EXPECT_FALSE_FAILURES && w->check->false_failures > e->limit) {
             world_violation(w, "%" PRIu64 " false failures, expected at most %" PRIu64,

@@ -86,6 +86,7 @@ struct plan_sides {
 enum expect_kind {
     EXPECT_NO_FAILED,      /* never: one of `who` held failed by another of `who` while both run */
     EXPECT_DETECTED,       /* each end of one of `who` is known to all within within_ns */
+    EXPECT_TOLD,           /* the same, from when the first one knows it */
     EXPECT_STATUS,         /* at at_ns: each running one of `by` holds each of `who` at `status` */
     EXPECT_FALSE_FAILURES, /* at the end: at most `limit` */
     EXPECT_INCARNATION,    /* always: of `who` below `limit` */

@@ -261,7 +261,8 @@ static void write_expect(FILE *out, const struct plan *p, const struct expect *e
         write_set(out, p, &e->who);
         break;
     case EXPECT_DETECTED:
-        fputs("expect detected ", out);
+    case EXPECT_TOLD:
+        fputs(e->kind == EXPECT_TOLD ? "expect told " : "expect detected ", out);
         write_set(out, p, &e->who);
         fputs(" within ", out);
         write_time(out, e->within_ns);

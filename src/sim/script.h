@@ -66,6 +66,7 @@ enum script_expect_code {
     WANT_SOME_FAILED,
     WANT_AGREED,
     WANT_DETECTED,
+    WANT_TOLD,
     WANT_FALSE_FAILURES,
     WANT_INCARNATION,
     WANT_IDLE,

@@ -430,7 +430,8 @@ static bool read_wanted(struct reader *r, const struct script_expect *want, bool
         e->kind = EXPECT_NO_FAILED;
         return !reader_skip(r, "among") || read_named(r, &e->who);
     case WANT_DETECTED:
-        e->kind = EXPECT_DETECTED;
+    case WANT_TOLD:
+        e->kind = want->code == WANT_TOLD ? EXPECT_TOLD : EXPECT_DETECTED;
         return (reader_is(r, "within") || read_named(r, &e->who)) && read_within(r, &e->within_ns);
     case WANT_FALSE_FAILURES:
         e->kind = EXPECT_FALSE_FAILURES;

@@ -99,6 +99,8 @@ const struct script_expect script_expects[] = {
      "after the last fault all are right about all (default 60s)"},
     {"detected", WANT_DETECTED, 0, "expect detected n3 within 3s",
      "each end of n3 (default: of any) is known to all by then"},
+    {"told", WANT_TOLD, 0, "expect told within 1s",
+     "the same, from when the first one knows it"},
     {"false-failures", WANT_FALSE_FAILURES, 0, "expect false-failures 0",
      "at most so many running, reachable nodes were held failed by somebody"},
     {"incarnation", WANT_INCARNATION, 0, "expect incarnation n1 below 50",

@@ -144,10 +144,15 @@ static void test_faults(void **state)
             "at 31s clock n2 drift -50ppm\n"
             "at 32s storm n4 100/min for 1m\n"
             "at 33s radio n1 80% for 1s\n"
-            "expect agreed within 9s\n",
+            "expect agreed within 9s\n"
+            "expect told n3 within 2s\n",
             1, &p);
     assert_int_equal(p.nodes, 6);
     assert_true(p.converge_ns == 9ULL * SECOND_NS);
+    assert_int_equal(p.expect_count, 1);
+    assert_int_equal(p.expects[0].kind, EXPECT_TOLD);
+    assert_true(node_set_has(&p.expects[0].who, 2) && !node_set_has(&p.expects[0].who, 1));
+    assert_true(p.expects[0].within_ns == 2ULL * SECOND_NS);
     assert_true(p.calm_ns == 92ULL * SECOND_NS);
     const struct plan_fault *f = nth_fault(&p, 0);
     assert_int_equal(f->kind, FAULT_CRASH);
