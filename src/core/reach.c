@@ -135,7 +135,9 @@ void reach_pause(core_t *c, uint64_t deaf_ns)
 uint64_t reach_may_judge_ns(const core_t *c, const struct member *m)
 {
     const struct watch *w = m->watch;
-    if (c->isolated && m->last_heard_ns >= w->suspect_since_ns) {
+    /* Others might have answered since, and none has: we may be about to find that we are isolated. */
+    bool is_unheard = c->isolated || (core_up_others(c) > 1 && c->answered_ns < w->suspect_since_ns);
+    if (is_unheard && m->last_heard_ns >= w->suspect_since_ns) {
         return c->now_ns + c->params.suspicion_min_ns; /* it speaks: only we cannot be heard */
     }
     return c->judge_from_ns;

@@ -120,6 +120,25 @@ static void link_carries_news(void **state)
     mesh_free(&m);
 }
 
+/* R1.2: whenever a node begins to be heard by nobody, and whomever it probes first. */
+static void mute_judges_nobody_it_hears(void **state)
+{
+    (void) state;
+    for (size_t run = 0; run < 60; run++) {
+        size_t odd = run % 5;
+        struct mesh *m = mesh_new_started(5);
+        mesh_run(m, run * 1737 * MINI_MS);
+        m->passes = mute;
+        m->arg = &odd;
+        mesh_run(m, 20 * MINI_SECOND);
+        assert_true(is_isolated(m, odd));
+        for (size_t at = 0; at < m->count; at++) {
+            assert_int_not_equal(mesh_status(m, odd, at), STATUS_FAILED);
+        }
+        mesh_free(&m);
+    }
+}
+
 /* R1.2: a node that hears but cannot send, and one that sends but cannot hear. */
 static void cut_off_blames_itself(void **state)
 {
@@ -250,6 +269,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(link_keeps_alive),      cmocka_unit_test(link_carries_news),
+        cmocka_unit_test(mute_judges_nobody_it_hears),
         cmocka_unit_test(cut_off_blames_itself), cmocka_unit_test(bad_pair_harms_nobody),
         cmocka_unit_test(deaths_do_not_isolate), cmocka_unit_test(sleeper_judges_nobody),
         cmocka_unit_test(walls_decide_nothing),
