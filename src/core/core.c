@@ -260,6 +260,7 @@ static void fire_owned(core_t *c, struct timer *t)
     case TIMER_REFUTE:
     case TIMER_COPY:
     case TIMER_REPAIR:
+    case TIMER_TOMB:
     case TIMER_CANDIDATES: HM_ASSERT(false); break;
     }
 }
@@ -287,6 +288,7 @@ static void fire(core_t *c, struct timer *t)
     case TIMER_REFUTE: self_refute(c, NULL); break;
     case TIMER_COPY: copy_tick(c); break;
     case TIMER_REPAIR: repair_tick(c); break;
+    case TIMER_TOMB: tomb_tick(c); break;
     case TIMER_M_PROBE:
     case TIMER_M_VERDICT:
     case TIMER_M_REFUSED:
@@ -339,6 +341,7 @@ void core_begin(core_t *c)
     }
     ask_remembered(c);
     gossip_record(c, c->self);
+    tomb_touch(c);
 }
 
 static void durable(core_t *c, uint64_t batch)
@@ -611,6 +614,7 @@ void core_destroy(core_t **p)
     *p = NULL;
     call_fini(c);
     repair_fini(c);
+    tomb_fini(c);
     spread_fini(c);
     gossip_fini(&c->gossip);
     order_fini(&c->probe_order);

@@ -11,6 +11,7 @@
  *     copy.c      two processes with one identity     query.c     reading for handlers
  *     reach.c     how members are reached, isolation  names.c     one name at two members, renaming
  *     spread.c    the registry's entries, out and in
+ *     tomb.c      deletion marks are let go
  *     repair.c    passes: what a registry lacks comes from another
  *     knock.c     proving for `meshctl doctor` what arrives
  */
@@ -47,6 +48,7 @@ enum timer_kind {
     TIMER_REMEMBERED, /* more members of the last run are to be asked */
     TIMER_REFUTE,     /* what is said of us again and again is to be refuted */
     TIMER_REPAIR,     /* a registry differs, or a pass is under way */
+    TIMER_TOMB,       /* deletion marks may be let go */
     TIMER_COPY,       /* another process with our identity is to be asked again */
     TIMER_CALL,       /* a waiting call's deadline; owner: struct call */
     TIMER_M_PROBE,    /* owner: struct member, as below */
@@ -237,6 +239,8 @@ struct core {
     struct asking asking;
     struct serving serving[HM_PASSES_MAX];
     uint64_t pass_number;
+    struct dot mark_at;        /* the deletion mark that was looked at last; seq 0: none */
+    struct vector marks_seen;  /* those that were looked at */
     uint64_t agreed_ns;        /* a pass ended, or somebody told the same state as ours */
     uint64_t batch;
     uint64_t durable_batch;    /* the newest that is */
@@ -498,6 +502,12 @@ void repair_link_up(core_t *c, struct member *m);
 void repair_tick(core_t *c);
 void repair_frame(core_t *c, struct member *m, uint8_t type, struct span body);
 void repair_fini(core_t *c);
+
+/* tomb.c */
+/* There may be marks to be let go, or to be acknowledged. */
+void tomb_touch(core_t *c);
+void tomb_tick(core_t *c);
+void tomb_fini(core_t *c);
 
 /* call.c */
 void call_local(core_t *c, uint64_t client, struct span request);

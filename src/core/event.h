@@ -50,6 +50,7 @@ enum store_table {
     STORE_VECTOR = 3, /* the registry's vector, one entry an origin, and its totals */
     STORE_ENTRIES = 4, /* the registry; not loaded at the start, read through the view */
     STORE_DOTS = 5,   /* by dot: where in STORE_ENTRIES; not loaded either */
+    STORE_MARKS = 6,  /* the same of deletion marks only */
 };
 
 struct store_entry {

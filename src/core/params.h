@@ -46,6 +46,7 @@ struct core_params {
     bool lifeguard;               /* off: fixed suspicion timeout, no local health (experiments) */
     bool next_version;            /* test: as a node of the next protocol version might be */
     unsigned broken;              /* enum core_break bits */
+    unsigned broken_registry;     /* enum registry_break bits, likewise */
 };
 
 /* The defaults; docs/protocol/swim.md tells why each. */

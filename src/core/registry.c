@@ -27,6 +27,7 @@ registry_t *registry_new(const struct registry_conf *conf)
     vector_init(&r->vector);
     vector_init(&r->durable);
     vector_init(&r->stable);
+    vector_init(&r->released);
     buf_init(&r->told, SIZE_MAX);
     buf_init(&r->key_bytes, TABLE_KEY_BYTES_MAX);
     buf_init(&r->body, HM_FRAME_BYTES_MAX);
@@ -76,6 +77,7 @@ void registry_destroy(registry_t **p)
     vector_fini(&r->vector);
     vector_fini(&r->durable);
     vector_fini(&r->stable);
+    vector_fini(&r->released);
     sibling_list_fini(&r->all);
     sibling_list_fini(&r->found);
     buf_fini(&r->told);
@@ -133,6 +135,10 @@ int registry_load(registry_t *r, struct span key, struct span value)
     if (key.size == sizeof REGISTRY_META_KEY - 1 &&
         memcmp(key.data, REGISTRY_META_KEY, key.size) == 0) {
         return load_meta(r, value);
+    }
+    if (key.size == ORIGIN_BYTES + 1 && key.data[0] == RELEASED_PREFIX) {
+        origin_get(key.data + 1, &origin);
+        return vector_runs_read(value, &origin, &r->released);
     }
     if (key.size != ORIGIN_BYTES) {
         return HM_OK; /* of a newer version */
@@ -474,6 +480,11 @@ uint64_t registry_state(const registry_t *r)
     be_put(be_put(both, r->seen_hash, 8), r->durable_totals.hash, 8);
     uint64_t state = r->conf.crypto.hash(span_of(both, sizeof both));
     return state == 0 ? 1 : state;
+}
+
+const struct vector *registry_released(const registry_t *r)
+{
+    return &r->released;
 }
 
 bool registry_is_damaged(const registry_t *r)

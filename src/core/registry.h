@@ -99,6 +99,16 @@ int registry_claim(registry_t *r, const struct vector *theirs);
  * gone. Its dot stays claimed. HM_ENOTFOUND, HM_ENOMEM. */
 int registry_drop(registry_t *r, struct span record_key);
 
+/* The first committed deletion mark with a dot at or above this one (above it, if not inclusive). False: there
+ * is none. Spans live until the end of the step. */
+bool registry_next_mark(registry_t *r, const struct dot *from, bool inclusive,
+                        struct span *ret_record_key, struct entry *ret_entry);
+/* Drops a deletion mark that everybody has; it is remembered that something up to its dot was let go. */
+int registry_release(registry_t *r, struct span record_key, const struct entry *mark);
+/* Per life all up to the newest mark that was released: who lacks some of it may hold what a mark that is gone
+ * here had deleted. */
+const struct vector *registry_released(const registry_t *r);
+
 /* ---- the disk ---- */
 
 /* True if something waits to be flushed. */

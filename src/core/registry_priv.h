@@ -8,7 +8,9 @@
 #include "base/omap.h"
 #include "core/registry.h"
 
-#define REGISTRY_META_KEY "meta" /* in STORE_VECTOR: shorter than an origin */
+/* In STORE_VECTOR, beside the origins: shorter and longer than one. */
+#define REGISTRY_META_KEY "meta"
+#define RELEASED_PREFIX 'r'
 
 /* One change of what is shown, kept for watchers. */
 struct change {
@@ -52,7 +54,7 @@ struct registry {
     struct buf told;          /* records keys of own entries that are durable, not taken yet */
     size_t told_at;
     bool is_damaged, is_synced;
-    struct vector stable;
+    struct vector stable, released;
     uint64_t seen_hash;       /* sum over the lives in `durable` */
     struct sibling_list all;  /* scratch of merging and writing */
     struct sibling_list found; /* scratch of registry_get */
@@ -75,6 +77,11 @@ bool registry_read(registry_t *r, enum registry_look look, enum store_table tabl
 int registry_find(registry_t *r, enum registry_look look, struct span key,
                   struct sibling_list *list);
 void sibling_list_fini(struct sibling_list *list);
+
+/* The first record of a table at or above a key, as registry_next. */
+bool registry_next_record(registry_t *r, enum registry_look look, enum store_table table,
+                          struct span from, bool inclusive, struct span *ret_key,
+                          struct span *ret_value);
 
 /* registry.c: what goes into the next batch. HM_ENOMEM. */
 int registry_stage(registry_t *r, enum store_table table, struct span key, struct span value,

@@ -129,9 +129,9 @@ static void next_committed(const registry_t *r, enum store_table table, struct s
                     view->next(view->ctx, table, from, inclusive, &ret->key, &ret->value);
 }
 
-static bool next_record(registry_t *r, enum registry_look look, enum store_table table,
-                        struct span from, bool inclusive, struct span *ret_key,
-                        struct span *ret_value)
+bool registry_next_record(registry_t *r, enum registry_look look, enum store_table table,
+                          struct span from, bool inclusive, struct span *ret_key,
+                          struct span *ret_value)
 {
     struct place pending = {.is_there = false};
     struct place committed;
@@ -165,7 +165,7 @@ bool registry_next(registry_t *r, enum registry_look look, struct span from, boo
                    struct span *ret_record_key, struct entry *ret_entry)
 {
     struct span value;
-    while (next_record(r, look, STORE_ENTRIES, from, inclusive, ret_record_key, &value)) {
+    while (registry_next_record(r, look, STORE_ENTRIES, from, inclusive, ret_record_key, &value)) {
         if (entry_read(value, ret_entry) == HM_OK) {
             return true;
         }
@@ -184,7 +184,7 @@ bool registry_next_dot(registry_t *r, const struct origin *origin, uint64_t seq,
     dot_put(from, &dot);
     key = span_of(from, sizeof from);
     for (bool inclusive = true;; inclusive = false) {
-        if (!next_record(r, LOOK_COMMITTED, STORE_DOTS, key, inclusive, &key, &record_key) ||
+        if (!registry_next_record(r, LOOK_COMMITTED, STORE_DOTS, key, inclusive, &key, &record_key) ||
             key.size != DOT_BYTES) {
             return false;
         }

@@ -37,26 +37,34 @@ static void count_out(registry_t *r, struct span record_key, size_t bytes, bool 
 static int put_record(registry_t *r, const struct entry *e, struct span bytes, bool is_own)
 {
     uint8_t record_key[ENTRY_RECORD_BYTES_MAX];
-    uint8_t dot[DOT_BYTES];
+    uint8_t dot_bytes[DOT_BYTES];
     size_t size = registry_record_key(r, e->key, &e->dot, record_key);
     struct span key = span_of(record_key, size);
-    dot_put(dot, &e->dot);
+    struct span dot = span_of(dot_bytes, sizeof dot_bytes);
+    dot_put(dot_bytes, &e->dot);
     count_in(r, key, bytes.size, e->is_deleted);
     int rc = registry_stage(r, STORE_ENTRIES, key, bytes, is_own);
-    return rc == HM_OK ? registry_stage(r, STORE_DOTS, span_of(dot, sizeof dot), key, is_own) : rc;
+    if (rc == HM_OK) {
+        rc = registry_stage(r, STORE_DOTS, dot, key, is_own);
+    }
+    return rc == HM_OK && e->is_deleted ? registry_stage(r, STORE_MARKS, dot, key, is_own) : rc;
 }
 
 static int remove_record(registry_t *r, struct span record_key, const struct entry *e, bool is_own)
 {
-    uint8_t dot[DOT_BYTES];
+    uint8_t dot_bytes[DOT_BYTES];
     uint8_t key_bytes[ENTRY_RECORD_BYTES_MAX];
     struct span none = span_of(NULL, 0);
-    dot_put(dot, &e->dot);
+    struct span dot = span_of(dot_bytes, sizeof dot_bytes);
+    bool is_deleted = e->is_deleted; /* e may lie in the very record that is about to go, the key, too */
+    dot_put(dot_bytes, &e->dot);
     count_out(r, record_key, e->bytes.size, e->is_deleted);
-    /* The key may lie in the very record that is about to go. */
     memcpy(key_bytes, record_key.data, record_key.size);
     int rc = registry_stage(r, STORE_ENTRIES, span_of(key_bytes, record_key.size), none, is_own);
-    return rc == HM_OK ? registry_stage(r, STORE_DOTS, span_of(dot, sizeof dot), none, is_own) : rc;
+    if (rc == HM_OK) {
+        rc = registry_stage(r, STORE_DOTS, dot, none, is_own);
+    }
+    return rc == HM_OK && is_deleted ? registry_stage(r, STORE_MARKS, dot, none, is_own) : rc;
 }
 
 static int check_room(const registry_t *r)
@@ -73,6 +81,51 @@ int registry_drop(registry_t *r, struct span record_key)
         return HM_ENOTFOUND;
     }
     return remove_record(r, record_key, &e, false);
+}
+
+bool registry_next_mark(registry_t *r, const struct dot *from, bool inclusive,
+                        struct span *ret_record_key, struct entry *ret_entry)
+{
+    uint8_t bytes[DOT_BYTES];
+    struct span key = span_of(bytes, sizeof bytes);
+    struct span value;
+    dot_put(bytes, from);
+    while (registry_next_record(r, LOOK_COMMITTED, STORE_MARKS, key, inclusive, &key,
+                                ret_record_key)) {
+        if (registry_read(r, LOOK_COMMITTED, STORE_ENTRIES, *ret_record_key, &value) &&
+            entry_read(value, ret_entry) == HM_OK) {
+            return true;
+        }
+        inclusive = false;
+    }
+    return false;
+}
+
+int registry_release(registry_t *r, struct span record_key, const struct entry *mark)
+{
+    uint8_t key[1 + ORIGIN_BYTES];
+    struct run run = {1, mark->dot.seq};
+    struct origin origin = mark->dot.origin;
+    struct buf b;
+    struct span value;
+    if (!registry_read(r, LOOK_ALL, STORE_ENTRIES, record_key, &value)) {
+        return HM_OK; /* superseded meanwhile */
+    }
+    int rc = vector_add_run(&r->released, &origin, run);
+    if (rc == HM_OK) {
+        rc = remove_record(r, record_key, mark, false);
+    }
+    buf_init(&b, SIZE_MAX);
+    key[0] = RELEASED_PREFIX;
+    origin_put(key + 1, &origin);
+    vector_runs_write(&b, vector_find(&r->released, &origin));
+    if (rc == HM_OK) {
+        rc = buf_failed(&b) ? HM_ENOMEM
+                            : registry_stage(r, STORE_VECTOR, span_of(key, sizeof key),
+                                             buf_span(&b), false);
+    }
+    buf_fini(&b);
+    return rc;
 }
 
 /* ---- merging --------------------------------------------------------------------------------- */

@@ -27,6 +27,7 @@ size_t spread_load(core_t *c, const struct store_entry *entries, size_t count)
         .crypto = c->crypto,
         .mesh_tag = c->mesh_tag,
         .self = {.node = c->self->id, .boots = c->boot_epoch, .random = c->session},
+        .broken = c->params.broken_registry,
         .key_of = key_of,
         .ctx = c,
     };
@@ -121,8 +122,12 @@ void spread_durable(core_t *c, uint64_t batch)
 {
     struct span bytes;
     uint64_t before = registry_change_last(c->registry);
+    uint64_t state = registry_state(c->registry);
     if (registry_durable(c->registry, batch) != HM_OK) {
         c->fx.failed = true;
+    }
+    if (registry_state(c->registry) != state) {
+        tomb_touch(c);
     }
     while (registry_take_durable(c->registry, &bytes)) {
         if (core_up_others(c) > 0) {

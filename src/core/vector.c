@@ -512,3 +512,59 @@ int vector_runs_read(struct span bytes, const struct origin *origin, struct vect
     free(o.runs);
     return rc;
 }
+
+/* --- what both have */
+
+static int add_common(struct vector *to, const struct vector_origin *a, const struct vector_origin *b)
+{
+    size_t i = 0, j = 0;
+    int rc = HM_OK;
+    while (i < a->count && j < b->count && rc == HM_OK) {
+        struct run run = {a->runs[i].first > b->runs[j].first ? a->runs[i].first : b->runs[j].first,
+                          a->runs[i].last < b->runs[j].last ? a->runs[i].last : b->runs[j].last};
+        if (run.first <= run.last) {
+            rc = vector_add_run(to, &a->origin, run);
+        }
+        if (a->runs[i].last < b->runs[j].last) {
+            i++;
+        } else {
+            j++;
+        }
+    }
+    return rc;
+}
+
+int vector_intersect(struct vector *to, const struct vector *with)
+{
+    struct vector both;
+    int rc = HM_OK;
+    vector_init(&both);
+    for (size_t i = 0; i < to->count && rc == HM_OK; i++) {
+        const struct vector_origin *other = vector_find(with, &to->items[i].origin);
+        if (other != NULL) {
+            rc = add_common(&both, &to->items[i], other);
+        }
+    }
+    if (rc == HM_OK) {
+        struct vector before = *to;
+        *to = both;
+        both = before;
+    }
+    vector_fini(&both);
+    return rc;
+}
+
+bool vector_intersects(const struct vector *a, const struct vector *b)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        const struct vector_origin *one = &a->items[i];
+        const struct vector_origin *other = vector_find(b, &one->origin);
+        for (size_t j = 0; other != NULL && j < one->count; j++) {
+            size_t at = run_at(other, one->runs[j].first);
+            if (at < other->count && other->runs[at].first <= one->runs[j].last) {
+                return true;
+            }
+        }
+    }
+    return false;
+}

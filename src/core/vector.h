@@ -45,6 +45,9 @@ int vector_add(struct vector *v, const struct dot *dot);
 int vector_add_run(struct vector *v, const struct origin *origin, struct run run);
 /* All of `from` too. HM_ENOMEM, HM_EFULL: some of it may have been added. */
 int vector_merge(struct vector *to, const struct vector *from);
+/* Leaves what both have. HM_ENOMEM: to is as before. */
+int vector_intersect(struct vector *to, const struct vector *with);
+bool vector_intersects(const struct vector *a, const struct vector *b);
 /* a has all that b has. */
 bool vector_covers(const struct vector *a, const struct vector *b);
 bool vector_eq(const struct vector *a, const struct vector *b);

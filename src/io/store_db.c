@@ -44,6 +44,8 @@ static const char *table_name(enum store_table table)
         return "entries";
     case STORE_DOTS:
         return "dots";
+    case STORE_MARKS:
+        return "marks";
     }
     return NULL;
 }

@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STORE_TABLE_MAX 5  /* the highest number in enum store_table */
+#define STORE_TABLE_MAX 6  /* the highest number in enum store_table */
 #define STORE_LOADED_MAX 3 /* up to this one they are read whole at the start */
 #define STORE_HASH_BYTES 16
 

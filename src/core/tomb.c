@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Deletion marks are let go when everybody has them: when the durable vectors of all members on the
+ * roster contain the mark's dot and every dot of its context (causal stability). A machine that is away
+ * holds them; only its removal releases its share.
+ *
+ * A member tells what it has durably seen in its own key node/ID/seen, and only while there are marks
+ * that it has not acknowledged so: a mesh without deletes writes nothing. What all have, the stable
+ * part, also shortens the contexts of later writes. */
+#include "base/err.h"
+#include "base/text.h"
+#include "core/core_priv.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SETTLE_NS (3 * SECOND_NS)  /* deletes come in groups; a write each would wear out flash */
+#define SETTLE_EACH_NS (50 * MS_NS)
+#define MARKS_AT_ONCE 256          /* bounds a step */
+
+static struct span seen_key(const struct node_id *id, char *to, size_t max)
+{
+    char hex[NODE_ID_TEXT_BYTES];
+    text_hex(id->b, NODE_ID_BYTES, hex);
+    int size = snprintf(to, max, "node/%s/seen", hex);
+    HM_ASSERT(size > 0 && (size_t) size < max);
+    return span_of(to, (size_t) size);
+}
+
+/* What a member says that it has. HM_ENOTFOUND: it has said nothing. */
+static int read_seen(core_t *c, const struct node_id *id, struct vector *to)
+{
+    char key[64];
+    struct registry_siblings s;
+    int rc = registry_get(c->registry, LOOK_COMMITTED, seen_key(id, key, sizeof key), &s);
+    if (rc == HM_OK) {
+        rc = s.live == 0 ? HM_ENOTFOUND : vector_read(s.items[0].value, to);
+    }
+    return rc;
+}
+
+void tomb_touch(core_t *c)
+{
+    if (c->ready && !c->leaving && registry_totals(c->registry)->marks > 0) {
+        core_arm_earlier(c, TIMER_TOMB, c->now_ns + SETTLE_NS + c->roster.count * SETTLE_EACH_NS);
+    }
+}
+
+/* What every member on the roster has. */
+static int find_stable(core_t *c, struct vector *stable)
+{
+    struct vector seen;
+    int rc = vector_copy(stable, registry_durable_vector(c->registry));
+    for (size_t i = 0; i < c->roster.count && rc == HM_OK && stable->count > 0; i++) {
+        const struct member *m = c->roster.items[i];
+        if (m == c->self || (c->params.broken_registry & REG_BREAK_EARLY_RELEASE) != 0) {
+            continue;
+        }
+        vector_init(&seen);
+        rc = read_seen(c, &m->id, &seen);
+        if (rc != HM_ENOMEM) {
+            rc = vector_intersect(stable, &seen); /* empty if it said nothing, or nothing that reads */
+        }
+        vector_fini(&seen);
+    }
+    return rc;
+}
+
+static bool is_stable(const struct vector *stable, const struct entry *mark)
+{
+    struct span rest = mark->context;
+    struct dot dot;
+    bool is = vector_has(stable, &mark->dot);
+    while (is && context_next(&rest, &dot)) {
+        is = vector_has(stable, &dot);
+    }
+    return is;
+}
+
+/* A write of our own, if there is a mark that we have and have not acknowledged. */
+static int acknowledge(core_t *c)
+{
+    char key[64];
+    struct vector seen;
+    struct buf b;
+    uint64_t ticket;
+    vector_init(&seen);
+    int rc = read_seen(c, &c->self->id, &seen);
+    bool is_news = rc != HM_ENOMEM && !vector_covers(&seen, &c->marks_seen);
+    vector_fini(&seen);
+    if (!is_news || c->roster.count < 2) {
+        return rc == HM_ENOMEM ? rc : HM_OK;
+    }
+    buf_init(&b, HM_VALUE_BYTES_MAX);
+    vector_write(&b, registry_durable_vector(c->registry));
+    struct registry_write w = {.key = seen_key(&c->self->id, key, sizeof key),
+                               .type = ENTRY_REGISTER,
+                               .value = buf_span(&b),
+                               .wall_ms = c->wall_ms};
+    rc = buf_failed(&b) ? HM_EFULL : core_write(c, &w, NULL, &ticket);
+    buf_fini(&b);
+    return rc;
+}
+
+/* Looks at some marks; true if there are more. */
+static bool look_at_marks(core_t *c, const struct vector *stable)
+{
+    struct span record_key;
+    struct entry mark;
+    size_t looked = 0;
+    while (registry_next_mark(c->registry, &c->mark_at, false, &record_key, &mark)) {
+        if (looked++ == MARKS_AT_ONCE) {
+            return true;
+        }
+        c->mark_at = mark.dot;
+        int rc = vector_add(&c->marks_seen, &mark.dot);
+        if (rc == HM_OK && is_stable(stable, &mark)) {
+            core_count(c, M_MARKS_RELEASED);
+            rc = registry_release(c->registry, record_key, &mark);
+        }
+        c->fx.failed |= rc == HM_ENOMEM;
+    }
+    memset(&c->mark_at, 0, sizeof c->mark_at);
+    return false;
+}
+
+void tomb_tick(core_t *c)
+{
+    struct vector stable;
+    vector_init(&stable);
+    int rc = find_stable(c, &stable);
+    if (rc == HM_OK) {
+        rc = registry_set_stable(c->registry, &stable);
+    }
+    if (rc == HM_OK && c->mark_at.seq == 0) {
+        vector_clear(&c->marks_seen);
+    }
+    if (rc == HM_OK && look_at_marks(c, &stable)) {
+        core_arm(c, TIMER_TOMB, c->now_ns + MS_NS);
+    } else if (rc == HM_OK) {
+        rc = acknowledge(c);
+    }
+    c->fx.failed |= rc == HM_ENOMEM;
+    vector_fini(&stable);
+}
+
+void tomb_fini(core_t *c)
+{
+    vector_fini(&c->marks_seen);
+}
