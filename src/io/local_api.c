@@ -23,12 +23,12 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#define PARTS_MAX 4  /* routing id, empty, request id, request */
-#define OUT_MAX 64   /* replies per client that it has not read, if they are not too many bytes before */
-#define IN_MAX 8     /* requests per client that wait for us, then it is pushed back */
-#define TURN_MAX 64  /* messages of which none is a request, in one turn */
+#define PARTS_MAX 4    /* routing id, empty, request id, request */
+#define OUT_MAX 64     /* replies per client that it has not read: fewer of large ones */
+#define IN_MAX 8       /* requests per client that wait for us, then it is pushed back */
+#define TURN_MAX 64    /* messages of which none is a request, in one turn */
 #define READERS_MAX 64 /* clients that are slow to read large replies at the same time */
-#define FLUSH_MS 200 /* for replies at the end */
+#define FLUSH_MS 200   /* for replies at the end */
 #define MONITOR_TURN_MAX 256
 
 struct call {

@@ -41,6 +41,7 @@ static const struct fact_limit limits[] = {
     FACT_LIMIT(HM_VALUE_BYTES_MAX, "bytes", "a value of the registry"),
     FACT_LIMIT(HM_VALUE_DEPTH_MAX, "levels", "nesting of a value"),
     FACT_LIMIT(HM_ENTRY_BYTES_MAX, "bytes", "an entry of the registry with all that belongs to it"),
+    FACT_LIMIT(HM_PASSES_MAX, "passes", "of repair, served to other nodes at once"),
     FACT_LIMIT(HM_PENDING_BYTES_MAX, "bytes", "of the registry, waiting for the disk"),
     FACT_LIMIT(HM_CHANGES_MAX, "changes", "of the registry, kept for watchers and history"),
     FACT_LIMIT(HM_CHANGES_BYTES_MAX, "bytes", "of these changes"),
