@@ -11,8 +11,12 @@
 #ifndef HM_TESTS_UNIT_CORE_MINIMESH_H
 #define HM_TESTS_UNIT_CORE_MINIMESH_H
 
+#include "base/omap.h"
+#include "base/text.h"
 #include "mini.h"
 #include "wire/api_msg.h"
+
+#include <string.h>
 
 #define MESH_NODES_MAX 32
 #define MESH_ADDRS_MAX 2
@@ -37,8 +41,7 @@ struct mesh_node {
     bool knows[MESH_NODES_MAX];       /* whose keys it has */
     bool linked[MESH_NODES_MAX];      /* as it was told */
     uint64_t counter[MESH_NODES_MAX]; /* last one used under the pair's key */
-    struct mini_stored stored[MESH_NODES_MAX + 1];
-    size_t stored_count;
+    omap_t *disk;     /* what it stored: the table's number in front of each key */
     size_t replies; /* to local calls */
     int reply_code;
 };
@@ -68,12 +71,92 @@ struct mesh {
     uint64_t order;
 };
 
-/* "rename:NEW" renames the node, "knock" knocks; any other operation waits as long as it may. Then nil. */
+#define MESH_KEY_BYTES 600
+
+static inline struct span mesh_full_key(uint8_t *to, enum store_table table, struct span key)
+{
+    assert_true(key.size < MESH_KEY_BYTES);
+    to[0] = (uint8_t) table;
+    if (key.size > 0) {
+        memcpy(to + 1, key.data, key.size);
+    }
+    return span_of(to, key.size + 1);
+}
+
+static inline bool mesh_disk_get(void *ctx, enum store_table table, struct span key,
+                                 struct span *ret_value)
+{
+    const struct mesh_node *n = ctx;
+    uint8_t full[MESH_KEY_BYTES];
+    return omap_get(n->disk, mesh_full_key(full, table, key), ret_value, NULL);
+}
+
+static inline bool mesh_disk_next(void *ctx, enum store_table table, struct span from,
+                                  bool inclusive, struct span *ret_key, struct span *ret_value)
+{
+    const struct mesh_node *n = ctx;
+    uint8_t full[MESH_KEY_BYTES];
+    struct span key;
+    if (!omap_next(n->disk, mesh_full_key(full, table, from), inclusive, &key, ret_value, NULL) ||
+        key.data[0] != (uint8_t) table) {
+        return false;
+    }
+    *ret_key = span_of(key.data + 1, key.size - 1);
+    return true;
+}
+
+/* What one disk holds, on another. */
+static inline void mesh_copy_disk(struct mesh_node *to, const struct mesh_node *from)
+{
+    struct span key = span_of("", 0);
+    struct span value;
+    if (to->disk == NULL) {
+        to->disk = omap_new();
+    }
+    omap_clear(to->disk);
+    for (bool first = true; omap_next(from->disk, key, first, &key, &value, NULL); first = false) {
+        assert_int_equal(omap_put(to->disk, key, value, 0), HM_OK);
+    }
+}
+
+/* "put:KEY=VALUE" and "delete:KEY": HM_OK when it is durable. */
+static inline void mesh_write(core_t *core, const char *op, struct call_result *ret_result)
+{
+    const char *key = strchr(op, ':') + 1;
+    const char *value = strchr(key, '=');
+    struct buf b;
+    buf_init(&b, SIZE_MAX);
+    mp_str(&b, value == NULL ? "" : value + 1);
+    struct registry_write w = {.key = span_of(key, value == NULL ? strlen(key) : (size_t) (value - key)),
+                               .type = ENTRY_REGISTER,
+                               .is_deleted = value == NULL,
+                               .value = buf_span(&b),
+                               .wall_ms = core_wall_ms(core)};
+    ret_result->code = HM_OK;
+    if (ret_result->ticket == 0) {
+        ret_result->code = core_write(core, &w, NULL, &ret_result->ticket);
+    }
+    buf_fini(&b);
+    if (ret_result->code == HM_OK) {
+        enum registry_fate fate = core_write_fate(core, ret_result->ticket);
+        ret_result->wait = fate == REGISTRY_WAITS;
+        ret_result->wait_for = WAKE_DURABLE;
+        ret_result->code = fate == REGISTRY_FAILED ? HM_EIO : HM_OK;
+    }
+}
+
+/* "put" and "delete" as above, "rename:NEW" renames the node, "knock" knocks; any other operation waits as
+ * long as it may. Then nil. */
 static inline void mesh_handle(void *ctx, core_t *core, const char *op, struct span args,
                                bool is_local, bool is_last, struct buf *reply,
                                struct call_result *ret_result)
 {
     (void) ctx, (void) args, (void) is_local;
+    if (strncmp(op, "put:", 4) == 0 || strncmp(op, "delete:", 7) == 0) {
+        mesh_write(core, op, ret_result);
+        mp_nil(reply);
+        return;
+    }
     bool is_rename = strncmp(op, "rename:", 7) == 0;
     bool is_knock = strcmp(op, "knock") == 0;
     if (is_knock) {
@@ -252,23 +335,15 @@ static inline void mesh_persist(struct mesh *m, size_t at, const struct effect *
 {
     struct mesh_node *n = &m->node[at];
     struct event ev = {.type = EV_DURABLE, .as.store.batch = fx->as.persist.batch};
+    uint8_t full[MESH_KEY_BYTES];
     for (size_t i = 0; i < fx->as.persist.count; i++) {
         const struct store_entry *e = &fx->as.persist.entries[i];
-        size_t k = 0;
-        while (k < n->stored_count &&
-               (n->stored[k].table != e->table || n->stored[k].key_size != e->key.size ||
-                memcmp(n->stored[k].key, e->key.data, e->key.size) != 0)) {
-            k++;
+        struct span key = mesh_full_key(full, e->table, e->key);
+        if (e->value.data == NULL) {
+            omap_remove(n->disk, key);
+        } else {
+            assert_int_equal(omap_put(n->disk, key, e->value, 0), HM_OK);
         }
-        assert_true(k < ARRAY_COUNT(n->stored));
-        struct mini_stored *s = &n->stored[k];
-        assert_true(e->key.size <= sizeof s->key && e->value.size <= sizeof s->value);
-        n->stored_count += k == n->stored_count;
-        s->table = e->table;
-        s->key_size = e->key.size;
-        s->value_size = e->value.size;
-        memcpy(s->key, e->key.data, e->key.size);
-        memcpy(s->value, e->value.data, e->value.size);
     }
     mesh_push(m, at, MINI_MS, &ev, span_of(NULL, 0));
 }
@@ -380,7 +455,6 @@ static inline void mesh_start(struct mesh *m, size_t i)
 {
     static const struct call_handler calls = {NULL, mesh_handle};
     struct mesh_node *n = &m->node[i];
-    struct store_entry entries[MESH_NODES_MAX + 1];
     struct label label;
     core_destroy(&n->core);
     n->life++;
@@ -390,19 +464,25 @@ static inline void mesh_start(struct mesh *m, size_t i)
     memset(n->linked, 0, sizeof n->linked);
     struct core_conf conf = mesh_conf(m, i, &calls, &label);
     conf.metrics = &n->metrics;
+    conf.view = (struct store_view){n, mesh_disk_get, mesh_disk_next};
     conf.crypto = (struct crypto){&n->identity, mini_sign, mini_verify, mini_id_of_key, mini_hash};
     n->core = core_new(&conf, i + 1);
     assert_non_null(n->core);
     struct event addresses = {.type = EV_ADDRESSES, .as.addresses = {n->addrs, n->addr_count}};
-    struct event loaded = {.type = EV_LOADED, .as.loaded = {entries, n->stored_count}};
-    for (size_t k = 0; k < n->stored_count; k++) {
-        const struct mini_stored *s = &n->stored[k];
-        entries[k].table = s->table;
-        entries[k].key = span_of(s->key, s->key_size);
-        entries[k].value = span_of(s->value, s->value_size);
+    struct event loaded = {.type = EV_LOADED};
+    struct store_entry *entries = calloc(omap_count(n->disk) + 1, sizeof *entries);
+    struct span key = span_of("", 0);
+    struct span value;
+    for (bool first = true; omap_next(n->disk, key, first, &key, &value, NULL); first = false) {
+        if (key.data[0] <= STORE_VECTOR) {
+            entries[loaded.as.loaded.count++] = (struct store_entry){
+                (enum store_table) key.data[0], span_of(key.data + 1, key.size - 1), value};
+        }
     }
+    loaded.as.loaded.entries = entries;
     mesh_step(m, i, &addresses);
     mesh_step(m, i, &loaded);
+    free(entries);
 }
 
 static inline struct mesh *mesh_new(size_t count)
@@ -422,6 +502,7 @@ static inline struct mesh *mesh_new(size_t count)
         n->name[1] = (char) ('0' + i / 10);
         n->name[2] = (char) ('0' + i % 10);
         n->role = "nas";
+        n->disk = omap_new();
         n->secret = (uint8_t) (i + 1);
         n->addrs[0] = mini_addr(i + 1);
         n->addr_count = 1;
@@ -434,6 +515,7 @@ static inline void mesh_free(struct mesh **p)
     struct mesh *m = *p;
     for (size_t i = 0; i < m->count; i++) {
         core_destroy(&m->node[i].core);
+        omap_destroy(&m->node[i].disk);
     }
     for (size_t k = 0; k < m->queued; k++) {
         free(m->queue[k].bytes);

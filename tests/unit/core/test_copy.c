@@ -38,8 +38,7 @@ static bool is_at(const struct mesh *m, size_t viewer, size_t place)
 static void copy_disk(struct mesh *m)
 {
     struct mesh_node *copy = &m->node[COPY];
-    memcpy(copy->stored, m->node[ORIGINAL].stored, sizeof copy->stored);
-    copy->stored_count = m->node[ORIGINAL].stored_count;
+    mesh_copy_disk(copy, &m->node[ORIGINAL]);
     copy->identity = m->node[ORIGINAL].identity;
     copy->secret = 99;
     for (size_t i = 0; i < m->count; i++) {
@@ -146,7 +145,7 @@ static void an_old_join_is_no_copy(void **state)
         mesh_run(m, 100 * MINI_MS);
     }
     mesh_kill(m, 2);
-    m->node[2].stored_count = 0;
+    omap_clear(m->node[2].disk);
     m->node[2].addrs[0] = mini_addr(50);
     mesh_start(m, 2);
     join(m, 2, 0);

@@ -123,7 +123,7 @@ static struct mesh *with_a_dead_one(struct span *ret_record)
     struct caught join;
     mesh_kill(m, 1);
     catch_start(m, &join, 1, SWIM_JOIN); /* its record is what every member has of it */
-    m->node[1].stored_count = 0;
+    omap_clear(m->node[1].disk);
     mesh_start(m, 1);
     mesh_run(m, MINI_SECOND / 2);
     mesh_kill(m, 1);
@@ -227,7 +227,7 @@ static void a_node_without_its_store_is_told_to_go_higher(void **state)
     struct event join = {.type = EV_CANDIDATE, .as.candidate.source = CANDIDATE_JOIN};
     join.as.candidate.addr = m->node[0].addrs[0];
     mesh_kill(m, 2);
-    m->node[2].stored_count = 0;
+    omap_clear(m->node[2].disk);
     m->node[2].addrs[0] = elsewhere;
     mesh_start(m, 2);
     mesh_step(m, 2, &join);

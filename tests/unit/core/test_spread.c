@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* What one node writes, all have: pushed, repaired, and let go when it was deleted. */
+#include "../unit.h"
+#include "minimesh.h"
+
+#include <stdio.h>
+
+/* Asks node i for a write and gives it the time that its disk needs. */
+static void ask(struct mesh *m, size_t i, const char *op)
+{
+    struct api_request request = {.deadline_ms = 5000};
+    struct buf b;
+    text_copy(request.op, sizeof request.op, op);
+    buf_init(&b, 4096);
+    api_request_write(&b, &request);
+    struct event ev = {.type = EV_CALL, .as.call = {.client = 1, .request = buf_span(&b)}};
+    mesh_step(m, i, &ev);
+    buf_fini(&b);
+}
+
+static void put(struct mesh *m, size_t i, const char *op)
+{
+    size_t before = m->node[i].replies;
+    ask(m, i, op);
+    assert_int_equal(m->node[i].replies, before); /* not before it is on disk */
+    mesh_run(m, 2 * MINI_MS);
+    assert_int_equal(m->node[i].replies, before + 1);
+    assert_int_equal(m->node[i].reply_code, HM_OK);
+}
+
+/* What node i shows of a key; "-" is nothing. */
+static const char *shown(struct mesh *m, size_t i, const char *key)
+{
+    static char text[64];
+    struct registry_siblings s;
+    struct mp_reader r;
+    text_copy(text, sizeof text, "-");
+    if (registry_get(core_registry(m->node[i].core), LOOK_SHOWN, span_of(key, strlen(key)), &s) ==
+            HM_OK &&
+        s.live > 0) {
+        mp_open(&r, s.items[0].value);
+        mp_read_text(&r, text, sizeof text);
+    }
+    return text;
+}
+
+static uint64_t state_of(struct mesh *m, size_t i)
+{
+    return registry_state(core_registry(m->node[i].core));
+}
+
+static void all_agree(struct mesh *m)
+{
+    for (size_t i = 1; i < m->count; i++) {
+        assert_int_equal(state_of(m, i), state_of(m, 0));
+    }
+}
+
+static void what_one_writes_all_have_at_once(void **state)
+{
+    (void) state;
+    for (size_t count = 2; count <= 24; count += 11) { /* all linked, and not */
+        struct mesh *m = mesh_new_started(count);
+        mesh_run(m, 10 * MINI_SECOND);
+        uint64_t passes = 0;
+        for (size_t i = 0; i < count; i++) {
+            passes -= mesh_metric(m, i, M_PASSES_DONE);
+        }
+        put(m, 1, "put:kv/x=1");
+        mesh_run(m, 20 * MINI_MS);
+        for (size_t i = 0; i < count; i++) {
+            assert_string_equal(shown(m, i, "kv/x"), "1");
+            passes += mesh_metric(m, i, M_PASSES_DONE);
+        }
+        assert_int_equal(passes, 0); /* it was pushed */
+        all_agree(m);
+        mesh_free(&m);
+    }
+}
+
+static void cut_in_two(struct mesh *m, bool cut)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        for (size_t j = 0; j < m->count; j++) {
+            if (i % 2 != j % 2) {
+                mesh_cut(m, i, j, cut);
+            }
+        }
+    }
+}
+
+static void halves_write_and_agree_when_they_meet(void **state)
+{
+    (void) state;
+    for (size_t count = 2; count <= 16; count += 7) {
+        char op[32];
+        struct mesh *m = mesh_new_started(count);
+        mesh_run(m, 10 * MINI_SECOND);
+        cut_in_two(m, true);
+        mesh_run(m, 20 * MINI_SECOND);
+        for (int k = 0; k < 200; k++) {
+            snprintf(op, sizeof op, "put:kv/%d=%d", k, k);
+            put(m, (size_t) (k % 2), op);
+        }
+        put(m, 0, "put:kv/both=even");
+        put(m, 1, "put:kv/both=odd");
+        cut_in_two(m, false);
+        mesh_run(m, 20 * MINI_SECOND);
+        all_agree(m);
+        for (size_t i = 0; i < count; i++) {
+            struct registry_siblings s;
+            assert_string_equal(shown(m, i, "kv/6"), "6");
+            assert_string_equal(shown(m, i, "kv/7"), "7");
+            assert_int_equal(registry_get(core_registry(m->node[i].core), LOOK_SHOWN,
+                                          span_of("kv/both", 7), &s),
+                             HM_OK);
+            assert_int_equal(s.live, 2);
+        }
+        put(m, 0, "put:kv/both=one");
+        mesh_run(m, 5 * MINI_SECOND);
+        all_agree(m);
+        assert_string_equal(shown(m, 1, "kv/both"), "one");
+        mesh_free(&m);
+    }
+}
+
+static void a_new_node_gets_all(void **state)
+{
+    (void) state;
+    char op[64];
+    struct mesh *m = mesh_new(2);
+    mesh_start(m, 0);
+    mesh_run(m, MINI_SECOND);
+    for (int k = 0; k < 3000; k++) {
+        snprintf(op, sizeof op, "put:kv/%d=some value that is a little longer", k);
+        ask(m, 0, op);
+        if (k % 50 == 0) {
+            mesh_run(m, 2 * MINI_MS);
+        }
+    }
+    mesh_start(m, 1);
+    mesh_run(m, 5 * MINI_SECOND);
+    all_agree(m);
+    assert_int_equal(registry_totals(core_registry(m->node[1].core))->entries, 3000);
+    /* A restart keeps it, and nothing is sent again. */
+    uint64_t taken = mesh_metric(m, 1, M_ENTRIES_TAKEN);
+    mesh_kill(m, 1);
+    mesh_start(m, 1);
+    assert_int_equal(state_of(m, 1), state_of(m, 0));
+    mesh_run(m, 5 * MINI_SECOND);
+    assert_int_equal(mesh_metric(m, 1, M_ENTRIES_TAKEN), taken);
+    assert_string_equal(shown(m, 1, "kv/2999"), "some value that is a little longer");
+    mesh_free(&m);
+}
+
+static bool no_pushes(struct mesh *m, size_t from, const struct effect *fx)
+{
+    (void) m, (void) from;
+    return fx->type != FX_FRAME || fx->as.frame.type != FRAME_REG_PUSH;
+}
+
+/* Nothing is pushed: repair alone brings it, in both directions, while writing goes on. */
+static void repair_alone_is_enough(void **state)
+{
+    (void) state;
+    char op[32];
+    struct mesh *m = mesh_new_started(4);
+    m->passes = no_pushes;
+    mesh_run(m, 5 * MINI_SECOND);
+    for (int k = 0; k < 400; k++) {
+        snprintf(op, sizeof op, "put:kv/%d=%d", k % 37, k);
+        ask(m, (size_t) (k % 4), op);
+        mesh_run(m, 20 * MINI_MS);
+    }
+    mesh_run(m, 15 * MINI_SECOND);
+    all_agree(m);
+    assert_true(mesh_metric(m, 0, M_PASSES_DONE) > 0);
+    mesh_free(&m);
+}
+
+static size_t marks_of(struct mesh *m, size_t i)
+{
+    return registry_totals(core_registry(m->node[i].core))->marks;
+}
+
+static void marks_go_when_all_have_them(void **state)
+{
+    (void) state;
+    struct mesh *m = mesh_new_started(3);
+    mesh_run(m, 5 * MINI_SECOND);
+    put(m, 0, "put:kv/x=1");
+    put(m, 0, "put:kv/y=1");
+    mesh_run(m, MINI_SECOND);
+    mesh_kill(m, 2);
+    mesh_run(m, 10 * MINI_SECOND);
+    put(m, 1, "delete:kv/x");
+    mesh_run(m, 60 * MINI_SECOND);
+    assert_int_equal(marks_of(m, 0), 1); /* one who may bring it back is away */
+    assert_int_equal(marks_of(m, 1), 1);
+    mesh_start(m, 2);
+    mesh_run(m, 30 * MINI_SECOND);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(marks_of(m, i), 0);
+        assert_string_equal(shown(m, i, "kv/x"), "-");
+        assert_string_equal(shown(m, i, "kv/y"), "1");
+    }
+    all_agree(m);
+    /* Nothing goes on: a mesh at rest writes nothing. */
+    uint64_t batches = mesh_metric(m, 0, M_STORE_BATCHES);
+    mesh_run(m, 120 * MINI_SECOND);
+    assert_int_equal(mesh_metric(m, 0, M_STORE_BATCHES), batches);
+    mesh_free(&m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_one_writes_all_have_at_once),
+        cmocka_unit_test(halves_write_and_agree_when_they_meet),
+        cmocka_unit_test(a_new_node_gets_all),
+        cmocka_unit_test(repair_alone_is_enough),
+        cmocka_unit_test(marks_go_when_all_have_them),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
