@@ -28,6 +28,7 @@
 
 #define HM_KEY_BYTES_MAX 544        /* of an entry: kv/ and a user's 512, room for what is below it */
 #define HM_USER_KEY_BYTES_MAX 512   /* what `kv put` takes */
+#define HM_SET_KEY_BYTES_MAX 468    /* of a set or counter: what is below it must lie beside it in the store */
 #define HM_VALUE_BYTES_MAX 1048576  /* 1 MiB: settings and small files, not a file system */
 #define HM_VALUE_DEPTH_MAX 10       /* of a value: messages around it nest 5 more (HM_MPACK_DEPTH_MAX) */
 #define HM_ENTRY_BYTES_MAX 1310720  /* 1.25 MiB: key and value, 4,096 lives of 46 bytes, what is to come */
@@ -37,6 +38,7 @@
 #define HM_PENDING_BYTES_MAX (64 << 20) /* of the registry, on the way to a slow disk; then it is busy */
 #define HM_CHANGES_MAX 4096         /* changes of the registry kept for watchers and history */
 #define HM_CHANGES_BYTES_MAX (16 << 20)
+#define HM_SET_ELEMENTS_MAX 4096    /* a put counts them; together they have at most HM_VALUE_BYTES_MAX */
 #define HM_ENTRIES_MAX 4000000      /* of the registry, with marks: 4 times what is measured */
 #define HM_REGISTRY_BYTES_MAX (2ULL << 30) /* of entries and keys; an eighth of the map, since pages half fill */
 #define HM_CONTEXT_MAX 4096         /* lives that wrote one key and are not known to all yet */

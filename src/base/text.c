@@ -146,6 +146,18 @@ static size_t utf8_sequence(const uint8_t *s, size_t left)
     return overlong || beyond ? 0 : n;
 }
 
+bool text_is_utf8(const uint8_t *bytes, size_t size)
+{
+    for (size_t i = 0; i < size;) {
+        size_t n = utf8_sequence(bytes + i, size - i);
+        if (n == 0) {
+            return false;
+        }
+        i += n;
+    }
+    return true;
+}
+
 bool text_is_clean_utf8(const uint8_t *bytes, size_t size)
 {
     for (size_t i = 0; i < size;) {

@@ -26,6 +26,8 @@ bool text_is_dns_label(const char *text, size_t size);
  * bytes one '-', ends trimmed, 63 bytes; "node" if nothing is left. */
 void text_fold_name(const char *from, char *to, size_t max);
 
+/* True if the bytes are well-formed UTF-8 (RFC 3629), whatever characters. */
+bool text_is_utf8(const uint8_t *bytes, size_t size);
 /* True if the bytes are well-formed UTF-8 without control characters. */
 bool text_is_clean_utf8(const uint8_t *bytes, size_t size);
 

@@ -107,8 +107,10 @@ int ctl_failed(const struct ctl *ctl, int code, const char *why);
 /* Only the exit code. */
 int ctl_exit_of(int code);
 
-/* Any msgpack value as JSON (bytes become hex text); NULL: malformed or out of memory. */
+/* Any msgpack value as JSON (bytes become {"base64": …}); NULL: malformed or out of memory. */
 json_t *ctl_json_of(const void *data, size_t size);
+/* The bytes of a text or {"base64": …}; the caller frees *ret_bytes. HM_EMALFORMED: it is neither. */
+int ctl_json_bytes(const json_t *value, uint8_t **ret_bytes, size_t *ret_size);
 /* Prints one value: indented for a document, on one line for a stream. */
 void ctl_json_print(const json_t *json, bool is_line);
 
@@ -139,6 +141,11 @@ void ctl_print_token(struct out *out, const json_t *reply);
 void ctl_print_metrics(struct out *out, const json_t *reply);
 void ctl_print_version(struct out *out, const json_t *reply);
 void ctl_print_events(struct out *out, const json_t *reply);
+void ctl_print_kv(struct out *out, enum op op, const json_t *reply);
+/* True if the command is one that ctl_run_kv runs. */
+bool ctl_is_kv(enum op op);
+/* Commands on keys that read a value, write one as it is, or have no end; returns an exit code. */
+int ctl_run_kv(struct ctl *ctl, struct out *out);
 /* Prometheus's text format. */
 void ctl_print_prometheus(const json_t *reply);
 /* Runs until killed or nobody reads; returns an exit code. */

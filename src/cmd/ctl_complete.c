@@ -82,7 +82,9 @@ static void put_options(void)
         printf("    \"%s\" | \"%s \"*) _meshctl_add \"", words, words);
         for (size_t k = 0; k < spec->arg_count; k++) {
             if (spec->args[k].position == 0 && !spec->args[k].is_hidden) {
-                printf("--%s= ", spec->args[k].name);
+                char option[64];
+                ops_help_option(&spec->args[k], option);
+                printf("--%s%s ", option, spec->args[k].type == ARG_BOOL ? "" : "=");
             }
         }
         fputs(spec->kind == OP_STREAM ? "--follow" : "", stdout);
@@ -242,11 +244,29 @@ static const char zsh_tail[] =
 /* clang-format on */
 
 /* "--node | --format | …": every option that has a value. */
+static bool is_valued(const struct op_arg *arg)
+{
+    return arg->position == 0 && !arg->is_hidden && arg->type != ARG_BOOL;
+}
+
+/* No command before has an option of that name. */
+static bool is_first(size_t op, size_t idx)
+{
+    const char *name = ops_spec((enum op) op)->args[idx].name;
+    for (size_t i = 0; i < op; i++) {
+        const struct op_spec *spec = ops_spec((enum op) i);
+        size_t at = ops_args_index(spec, name);
+        if (at < spec->arg_count && is_valued(&spec->args[at])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void put_valued(void)
 {
     const struct ctl_option *option;
     const char *separator = "";
-    char last[64] = "";
     for (size_t i = 0; (option = ctl_option_at(i)) != NULL; i++) {
         if (option->value != NULL) {
             printf("%s--%s", separator, option->name);
@@ -257,9 +277,9 @@ static void put_valued(void)
         const struct op_spec *spec = ops_spec((enum op) i);
         for (size_t k = 0; k < spec->arg_count; k++) {
             const struct op_arg *arg = &spec->args[k];
-            if (arg->position == 0 && !arg->is_hidden && strcmp(last, arg->name) != 0) {
-                printf(" | --%s", arg->name);
-                snprintf(last, sizeof last, "%s", arg->name);
+            char name[64];
+            if (is_valued(arg) && is_first(i, k)) {
+                printf(" | --%s", ops_help_option(arg, name));
             }
         }
     }

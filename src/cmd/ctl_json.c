@@ -2,6 +2,8 @@
 /* MessagePack to JSON, generically: replies hold only what JSON knows, so no field is special. */
 #include "cmd/ctl.h"
 
+#include "base/base64.h"
+#include "base/err.h"
 #include "base/limits.h"
 #include "base/span.h"
 #include "base/text.h"
@@ -18,15 +20,15 @@ static json_t *text_of(struct span s)
     return text != NULL ? text : json_string("(not UTF-8)");
 }
 
-static json_t *hex_of(struct span s)
+static json_t *base64_of(struct span s)
 {
-    char *hex = malloc(2 * s.size + 1);
-    if (hex == NULL) {
+    char *text = malloc(BASE64_TEXT_BYTES(s.size));
+    if (text == NULL) {
         return NULL;
     }
-    json_t *text = json_string(text_hex(s.data, s.size, hex));
-    free(hex);
-    return text;
+    json_t *object = json_pack("{s:s}", "base64", base64_write(s, text));
+    free(text);
+    return object;
 }
 
 static json_t *read_number(struct mp_reader *r)
@@ -84,13 +86,13 @@ static json_t *read_value(struct mp_reader *r)
     case MP_STR:
         return text_of(mp_read_str(r, SIZE_MAX));
     case MP_BIN:
-        return hex_of(mp_read_bin(r, SIZE_MAX));
+        return base64_of(mp_read_bin(r, SIZE_MAX));
     case MP_ARRAY:
         return read_list(r);
     case MP_MAP:
         return read_object(r);
     case MP_EXT:
-        return hex_of(mp_read_raw(r));
+        return base64_of(mp_read_raw(r));
     case MP_NONE:
         break;
     }
@@ -106,6 +108,30 @@ json_t *ctl_json_of(const void *data, size_t size)
     }
     mp_open(&r, bytes);
     return read_value(&r);
+}
+
+int ctl_json_bytes(const json_t *value, uint8_t **ret_bytes, size_t *ret_size)
+{
+    const json_t *base64 = json_object_get(value, "base64");
+    const json_t *text = base64 != NULL ? base64 : value;
+    size_t size = json_string_length(text);
+    uint8_t *bytes = json_is_string(text) ? malloc(size + 1) : NULL;
+    if (bytes == NULL) {
+        return json_is_string(text) ? HM_ENOMEM : HM_EMALFORMED;
+    }
+    int code = HM_OK;
+    if (base64 != NULL) {
+        code = base64_read(json_string_value(text), size, bytes, &size);
+    } else {
+        memcpy(bytes, json_string_value(text), size);
+    }
+    if (code != HM_OK) {
+        free(bytes);
+        return code;
+    }
+    *ret_bytes = bytes;
+    *ret_size = size;
+    return HM_OK;
 }
 
 void ctl_json_print(const json_t *json, bool is_line)

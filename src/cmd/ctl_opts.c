@@ -73,13 +73,18 @@ const char *ctl_meant(const char *wrong, const char *const *names, const char *d
 
 /* ---- options --------------------------------------------------------------------------------- */
 
-/* The option of any command of that name, NULL: none has it. */
-static const struct op_arg *command_option(const char *name)
+/* The option of any command of that name, NULL: none has it. A word can be given by its name too. */
+static const struct op_arg *command_option(const char *option)
 {
+    char name[64];
+    text_copy(name, sizeof name, option);
+    for (char *at = name; *at != '\0'; at++) {
+        *at = *at == '-' ? '_' : *at;
+    }
     for (size_t i = 0; i < OP_COUNT; i++) {
         const struct op_spec *spec = ops_spec((enum op) i);
         size_t idx = ops_args_index(spec, name);
-        if (idx < spec->arg_count && spec->args[idx].position == 0 && !spec->args[idx].is_hidden) {
+        if (idx < spec->arg_count && !spec->args[idx].is_hidden) {
             return &spec->args[idx];
         }
     }
@@ -91,6 +96,7 @@ static int unknown_option(const char *name)
     const char *names[NAMES_MAX + 1];
     size_t count = 0;
     char text[128];
+    static char room[NAMES_MAX][64];
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         names[count++] = options[i].name;
     }
@@ -98,7 +104,8 @@ static int unknown_option(const char *name)
         const struct op_spec *spec = ops_spec((enum op) i);
         for (size_t k = 0; k < spec->arg_count && count < NAMES_MAX; k++) {
             if (command_option(spec->args[k].name) != NULL) {
-                names[count++] = spec->args[k].name;
+                names[count] = ops_help_option(&spec->args[k], room[count]);
+                count++;
             }
         }
     }
@@ -220,9 +227,12 @@ static int take_option(struct ctl_opts *o, struct words *w, int *at)
     if (option == OPTION_COUNT && arg == NULL) {
         return unknown_option(name);
     }
-    bool has_value = arg != NULL ? true : options[option].value != NULL;
+    bool is_switch = arg != NULL && arg->type == ARG_BOOL;
+    bool has_value = arg != NULL ? !is_switch : options[option].value != NULL;
     const char *value = equals != NULL ? equals + 1 : NULL;
-    if (!has_value && value != NULL) {
+    if (is_switch && value == NULL) {
+        value = "true";
+    } else if (!has_value && value != NULL && !is_switch) {
         return ctl_usage("--%s takes no value", name);
     }
     if (has_value && value == NULL) {
@@ -232,7 +242,7 @@ static int take_option(struct ctl_opts *o, struct words *w, int *at)
         }
         value = o->argv[++*at];
     }
-    if (has_value && value[0] == '\0') {
+    if (has_value && value[0] == '\0' && (arg == NULL || arg->type != ARG_BYTES)) {
         return ctl_usage("--%s has an empty value", name);
     }
     if (arg == NULL) {
@@ -244,6 +254,12 @@ static int take_option(struct ctl_opts *o, struct words *w, int *at)
     w->given_name[w->given_count] = arg->name;
     w->given_value[w->given_count++] = value;
     return EXIT_DONE;
+}
+
+/* "-5" is what is added to a counter. */
+static bool is_number(const char *text)
+{
+    return strspn(text, "0123456789") == strlen(text);
 }
 
 static int take_arguments(struct ctl_opts *o, struct words *w)
@@ -258,7 +274,7 @@ static int take_arguments(struct ctl_opts *o, struct words *w)
             o->want_help = true;
         } else if (!only_words && strncmp(text, "--", 2) == 0) {
             code = take_option(o, w, &i);
-        } else if (!only_words && text[0] == '-' && text[1] != '\0') {
+        } else if (!only_words && text[0] == '-' && text[1] != '\0' && !is_number(text + 1)) {
             code = ctl_usage("there is no option %s; options begin with two dashes", text);
         } else if (w->count == WORDS_MAX) {
             code = ctl_usage("too many arguments, from \"%s\" on", text);

@@ -100,10 +100,18 @@ static size_t text_columns(const char *text)
     return columns;
 }
 
+/* What a terminal obeys, and what is not seen or turns the order of what is: U+200B to U+200F, U+2028
+ * to U+202E, U+2060 to U+206F, U+FEFF. */
 static bool is_control(const char *at, size_t size)
 {
     unsigned char c = (unsigned char) at[0];
-    return c < 0x20 || c == 0x7f || (size == 2 && c == 0xc2 && (unsigned char) at[1] < 0xa0);
+    unsigned char d = size > 1 ? (unsigned char) at[1] : 0;
+    unsigned char e = size > 2 ? (unsigned char) at[2] : 0;
+    bool is_hidden =
+        size == 3 && ((c == 0xe2 && d == 0x80 && ((e >= 0x8b && e <= 0x8f) || (e >= 0xa8 && e <= 0xae))) ||
+                      (c == 0xe2 && d == 0x81 && e >= 0xa0 && e <= 0xaf) ||
+                      (c == 0xef && d == 0xbb && e == 0xbf));
+    return c < 0x20 || c == 0x7f || (size == 2 && c == 0xc2 && d < 0xa0) || is_hidden;
 }
 
 /* Prints at most `columns` characters; a longer text ends in "…". */
@@ -252,6 +260,8 @@ const char *out_ago(const char *time, const char *now, char text[OUT_TEXT_BYTES]
     return out_duration(now_ms > then_ms ? now_ms - then_ms : 0, text);
 }
 
+#define COLUMNS_MAX 16
+
 struct cell {
     char *text;
     enum out_style style;
@@ -260,13 +270,12 @@ struct cell {
 struct table {
     const struct out_column *columns;
     size_t column_count;
+    size_t max[COLUMNS_MAX]; /* of its width; 0: none */
     struct cell *cells;
     size_t cell_count;
     size_t cell_room;
     bool failed; /* out of memory: what there is is printed */
 };
-
-#define COLUMNS_MAX 16
 
 table_t *table_new(const struct out_column *columns, size_t count)
 {
@@ -292,6 +301,12 @@ void table_destroy(table_t **p)
     free(t->cells);
     free(t);
     *p = NULL;
+}
+
+void table_limit(table_t *table, size_t column, size_t max)
+{
+    HM_ASSERT(column < table->column_count);
+    table->max[column] = max;
 }
 
 void table_add(table_t *table, enum out_style style, const char *text)
@@ -335,6 +350,9 @@ static void measure(const table_t *t, struct layout *l)
             size_t width = text_columns(t->cells[i].text);
             l->width[c] = width > l->width[c] ? width : l->width[c];
         }
+        if (t->max[c] > 0 && l->width[c] > t->max[c]) {
+            l->width[c] = t->max[c];
+        }
         l->total += (l->total > 0 ? GAP : 0) + l->width[c];
         l->last = c;
     }
@@ -377,7 +395,7 @@ static void print_cell(const table_t *t, const struct layout *l, const struct ou
     }
 }
 
-void table_print(const table_t *table, const struct out *out)
+static void print_table(const table_t *table, const struct out *out, bool has_head)
 {
     struct layout l;
     memset(&l, 0, sizeof l);
@@ -386,12 +404,12 @@ void table_print(const table_t *table, const struct out *out)
     }
     measure(table, &l);
     fit(table, &l, out->width);
-    for (size_t c = 0; c < table->column_count; c++) {
+    for (size_t c = 0; has_head && c < table->column_count; c++) {
         if (l.is_shown[c]) {
             print_cell(table, &l, out, c, STYLE_BOLD, table->columns[c].header);
         }
     }
-    fputc('\n', stdout);
+    fputs(has_head ? "\n" : "", stdout);
     for (size_t i = 0; i + table->column_count <= table->cell_count; i += table->column_count) {
         for (size_t c = 0; c < table->column_count; c++) {
             if (l.is_shown[c]) {
@@ -403,4 +421,14 @@ void table_print(const table_t *table, const struct out *out)
     if (table->failed) {
         ctl_error("out of memory: the list is not complete");
     }
+}
+
+void table_print(const table_t *table, const struct out *out)
+{
+    print_table(table, out, true);
+}
+
+void table_print_rows(const table_t *table, const struct out *out)
+{
+    print_table(table, out, false);
 }

@@ -51,8 +51,12 @@ typedef struct table table_t;
 /* Columns are borrowed. NULL: out of memory. */
 table_t *table_new(const struct out_column *columns, size_t count);
 void table_destroy(table_t **p);
+/* A column is cut to so many characters, at least that of its header. */
+void table_limit(table_t *table, size_t column, size_t max);
 /* Adds the next cell, from left to right; texts are copied. */
 void table_add(table_t *table, enum out_style style, const char *text);
 void table_print(const table_t *table, const struct out *out);
+/* The same without the line of headers, for what goes on. */
+void table_print_rows(const table_t *table, const struct out *out);
 
 #endif

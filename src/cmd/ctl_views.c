@@ -391,6 +391,14 @@ void ctl_print_text(struct out *out, enum op op, const json_t *reply)
     case OP_NODES_RENAME:
         ctl_print_rename(out, reply);
         break;
+    case OP_KV_PUT:
+    case OP_KV_DELETE:
+    case OP_KV_GET:
+    case OP_KV_LIST:
+    case OP_KV_CONFLICTS:
+    case OP_KV_RESOLVE:
+        ctl_print_kv(out, op, reply);
+        break;
     case OP_RTT:
         ctl_print_rtt(out, reply);
         break;

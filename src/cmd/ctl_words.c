@@ -105,12 +105,13 @@ static int set_words(struct ctl_opts *o, const struct words *w, size_t from)
 static int set_given(struct ctl_opts *o, const struct words *w)
 {
     char why[OPS_WHY_BYTES];
-    char words[64];
+    char words[64], option[64];
     for (size_t i = 0; i < w->given_count; i++) {
         size_t idx = ops_args_index(o->spec, w->given_name[i]);
         if (idx == o->spec->arg_count) {
+            struct op_arg arg = {.name = w->given_name[i]};
             return ctl_usage("\"meshctl %s\" has no option --%s", ops_help_words(o->spec, words),
-                             w->given_name[i]);
+                             ops_help_option(&arg, option));
         }
         if (ops_args_set(o->spec, idx, w->given_value[i], &o->values, why) != HM_OK) {
             return ctl_usage("--%s", why);
@@ -129,6 +130,10 @@ static int check_options(const struct ctl_opts *o)
     }
     if (o->format == FORMAT_PROMETHEUS && o->spec->op != OP_METRICS) {
         return ctl_usage("\"meshctl %s\" has no format prometheus: text or json", words);
+    }
+    if (o->spec->op == OP_KV_PUT && ops_args_get(o->spec, &o->values, "file")->is_given &&
+        ops_args_get(o->spec, &o->values, "value")->is_given) {
+        return ctl_usage("VALUE and --file both say what to put: give one");
     }
     if (o->node != NULL && o->spec->scope == SCOPE_LOCAL) {
         return ctl_usage(

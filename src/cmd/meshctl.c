@@ -58,7 +58,8 @@ static int run(const struct ctl_opts *opts)
         }
         return exit_code;
     }
-    exit_code = opts->follow ? ctl_follow(&ctl, &out)
+    exit_code = ctl_is_kv(opts->spec->op) ? ctl_run_kv(&ctl, &out)
+                : opts->follow ? ctl_follow(&ctl, &out)
                 : opts->all  ? ctl_run_all(&ctl, &out)
                              : ask_and_print(&ctl, &out);
     ctl_disconnect(&ctl);

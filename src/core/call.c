@@ -136,14 +136,14 @@ static bool has_share_left(const core_t *c, const struct node_id *from)
 /* What a handler waits for, and what it left for its next run. */
 struct waiting {
     unsigned wait_for; /* enum call_wake bits */
-    uint64_t ticket;
+    uint64_t ticket, kept;
 };
 
 /* Runs the handler once. False if it wants to wait. */
 static bool run_once(core_t *c, const struct asker *asker, const struct api_request *request,
                      bool is_last, struct waiting *w)
 {
-    struct call_result result = {.code = HM_ENOTFOUND, .ticket = w->ticket};
+    struct call_result result = {.code = HM_ENOTFOUND, .ticket = w->ticket, .kept = w->kept};
     buf_clear(&c->reply);
     if (c->calls_handler == NULL) {
         refuse(c, asker, HM_ENOTFOUND, "this node answers no operations");
@@ -154,6 +154,7 @@ static bool run_once(core_t *c, const struct asker *asker, const struct api_requ
     if (result.wait && !is_last) {
         w->wait_for = result.wait_for == 0 ? WAKE_EVENT : result.wait_for;
         w->ticket = result.ticket;
+        w->kept = result.kept;
         return false;
     }
     if (result.code == HM_OK && buf_failed(&c->reply)) {
@@ -186,6 +187,7 @@ static void run_here(core_t *c, const struct asker *asker, const struct api_requ
     }
     call->wait_for = w.wait_for;
     call->ticket = w.ticket;
+    call->kept = w.kept;
 }
 
 static struct asker asker_of(const struct call *call)
@@ -201,13 +203,14 @@ static void run_again(core_t *c, struct call *call, bool is_last)
     struct asker asker = asker_of(call);
     int rc = api_request_read(buf_span(&call->request), &request);
     HM_ASSERT(rc == HM_OK); /* it was read before it was kept */
-    struct waiting w = {.ticket = call->ticket};
+    struct waiting w = {.ticket = call->ticket, .kept = call->kept};
     if (run_once(c, &asker, &request, is_last, &w)) {
         call_free(c, call);
         return;
     }
     call->wait_for = w.wait_for;
     call->ticket = w.ticket;
+    call->kept = w.kept;
 }
 
 void call_run_waiting(core_t *c)

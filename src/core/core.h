@@ -39,6 +39,7 @@ struct call_result {
     bool wait;            /* nothing to say yet: call again when what it waits for happens, or at the deadline */
     unsigned wait_for;    /* enum call_wake bits; 0: WAKE_EVENT */
     uint64_t ticket;      /* 0 at the first run; what a handler sets when it waits comes back at the next */
+    uint64_t kept;        /* likewise: another number for its next run */
 };
 
 enum call_wake {

@@ -134,7 +134,7 @@ struct call {
     struct call *next, *before;
     enum call_kind kind;
     unsigned wait_for;         /* CALL_EVENT: enum call_wake bits */
-    uint64_t ticket;           /* the handler's, for its next run */
+    uint64_t ticket, kept;     /* the handler's, for its next run */
     uint64_t client;           /* local: whom to answer */
     struct node_id from;       /* asked by this node over a link; zero: local */
     uint64_t from_number;      /* its number for the call */

@@ -147,7 +147,13 @@ bool registry_next(registry_t *r, enum registry_look look, struct span from, boo
 /* Where the entries of a key, or of the keys with a prefix, begin. to has ENTRY_RECORD_BYTES_MAX
  * bytes; returns how many were used. */
 #define ENTRY_RECORD_BYTES_MAX 511
+#define ENTRY_RECORD_PLAIN_BYTES_MAX 496 /* up to here a key is its records' beginning as it is */
 size_t registry_record_prefix(const registry_t *r, struct span key, uint8_t *to);
+
+/* This node in this life: the origin of its own entries. */
+const struct origin *registry_self(const registry_t *r);
+/* The hash that records are kept under: collision-resistant up to its 64 bits, the same in every life. */
+uint64_t registry_hash(const registry_t *r, struct span bytes);
 
 /* What is held of one key, the shown one first. The array is the registry's until the next call. */
 struct registry_siblings {

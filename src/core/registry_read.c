@@ -9,7 +9,7 @@
 
 /* LMDB's keys have at most 511 bytes: the end of a longer key is stood for by its hash. So keys that
  * share their first 480 bytes come in no particular order, the same everywhere. */
-#define PLAIN_BYTES_MAX 496
+#define PLAIN_BYTES_MAX ENTRY_RECORD_PLAIN_BYTES_MAX
 #define CUT_BYTES 480
 
 /* ---- where things are ------------------------------------------------------------------------ */
@@ -53,6 +53,16 @@ size_t registry_record_prefix(const registry_t *r, struct span key, uint8_t *to)
     size_t size = key.size < CUT_BYTES ? key.size : CUT_BYTES;
     memcpy(to, key.data, size);
     return size;
+}
+
+const struct origin *registry_self(const registry_t *r)
+{
+    return &r->conf.self;
+}
+
+uint64_t registry_hash(const registry_t *r, struct span bytes)
+{
+    return r->conf.crypto.hash(bytes);
 }
 
 /* ---- one record ------------------------------------------------------------------------------ */

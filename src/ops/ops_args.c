@@ -54,10 +54,13 @@ static int unknown_arg(const struct op_spec *spec, const char *name, char why[OP
 {
     const char *names[OPS_ARGS_MAX + 1];
     char text[SHOWN_BYTES_MAX + 4];
+    size_t count = 0;
     for (size_t i = 0; i < spec->arg_count; i++) {
-        names[i] = spec->args[i].name;
+        if (!spec->args[i].is_meshctls) {
+            names[count++] = spec->args[i].name;
+        }
     }
-    names[spec->arg_count] = NULL;
+    names[count] = NULL;
     const char *nearest = text_nearest(name, names);
     if (nearest != NULL) {
         snprintf(why, OPS_WHY_BYTES, "%s has no argument \"%s\"; did you mean \"%s\"?", spec->name,
@@ -82,18 +85,33 @@ static int check_number(const struct op_arg *arg, uint64_t number, char why[OPS_
 static int check_text(const struct op_arg *arg, const char *text, char why[OPS_WHY_BYTES])
 {
     size_t size = strlen(text);
+    char cut[SHOWN_BYTES_MAX + 4];
     if (size == 0 && arg->min > 0) {
         snprintf(why, OPS_WHY_BYTES, "%s is empty", arg->name);
         return HM_EINVAL;
     }
     if (size < arg->min || size > arg->max || size > OPS_TEXT_BYTES_MAX) {
-        snprintf(why, OPS_WHY_BYTES, "%s has %zu bytes, but must have from %" PRIu64 " to %" PRIu64,
-                 arg->name, size, arg->min, arg->max);
+        snprintf(why, OPS_WHY_BYTES,
+                 "%s \"%s\" has %zu bytes, but must have from %" PRIu64 " to %" PRIu64, arg->name,
+                 shown(text, cut), size, arg->min, arg->max);
         return HM_EINVAL;
     }
     if (!text_is_clean_utf8((const uint8_t *) text, size)) {
-        snprintf(why, OPS_WHY_BYTES, "%s must be UTF-8 text without control characters", arg->name);
+        snprintf(why, OPS_WHY_BYTES, "%s \"%s\" must be UTF-8 text without control characters",
+                 arg->name, shown(text, cut));
         return HM_EINVAL;
+    }
+    return HM_OK;
+}
+
+/* Whoever gives too many bytes has asked for nothing wrong but met a limit. */
+static int check_bytes(const struct op_arg *arg, struct span bytes, char why[OPS_WHY_BYTES])
+{
+    if (bytes.size < arg->min || bytes.size > arg->max) {
+        snprintf(why, OPS_WHY_BYTES,
+                 "%s has %zu bytes, but must have from %" PRIu64 " to %" PRIu64 " bytes", arg->name,
+                 bytes.size, arg->min, arg->max);
+        return HM_EFULL;
     }
     return HM_OK;
 }
@@ -140,6 +158,15 @@ static int read_value(const struct op_arg *arg, struct mp_reader *r, struct op_v
         }
         value->number = mp_read_bool(r);
         break;
+    case ARG_BYTES:
+        if (kind != MP_STR && kind != MP_BIN) {
+            return wrong_type(arg, why);
+        }
+        value->raw.data = r->at;
+        value->bytes = kind == MP_STR ? mp_read_str(r, SIZE_MAX) : mp_read_bin(r, SIZE_MAX);
+        value->raw.size = (size_t) (r->at - value->raw.data);
+        code = check_bytes(arg, value->bytes, why);
+        break;
     }
     value->is_given = code == HM_OK;
     return code;
@@ -159,7 +186,7 @@ static int read_pair(const struct op_spec *spec, struct mp_reader *r, struct op_
         return HM_EINVAL;
     }
     size_t idx = ops_args_index(spec, name);
-    if (idx == spec->arg_count) {
+    if (idx == spec->arg_count || spec->args[idx].is_meshctls) {
         return unknown_arg(spec, name, why);
     }
     if (mp_try_nil(r)) {
@@ -252,6 +279,10 @@ int ops_args_set(const struct op_spec *spec, size_t idx, const char *text, struc
     case ARG_BOOL:
         code = set_bool(arg, text, &value, why);
         break;
+    case ARG_BYTES:
+        value.bytes = span_of(text, strlen(text));
+        code = check_bytes(arg, value.bytes, why);
+        break;
     }
     if (code == HM_OK) {
         values->v[idx] = value;
@@ -259,16 +290,32 @@ int ops_args_set(const struct op_spec *spec, size_t idx, const char *text, struc
     return code;
 }
 
+int ops_args_set_bytes(const struct op_spec *spec, size_t idx, struct span bytes,
+                       struct op_values *values, char why[OPS_WHY_BYTES])
+{
+    HM_ASSERT(idx < spec->arg_count && spec->args[idx].type == ARG_BYTES);
+    int code = check_bytes(&spec->args[idx], bytes, why);
+    if (code == HM_OK) {
+        values->v[idx] = (struct op_value){.is_given = true, .bytes = bytes};
+    }
+    return code;
+}
+
+static bool is_sent(const struct op_spec *spec, const struct op_values *values, size_t idx)
+{
+    return values->v[idx].is_given && !spec->args[idx].is_meshctls;
+}
+
 void ops_args_write(const struct op_spec *spec, const struct op_values *values, struct buf *b)
 {
     size_t count = 0;
     for (size_t i = 0; i < spec->arg_count; i++) {
-        count += values->v[i].is_given ? 1 : 0;
+        count += is_sent(spec, values, i) ? 1 : 0;
     }
     mp_map(b, count);
     for (size_t i = 0; i < spec->arg_count; i++) {
         const struct op_value *value = &values->v[i];
-        if (!value->is_given) {
+        if (!is_sent(spec, values, i)) {
             continue;
         }
         mp_str(b, spec->args[i].name);
@@ -282,6 +329,13 @@ void ops_args_write(const struct op_spec *spec, const struct op_values *values, 
             break;
         case ARG_BOOL:
             mp_bool(b, value->number != 0);
+            break;
+        case ARG_BYTES:
+            if (text_is_utf8(value->bytes.data, value->bytes.size)) {
+                mp_strn(b, value->bytes.data, value->bytes.size);
+            } else {
+                mp_bin(b, value->bytes.data, value->bytes.size);
+            }
             break;
         }
     }

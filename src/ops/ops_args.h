@@ -19,6 +19,8 @@ struct op_value {
     bool is_given;
     uint64_t number; /* ARG_UINT, ARG_BOOL; the default when not given */
     char text[OPS_TEXT_BYTES_MAX + 1];
+    struct span bytes; /* ARG_BYTES: borrowed from the request, or from who set it */
+    struct span raw;   /* of a request: the same as it came, one msgpack value */
 };
 
 /* One value per argument of the operation, in the table's order. */
@@ -38,6 +40,9 @@ int ops_args_set(const struct op_spec *spec, size_t idx, const char *text, struc
 /* HM_EINVAL with a line in why if a required one is not given. */
 int ops_args_complete(const struct op_spec *spec, const struct op_values *values,
                       char why[OPS_WHY_BYTES]);
+/* The same of an argument that is bytes, which are borrowed. HM_EFULL with a line in why: too many. */
+int ops_args_set_bytes(const struct op_spec *spec, size_t idx, struct span bytes,
+                       struct op_values *values, char why[OPS_WHY_BYTES]);
 /* Writes the given ones as a map. */
 void ops_args_write(const struct op_spec *spec, const struct op_values *values, struct buf *b);
 

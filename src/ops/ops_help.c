@@ -54,6 +54,15 @@ const char *ops_help_words(const struct op_spec *spec, char text[64])
     return text;
 }
 
+const char *ops_help_option(const struct op_arg *arg, char text[64])
+{
+    text_copy(text, 64, arg->name);
+    for (char *at = text; *at != '\0'; at++) {
+        *at = *at == '_' ? '-' : *at;
+    }
+    return text;
+}
+
 void ops_help_usage(const struct op_spec *spec, struct buf *b)
 {
     char words[64];
@@ -65,11 +74,12 @@ void ops_help_usage(const struct op_spec *spec, struct buf *b)
         }
         put(b, arg->is_required ? " " : " [");
         if (arg->position == 0) {
+            char option[64];
             put(b, "--");
-            put(b, arg->name);
-            put(b, "=");
+            put(b, ops_help_option(arg, option));
+            put(b, arg->type == ARG_BOOL ? "" : "=");
         }
-        put(b, arg->value);
+        put(b, arg->position == 0 && arg->type == ARG_BOOL ? "" : arg->value);
         put(b, arg->is_required ? "" : "]");
     }
     if (spec->kind == OP_STREAM) {
@@ -89,14 +99,17 @@ static void put_options(const struct op_spec *spec, struct buf *b)
 {
     for (size_t i = 0; i < spec->arg_count; i++) {
         const struct op_arg *arg = &spec->args[i];
-        char name[64];
+        char name[96], option[64];
         if (arg->is_hidden) {
             continue;
         }
+        ops_help_option(arg, option);
         if (arg->position > 0) {
             snprintf(name, sizeof name, "%s", arg->value);
+        } else if (arg->type == ARG_BOOL) {
+            snprintf(name, sizeof name, "--%s", option);
         } else {
-            snprintf(name, sizeof name, "--%s=%s", arg->name, arg->value);
+            snprintf(name, sizeof name, "--%s=%s", option, arg->value);
         }
         put_option(b, name, arg->help);
     }
@@ -147,15 +160,27 @@ static void put_row(struct buf *b, const char *name, const char *type, const cha
     put(b, " |\n");
 }
 
+static bool has_args(const struct op_spec *spec)
+{
+    bool found = false;
+    for (size_t i = 0; i < spec->arg_count; i++) {
+        found = found || !spec->args[i].is_meshctls;
+    }
+    return found;
+}
+
 static void reference_args(const struct op_spec *spec, struct buf *b)
 {
-    if (spec->arg_count == 0) {
+    if (!has_args(spec)) {
         put(b, "No arguments.\n\n");
         return;
     }
     put(b, "| argument | type | meaning |\n|---|---|---|\n");
     for (size_t i = 0; i < spec->arg_count; i++) {
         const struct op_arg *arg = &spec->args[i];
+        if (arg->is_meshctls) {
+            continue;
+        }
         put_row(b, arg->name, arg_type_name(arg->type),
                 arg->is_required ? ", required"
                 : arg->is_hidden ? ", for programs"
@@ -234,7 +259,7 @@ static void reference_op(const struct op_spec *spec, struct buf *b)
 static const char reference_head[] =
     "# Operations\n\n"
     "What a mesh can be asked, through the local socket and with `meshctl`. Made from the table\n"
-    "in `src/ops/ops_spec.c`; `make check` says when it is out of date. Fields may be added\n"
+    "in `src/ops/ops_spec*.c`; `make check` says when it is out of date. Fields may be added\n"
     "later, never removed. Ids are 32 hex digits, times are RFC 3339 in UTC with milliseconds,\n"
     "addresses are `ip:port` or `[ip]:port`.\n\n"
     "Every operation can also answer -8 (a wrong argument), -13 (no such operation in that\n"

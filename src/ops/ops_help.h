@@ -10,6 +10,8 @@
 void ops_help_usage(const struct op_spec *spec, struct buf *b);
 /* "nodes show": the operation's name as words; returns text. */
 const char *ops_help_words(const struct op_spec *spec, char text[64]);
+/* "if-version": the name of an argument as an option; returns text. */
+const char *ops_help_option(const struct op_arg *arg, char text[64]);
 /* The whole help of one command, lines of at most 79 columns. */
 void ops_help_command(const struct op_spec *spec, struct buf *b);
 /* The table as Markdown: every operation with arguments, reply and errors. */

@@ -38,6 +38,8 @@ static const struct fact_limit limits[] = {
     FACT_LIMIT(HM_ZRE_ABOUT_BYTES_MAX, "bytes", "groups and headers kept of one ZRE peer"),
     FACT_LIMIT(HM_KEY_BYTES_MAX, "bytes", "a key of the registry as it is stored"),
     FACT_LIMIT(HM_USER_KEY_BYTES_MAX, "bytes", "a key as users write it"),
+    FACT_LIMIT(HM_SET_KEY_BYTES_MAX, "bytes", "the key of a set or a counter"),
+    FACT_LIMIT(HM_SET_ELEMENTS_MAX, "elements", "of a set"),
     FACT_LIMIT(HM_VALUE_BYTES_MAX, "bytes", "a value of the registry"),
     FACT_LIMIT(HM_VALUE_DEPTH_MAX, "levels", "nesting of a value"),
     FACT_LIMIT(HM_ENTRY_BYTES_MAX, "bytes", "an entry of the registry with all that belongs to it"),

@@ -379,17 +379,23 @@ static const struct op_spec table[] = {
 
 _Static_assert(COUNT_OF(table) == OP_COUNT, "each operation has its entry in the table");
 
+static bool is_of_keys(enum op op)
+{
+    return op >= OPS_KV_FIRST && (size_t) (op - OPS_KV_FIRST) < ops_spec_kv_count;
+}
+
 const struct op_spec *ops_spec(enum op op)
 {
     HM_ASSERT(op < OP_COUNT);
-    HM_ASSERT(table[op].name != NULL && table[op].op == op);
-    return &table[op];
+    const struct op_spec *spec = is_of_keys(op) ? &ops_spec_kv[op - OPS_KV_FIRST] : &table[op];
+    HM_ASSERT(spec->name != NULL && spec->op == op);
+    return spec;
 }
 
 const struct op_spec *ops_spec_find(const char *name)
 {
     for (size_t i = 0; i < OP_COUNT; i++) {
-        if (strcmp(table[i].name, name) == 0) {
+        if (strcmp(ops_spec((enum op) i)->name, name) == 0) {
             return ops_spec((enum op) i);
         }
     }
@@ -400,7 +406,7 @@ const char *ops_spec_nearest(const char *name)
 {
     const char *names[OP_COUNT + 1];
     for (size_t i = 0; i < OP_COUNT; i++) {
-        names[i] = table[i].name;
+        names[i] = ops_spec((enum op) i)->name;
     }
     names[OP_COUNT] = NULL;
     return text_nearest(name, names);
@@ -456,6 +462,8 @@ const char *arg_type_name(enum arg_type type)
         return "number";
     case ARG_BOOL:
         return "boolean";
+    case ARG_BYTES:
+        return "text or bytes";
     }
     return "?";
 }
@@ -467,7 +475,7 @@ const char *field_type_name(enum field_type type)
         [FIELD_ADDRESS] = "address", [FIELD_STATUS] = "status", [FIELD_TIME] = "time",
         [FIELD_UINT] = "integer",    [FIELD_NUMBER] = "number", [FIELD_BOOL] = "boolean",
         [FIELD_MS] = "milliseconds", [FIELD_MAP] = "map",       [FIELD_OBJECT] = "object",
-        [FIELD_LIST] = "list",
+        [FIELD_LIST] = "list",       [FIELD_VALUE] = "text or bytes",
     };
     return names[type];
 }

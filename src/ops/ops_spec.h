@@ -12,6 +12,15 @@
 #include <stdint.h>
 
 /* X(enum, function): one line per operation; the handler is ops_FUNCTION (ops_dispatch.c). */
+/* Those about keys, described in ops_spec_kv.c. */
+#define OPS_KV_LIST(X)                                                                             \
+    X(OP_KV_PUT, kv_put)                                                                           \
+    X(OP_KV_GET, kv_get)                                                                           \
+    X(OP_KV_DELETE, kv_delete)                                                                     \
+    X(OP_KV_LIST, kv_list)                                                                         \
+    X(OP_KV_CONFLICTS, kv_conflicts)                                                               \
+    X(OP_KV_RESOLVE, kv_resolve)
+
 #define OPS_LIST(X)                                                                                \
     X(OP_STATUS, status)                                                                           \
     X(OP_NODES_LIST, nodes_list)                                                                   \
@@ -19,6 +28,7 @@
     X(OP_NODES_EVENTS, nodes_events)                                                               \
     X(OP_NODES_RENAME, nodes_rename)                                                               \
     X(OP_EVENTS, events)                                                                           \
+    OPS_KV_LIST(X)                                                                                 \
     X(OP_RTT, rtt)                                                                                 \
     X(OP_PEERS, peers)                                                                             \
     X(OP_DOCTOR, doctor)                                                                           \
@@ -55,18 +65,20 @@ enum arg_type {
     ARG_TEXT,
     ARG_UINT,
     ARG_BOOL,
+    ARG_BYTES, /* a value: any bytes; a word of the command line as it is */
 };
 
-#define OPS_ARGS_MAX 4         /* of one operation */
-#define OPS_TEXT_BYTES_MAX 127 /* of a text argument: a cursor is name, blank and id */
+#define OPS_ARGS_MAX 6         /* of one operation */
+#define OPS_TEXT_BYTES_MAX 703 /* of a text argument: a cursor is a record's key in base64 */
 
 struct op_arg {
     const char *name;
     enum arg_type type;
     bool is_required;
     bool is_hidden;    /* for programs: meshctl uses it itself and does not offer it */
+    bool is_meshctls;  /* the other way round: meshctl acts upon it and does not send it */
     unsigned position; /* 1, 2, …: a word after the command; 0: an option --name */
-    uint64_t min, max; /* ARG_UINT: bounds; texts: bounds of their length in bytes */
+    uint64_t min, max; /* ARG_UINT: bounds; texts and bytes: bounds of their length in bytes */
     uint64_t def;      /* ARG_UINT, ARG_BOOL: value when it is not given */
     const char *value; /* what stands for the value in help: "SEQ" */
     const char *help;
@@ -86,6 +98,7 @@ enum field_type {
     FIELD_MAP, /* text to text */
     FIELD_OBJECT,
     FIELD_LIST,
+    FIELD_VALUE, /* text, or bytes where it is no UTF-8: {"base64": …} in JSON */
 };
 
 struct op_field {
@@ -118,6 +131,11 @@ struct op_spec {
     const char *help;
     const char *example;
 };
+
+/* The part of the table that is about keys, from OP_KV_PUT on. */
+#define OPS_KV_FIRST OP_KV_PUT
+extern const struct op_spec ops_spec_kv[];
+extern const size_t ops_spec_kv_count;
 
 /* Never NULL. */
 const struct op_spec *ops_spec(enum op op);

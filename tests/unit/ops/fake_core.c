@@ -135,6 +135,65 @@ static const uint8_t labels[] = "\x82\xa4role\xa7storage\xa4"
                                 "arch\xa5"
                                 "arm64";
 
+/* ---- the registry, a real one ---------------------------------------------------------------- */
+
+registry_t *core_registry(core_t *c)
+{
+    return c->replica.r;
+}
+
+int core_write(core_t *c, const struct registry_write *w, struct dot *ret_dot, uint64_t *ret_ticket)
+{
+    int rc = c->write_code != HM_OK ? c->write_code : registry_write(c->replica.r, w, ret_dot);
+    if (rc == HM_OK) {
+        *ret_ticket = registry_round(c->replica.r);
+    }
+    if (rc == HM_OK && !c->is_slow) {
+        replica_commit(&c->replica);
+    }
+    return rc;
+}
+
+enum registry_fate core_write_fate(const core_t *c, uint64_t ticket)
+{
+    return registry_fate(c->replica.r, ticket);
+}
+
+void fake_core_other(core_t *c, const char *key, const char *value)
+{
+    struct replica other;
+    struct prng prng;
+    prng_init(&prng, 2);
+    replica_init(&other, 0x0b, &prng);
+    other.id = id_of(0x0b);
+    other.boots = c->others++;
+    replica_crash(&other);
+    assert_int_equal(replica_write(&other, key, value), HM_OK);
+    replica_commit(&other);
+    replica_pass(&other, &c->replica);
+    replica_commit(&c->replica);
+    replica_fini(&other);
+}
+
+/* "attic" with two values. */
+static void make_registry(core_t *c)
+{
+    static struct prng prng;
+    if (c->replica.disk != NULL) {
+        replica_fini(&c->replica);
+    }
+    prng_init(&prng, 1);
+    replica_init(&c->replica, 0x0a, &prng);
+    c->replica.id = id_of(0x0a);
+    replica_crash(&c->replica);
+    c->is_slow = false;
+    c->write_code = HM_OK;
+    c->others = 0;
+    assert_int_equal(replica_write(&c->replica, "kv/attic", "up here"), HM_OK);
+    replica_commit(&c->replica);
+    fake_core_other(c, "kv/attic", "down there");
+}
+
 core_t *fake_core_small(void)
 {
     static struct core core;
@@ -216,5 +275,6 @@ core_t *fake_core_small(void)
     core.samples_ns[1] = 500000;
     core.sample_count = 2;
     core.estimate_ns = 450000;
+    make_registry(&core);
     return &core;
 }

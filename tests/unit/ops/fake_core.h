@@ -4,6 +4,9 @@
 #ifndef HM_TESTS_UNIT_OPS_FAKE_CORE_H
 #define HM_TESTS_UNIT_OPS_FAKE_CORE_H
 
+#include "../unit.h"
+
+#include "../core/replica.h"
 #include "core/core.h"
 
 struct core {
@@ -20,9 +23,17 @@ struct core {
     uint64_t estimate_ns;
     unsigned leaves;
     unsigned knocks;
+    struct replica replica; /* the registry, of node a */
+    bool is_slow;           /* writes wait until replica_commit or replica_fail */
+    int write_code;         /* what writing fails with */
+    uint64_t others;        /* lives of b that wrote */
 };
 
-/* Three members (a alive and itself, b failed, c suspect), two events, fixed times. Owns nothing
+/* Node b has written this without knowing of anything here. */
+void fake_core_other(core_t *c, const char *key, const char *value);
+
+/* Three members (a alive and itself, b failed, c suspect), two events, one key with two values, fixed
+ * times. Owns nothing
  * that must be freed; valid until the next call. */
 core_t *fake_core_small(void);
 

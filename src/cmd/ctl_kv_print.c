@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Keys and values as a person sees them. Values are anybody's bytes: what is shown in a table is cut
+ * and printable; only `kv get` writes them as they are. */
+#define _GNU_SOURCE
+#include "cmd/ctl_kv.h"
+
+#include "base/err.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT_OF(a) (sizeof(a) / sizeof(a)[0])
+#define VALUE_COLUMNS 60
+#define VALUE_COLUMNS_MIN 16
+#define VALUE_BYTES 256 /* of a value that reach a table: more than it ever shows */
+
+/* ---- one value ------------------------------------------------------------------------------- */
+
+/* A text up to its first NUL, or how many bytes there are. */
+static void put_part(const json_t *value, FILE *to)
+{
+    const char *text = json_string_value(value);
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    if (text != NULL && text[0] != '\0') {
+        fprintf(to, "%.*s", VALUE_BYTES, text);
+    } else if (ctl_json_bytes(value, &bytes, &size) != HM_OK) {
+        fputc('-', to);
+    } else if (size == 0) {
+        fputs("(empty)", to);
+    } else {
+        fprintf(to, "(%zu bytes, no text)", size);
+    }
+    free(bytes);
+}
+
+static void put_set(const json_t *value, FILE *to)
+{
+    size_t i;
+    json_t *item;
+    fputc('{', to);
+    json_array_foreach(value, i, item)
+    {
+        if (ftell(to) > VALUE_BYTES) {
+            return;
+        }
+        fputs(i > 0 ? ", " : "", to);
+        put_part(item, to);
+    }
+    fputc('}', to);
+}
+
+char *kv_shown(const json_t *value)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
+    if (stream == NULL) {
+        return NULL;
+    }
+    if (json_is_array(value)) {
+        put_set(value, stream);
+    } else {
+        put_part(value, stream);
+    }
+    fclose(stream);
+    return text;
+}
+
+static int print_bytes(const json_t *value)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    int code = ctl_json_bytes(value, &bytes, &size);
+    if (code == HM_OK) {
+        code = fwrite(bytes, 1, size, stdout) == size ? HM_OK : HM_EIO;
+    }
+    free(bytes);
+    return code;
+}
+
+int kv_print_raw(const json_t *value)
+{
+    size_t i;
+    json_t *item;
+    int code = HM_OK;
+    if (!json_is_array(value)) {
+        return print_bytes(value);
+    }
+    json_array_foreach(value, i, item)
+    {
+        code = code == HM_OK ? print_bytes(item) : code;
+        fputc('\n', stdout);
+    }
+    return code;
+}
+
+/* ---- tables ---------------------------------------------------------------------------------- */
+
+static void add_value(table_t *table, const json_t *value)
+{
+    char *text = kv_shown(value);
+    table_add(table, STYLE_PLAIN, text != NULL ? text : "-");
+    free(text);
+}
+
+static void add_key(table_t *table, const json_t *item)
+{
+    char time[OUT_TEXT_BYTES], conflicts[24];
+    int64_t count = ctl_int(item, "conflicts");
+    snprintf(conflicts, sizeof conflicts, "%" PRId64, count);
+    table_add(table, STYLE_BOLD, ctl_text(item, "key"));
+    add_value(table, json_object_get(item, "value"));
+    table_add(table, STYLE_DIM, ctl_text(item, "type"));
+    table_add(table, count > 0 ? STYLE_YELLOW : STYLE_DIM, count > 0 ? conflicts : "-");
+    table_add(table, STYLE_PLAIN, ctl_text(item, "origin"));
+    table_add(table, STYLE_DIM, out_time(ctl_text(item, "modified"), time));
+    table_add(table, STYLE_DIM, ctl_text(item, "version"));
+}
+
+static void print_keys(struct kv_printer *p, const json_t *keys)
+{
+    static const struct out_column columns[] = {
+        {"KEY", 0, false}, {"VALUE", 0, false},    {"TYPE", 4, false},    {"CONFLICTS", 2, true},
+        {"BY", 3, false},  {"MODIFIED", 5, false}, {"VERSION", 6, false},
+    };
+    size_t i;
+    json_t *item;
+    table_t *table = table_new(columns, COUNT_OF(columns));
+    if (table == NULL) {
+        ctl_error("out of memory");
+        return;
+    }
+    size_t room = p->out->width > 0 ? p->out->width / 2 : VALUE_COLUMNS;
+    table_limit(table, 1, room > VALUE_COLUMNS_MIN ? room : VALUE_COLUMNS_MIN);
+    json_array_foreach(keys, i, item)
+    {
+        add_key(table, item);
+    }
+    if (p->is_begun) {
+        table_print_rows(table, p->out);
+    } else {
+        table_print(table, p->out);
+    }
+    table_destroy(&table);
+}
+
+static void print_conflict(struct kv_printer *p, const json_t *item)
+{
+    static const struct out_column columns[] = {
+        {"  VALUE", 0, false}, {"BY", 2, false},   {"MODIFIED", 4, false}, {"VERSION", 0, false},
+        {"TYPE", 5, false},    {"SHOWN", 3, false}};
+    size_t i;
+    json_t *value;
+    table_t *table = table_new(columns, COUNT_OF(columns));
+    if (table == NULL) {
+        ctl_error("out of memory");
+        return;
+    }
+    out_put(p->out, STYLE_BOLD, ctl_text(item, "key"), 0);
+    fputc('\n', stdout);
+    table_limit(table, 0, VALUE_COLUMNS);
+    json_array_foreach(json_object_get(item, "values"), i, value)
+    {
+        char time[OUT_TEXT_BYTES], line[VALUE_BYTES + 64];
+        char *text = kv_shown(json_object_get(value, "value"));
+        if (json_is_null(json_object_get(value, "value"))) {
+            snprintf(line, sizeof line, "  (%" PRId64 " bytes)", ctl_int(value, "bytes"));
+        } else {
+            snprintf(line, sizeof line, "  %s", text != NULL ? text : "-");
+        }
+        free(text);
+        bool is_shown = ctl_bool(value, "shown");
+        table_add(table, is_shown ? STYLE_BOLD : STYLE_PLAIN, line);
+        table_add(table, STYLE_PLAIN, ctl_text(value, "origin"));
+        table_add(table, STYLE_DIM, out_time(ctl_text(value, "modified"), time));
+        table_add(table, STYLE_PLAIN, ctl_text(value, "version"));
+        table_add(table, STYLE_DIM, ctl_text(value, "type"));
+        table_add(table, STYLE_PLAIN, is_shown ? "yes" : "-");
+    }
+    table_print(table, p->out);
+    table_destroy(&table);
+}
+
+/* ---- pages ----------------------------------------------------------------------------------- */
+
+/* One object of a list that is printed as it comes, with two more blanks before each line. */
+static void print_json_item(struct kv_printer *p, const json_t *item)
+{
+    char *text = json_dumps(item, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+    if (text == NULL) {
+        ctl_error("out of memory");
+        return;
+    }
+    fputs(p->is_begun ? ",\n  " : "[\n  ", stdout);
+    for (const char *at = text; *at != '\0'; at++) {
+        fputc(*at, stdout);
+        fputs(*at == '\n' ? "  " : "", stdout);
+    }
+    p->is_begun = true;
+    free(text);
+}
+
+void kv_print_page(struct kv_printer *p, const json_t *keys)
+{
+    size_t i;
+    json_t *item;
+    if (json_array_size(keys) == 0) {
+        return;
+    }
+    if (p->is_json || p->is_conflicts) {
+        json_array_foreach(keys, i, item)
+        {
+            if (p->is_json) {
+                print_json_item(p, item);
+            } else {
+                print_conflict(p, item);
+            }
+        }
+    } else {
+        print_keys(p, keys);
+    }
+    p->is_begun = true;
+}
+
+void kv_print_end(struct kv_printer *p, const char *none)
+{
+    if (p->is_json) {
+        fputs(p->is_begun ? "\n]\n" : "[]\n", stdout);
+    } else if (!p->is_begun) {
+        printf("%s\n", none);
+    }
+}
+
+static void print_resolved(struct out *out, const json_t *reply)
+{
+    char *text = kv_shown(json_object_get(reply, "value"));
+    out_put(out, STYLE_BOLD, ctl_text(reply, "key"), 0);
+    fputs(ctl_bool(reply, "written") ? " is now: " : " has no conflict: ", stdout);
+    out_put(out, STYLE_PLAIN, text != NULL ? text : "-", 0);
+    fputc('\n', stdout);
+    free(text);
+}
+
+void ctl_print_kv(struct out *out, enum op op, const json_t *reply)
+{
+    if (op == OP_KV_RESOLVE) {
+        print_resolved(out, reply);
+    }
+    /* A write that was done says nothing; what else there is, ctl_run_kv prints. */
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The part of the operation table that is about keys and the registry: see ops_spec.h. */
+#include "base/err.h"
+#include "base/limits.h"
+#include "ops/ops_spec.h"
+
+/* Tables read best with one entry a line. */
+/* clang-format off */
+
+#define COUNT_OF(a) (sizeof(a) / sizeof(a)[0])
+
+#define KEY_ARG                                                                                    \
+    {.name = "key", .type = ARG_TEXT, .is_required = true, .position = 1, .min = 1,                \
+     .max = HM_USER_KEY_BYTES_MAX, .value = "KEY",                                                 \
+     .help = "the key: 1 to 512 bytes of UTF-8, by custom parts with slashes between, as dns/domain"}
+
+#define PREFIX_ARG                                                                                 \
+    {.name = "prefix", .type = ARG_TEXT, .position = 1, .min = 1, .max = HM_USER_KEY_BYTES_MAX,    \
+     .value = "PREFIX", .help = "only keys that begin so; default: all"}
+
+#define AFTER_ARG                                                                                  \
+    {.name = "after", .type = ARG_TEXT, .is_hidden = true, .min = 1, .max = OPS_TEXT_BYTES_MAX,    \
+     .value = "CURSOR", .help = "the field next of the page before"}
+
+#define IF_VERSION_ARG(text)                                                                       \
+    {.name = "if_version", .type = ARG_TEXT, .min = 1, .max = 24, .value = "V", .help = text}
+
+static const struct op_arg put_args[] = {
+    KEY_ARG,
+    {.name = "value", .type = ARG_BYTES, .position = 2, .max = HM_VALUE_BYTES_MAX,
+     .value = "VALUE",
+     .help = "the value, at most 1 MiB; - or nothing: it is read from stdin, as it is. Of a "
+             "counter: what is added, default 1"},
+    {.name = "type", .type = ARG_TEXT, .min = 1, .max = 16, .value = "T",
+     .help = "register (default): one value; set: VALUE becomes one of its elements; counter: "
+             "VALUE is added"},
+    IF_VERSION_ARG("write only if the register has this version here now, or is absent"),
+    {.name = "file", .type = ARG_TEXT, .is_meshctls = true, .min = 1, .max = OPS_TEXT_BYTES_MAX,
+     .value = "F", .help = "read the value from this file"},
+};
+static const struct op_arg get_args[] = {
+    KEY_ARG,
+    {.name = "at", .type = ARG_TEXT, .position = 2, .min = 1, .max = 24, .value = "VERSION",
+     .help = "the value of that version, where a key has several (kv conflicts)"},
+};
+static const struct op_arg delete_args[] = {
+    KEY_ARG,
+    {.name = "element", .type = ARG_BYTES, .position = 2, .max = HM_VALUE_BYTES_MAX,
+     .value = "ELEMENT", .help = "take only this element out of the set"},
+    IF_VERSION_ARG("delete only if it has this version here now"),
+};
+static const struct op_arg list_args[] = {PREFIX_ARG, AFTER_ARG};
+static const struct op_arg resolve_args[] = {
+    KEY_ARG,
+    {.name = "keep", .type = ARG_TEXT, .position = 2, .min = 1, .max = 24, .value = "VERSION",
+     .help = "keep the value of this version (kv conflicts); default: the one that is shown"},
+    {.name = "value", .type = ARG_BYTES, .max = HM_VALUE_BYTES_MAX, .value = "V",
+     .help = "put this value instead of all"},
+};
+
+#define WRITTEN_FIELDS                                                                             \
+    {"origin", "BY", FIELD_TEXT, true, "name of the node that wrote it, its id if unknown"},       \
+    {"origin_id", NULL, FIELD_ID, true, "its id"},                                                 \
+    {"modified", "MODIFIED", FIELD_TIME, false, "by the clock of who wrote it"}
+
+#define ITEM_FIELDS                                                                                \
+    {"key", "KEY", FIELD_TEXT, false, "the key"},                                                  \
+    {"type", "TYPE", FIELD_TEXT, false, "register, set, counter"},                                 \
+    {"value", "VALUE", FIELD_VALUE, false,                                                         \
+     "the value; of a set a list of its elements, of a counter its sum as text"},                  \
+    {"bytes", NULL, FIELD_UINT, false, "size of the value, of all elements"},                      \
+    {"version", "VERSION", FIELD_TEXT, false, "opaque: another one after each write"},             \
+    {"conflicts", "CONFLICTS", FIELD_UINT, false, "other values that stand beside the shown one"}, \
+    WRITTEN_FIELDS
+
+static const struct op_field put_fields[] = {
+    {"key", NULL, FIELD_TEXT, false, "the key"},
+    {"version", NULL, FIELD_TEXT, false, "the version that this write made"},
+};
+static const struct op_field get_fields[] = {
+    ITEM_FIELDS,
+    {"lamport", NULL, FIELD_UINT, false, "its Lamport version: higher than of all that its writer knew"},
+};
+static const struct op_field delete_fields[] = {
+    {"key", NULL, FIELD_TEXT, false, "the key"},
+};
+static const struct op_field list_fields[] = {ITEM_FIELDS};
+static const struct op_field resolve_fields[] = {
+    ITEM_FIELDS,
+    {"written", NULL, FIELD_BOOL, false, "something was written; false: there was no conflict"},
+};
+static const struct op_field conflicts_fields[] = {
+    {"key", "KEY", FIELD_TEXT, false, "the key"},
+    {"values", NULL, FIELD_LIST, false, "all that stand beside each other, the shown one first"},
+    {"values.type", NULL, FIELD_TEXT, false, "register, set, counter"},
+    {"values.value", NULL, FIELD_VALUE, true,
+     "the value; null: it is large, or no register: kv get KEY VERSION has it"},
+    {"values.bytes", NULL, FIELD_UINT, false, "its size"},
+    {"values.version", NULL, FIELD_TEXT, false, "its version, for kv resolve and kv get"},
+    {"values.shown", NULL, FIELD_BOOL, false, "it is what kv get shows"},
+    {"values.origin", NULL, FIELD_TEXT, true, "name of the node that wrote it"},
+    {"values.origin_id", NULL, FIELD_ID, true, "its id"},
+    {"values.modified", NULL, FIELD_TIME, false, "by the clock of who wrote it"},
+};
+
+static const int errors_put[] = {HM_ESTALE, HM_EEXIST, HM_EFULL, HM_EBUSY, HM_EIO, HM_ETIMEDOUT, 0};
+static const int errors_get[] = {HM_ENOTFOUND, 0};
+static const int errors_delete[] = {HM_ENOTFOUND, HM_ESTALE, HM_EBUSY, HM_EIO, HM_ETIMEDOUT, 0};
+static const int errors_list[] = {HM_EFULL, 0};
+
+#define ARGS(a) .args = (a), .arg_count = COUNT_OF(a)
+#define FIELDS(f) .fields = (f), .field_count = COUNT_OF(f)
+#define AT(op) [(op) - OPS_KV_FIRST]
+
+const struct op_spec ops_spec_kv[] = {
+    AT(OP_KV_PUT) = {
+        .op = OP_KV_PUT, .name = "kv.put", .kind = OP_CALL, .role = ROLE_OPERATOR,
+        .scope = SCOPE_NODE, ARGS(put_args), FIELDS(put_fields), .errors = errors_put,
+        .summary = "write a value, add to a set or a counter",
+        .help = "Writes a value under a key. Exit status 0 means that it is on the disk of the node "
+                "asked; the other nodes get it at once, or when they are back. Any node may write "
+                "at any time; what two wrote without knowing of each other is kept (kv conflicts).",
+        .example = "meshctl kv put dns/domain home.example"},
+    AT(OP_KV_GET) = {
+        .op = OP_KV_GET, .name = "kv.get", .kind = OP_CALL, .role = ROLE_VIEWER,
+        .scope = SCOPE_NODE, ARGS(get_args), FIELDS(get_fields), .errors = errors_get,
+        .summary = "print a value",
+        .help = "Prints the value as it was put, byte by byte and without a line end, also on a "
+                "terminal. Of a set each element on a line, of a counter its sum. Exit status 5 if "
+                "there is no such key. --format=json shows all there is to know.",
+        .example = "meshctl kv get dns/domain"},
+    AT(OP_KV_DELETE) = {
+        .op = OP_KV_DELETE, .name = "kv.delete", .kind = OP_CALL, .role = ROLE_OPERATOR,
+        .scope = SCOPE_NODE, ARGS(delete_args), FIELDS(delete_fields), .errors = errors_delete,
+        .summary = "delete a key, or an element of a set",
+        .help = "Deletes a key, or takes one element out of a set. What another node writes at the "
+                "same time, not knowing of it, stays. Exit status 5 if there is no such key.",
+        .example = "meshctl kv delete dns/domain"},
+    AT(OP_KV_LIST) = {
+        .op = OP_KV_LIST, .name = "kv.list", .kind = OP_CALL, .role = ROLE_VIEWER,
+        .scope = SCOPE_NODE, ARGS(list_args), .items = "keys", FIELDS(list_fields),
+        .errors = errors_list,
+        .summary = "keys with their values",
+        .help = "Lists keys in the order of their bytes, with value, version, who wrote it and "
+                "when. Long values are cut here, not in --format=json.",
+        .example = "meshctl kv list dns/"},
+    AT(OP_KV_CONFLICTS) = {
+        .op = OP_KV_CONFLICTS, .name = "kv.conflicts", .kind = OP_CALL, .role = ROLE_VIEWER,
+        .scope = SCOPE_NODE, ARGS(list_args), .items = "keys", FIELDS(conflicts_fields),
+        .errors = errors_list,
+        .summary = "keys with more than one value",
+        .help = "Lists keys that nodes wrote without knowing of each other's write, with all their "
+                "values: who wrote each, when, and which one is shown. It is the same everywhere. "
+                "The next write of the key ends it; kv resolve is one.",
+        .example = "meshctl kv conflicts"},
+    AT(OP_KV_RESOLVE) = {
+        .op = OP_KV_RESOLVE, .name = "kv.resolve", .kind = OP_CALL, .role = ROLE_OPERATOR,
+        .scope = SCOPE_NODE, ARGS(resolve_args), FIELDS(resolve_fields), .errors = errors_delete,
+        .summary = "keep one of several values",
+        .help = "Ends a conflict by one write that has seen all values: it keeps the one that is "
+                "shown, or the one of VERSION, or puts a new one. Without a conflict nothing is "
+                "written, unless there is --value.",
+        .example = "meshctl kv resolve dns/domain"},
+};
+
+/* clang-format on */
+
+const size_t ops_spec_kv_count = COUNT_OF(ops_spec_kv);
