@@ -299,6 +299,13 @@ static void local_request(core_t *c, const struct asker *asker, const struct api
     }
 }
 
+static const char *why_unreadable(int rc)
+{
+    return rc == HM_EVERSION ? "client and meshd speak different versions of the local protocol"
+           : rc == HM_EFULL  ? "the request is larger than requests may be: a value has at most 1 MiB"
+                             : "the request is not well-formed";
+}
+
 void call_local(core_t *c, uint64_t client, struct span bytes)
 {
     struct api_request request;
@@ -310,9 +317,7 @@ void call_local(core_t *c, uint64_t client, struct span bytes)
         return;
     }
     core_count(c, M_CALLS_REFUSED);
-    refuse(c, &asker, rc,
-           rc == HM_EVERSION ? "client and meshd speak different versions of the local protocol"
-                             : "the request is not well-formed");
+    refuse(c, &asker, rc, why_unreadable(rc));
 }
 
 void call_gone(core_t *c, uint64_t client)
@@ -337,7 +342,7 @@ static void on_call(core_t *c, struct member *m, uint64_t number, struct span by
         return;
     }
     core_count(c, M_CALLS_REFUSED);
-    refuse(c, &asker, rc == HM_OK ? HM_EDENIED : rc, "the request is not well-formed");
+    refuse(c, &asker, rc == HM_OK ? HM_EDENIED : rc, why_unreadable(rc));
 }
 
 static void on_reply(core_t *c, const struct member *m, uint64_t number, struct span bytes)

@@ -304,6 +304,7 @@ def test_garbage_on_the_local_socket(lab):
     openers = [b"", b"GET / HTTP/1.0\r\n\r\n", os.urandom(300), zmtp.greeting(), zmtp.greeting(b"CURVE"),
                zmtp.greeting() + zmtp.ready(),
                zmtp.greeting() + zmtp.ready() + zmtp.frame(b"id", more=True) + zmtp.frame(bytes(70000)),
+               zmtp.greeting() + zmtp.ready() + zmtp.frame(b"id", more=True) + zmtp.frame(bytes(1200000)),
                zmtp.greeting() + zmtp.ready() + zmtp.frame(b"", more=True) * 1000,
                zmtp.greeting() + zmtp.ready() + struct.pack("!BQ", 2, 2 ** 62)]
     for number in range(300):

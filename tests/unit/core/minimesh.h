@@ -44,6 +44,7 @@ struct mesh_node {
     omap_t *disk;     /* what it stored: the table's number in front of each key */
     size_t replies; /* to local calls */
     int reply_code;
+    size_t reply_bytes; /* of the last one's value */
 };
 
 struct mesh_event {
@@ -151,10 +152,15 @@ static inline void mesh_handle(void *ctx, core_t *core, const char *op, struct s
                                bool is_local, bool is_last, struct buf *reply,
                                struct call_result *ret_result)
 {
-    (void) ctx, (void) args, (void) is_local;
+    (void) ctx, (void) is_local;
     if (strncmp(op, "put:", 4) == 0 || strncmp(op, "delete:", 7) == 0) {
         mesh_write(core, op, ret_result);
         mp_nil(reply);
+        return;
+    }
+    if (strcmp(op, "echo") == 0) {
+        buf_append(reply, args.data, args.size);
+        ret_result->code = HM_OK;
         return;
     }
     bool is_rename = strncmp(op, "rename:", 7) == 0;
@@ -354,6 +360,7 @@ static inline void mesh_reply(struct mesh_node *n, const struct effect *fx)
     assert_int_equal(api_reply_read(fx->as.reply.body, &reply), HM_OK);
     n->replies++;
     n->reply_code = reply.code;
+    n->reply_bytes = reply.value.size;
 }
 
 static inline void mesh_effect(struct mesh *m, size_t i, const struct effect *fx)

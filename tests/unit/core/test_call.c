@@ -107,6 +107,44 @@ static void all_of_many_are_asked(void **state)
     mesh_free(&m);
 }
 
+/* A request with so many bytes of arguments to node 1, which gives them back. */
+static void ask_echo(struct mesh *m, size_t arg_bytes, uint64_t client)
+{
+    struct buf args, b;
+    struct api_request request = {.op = "echo", .deadline_ms = 5000};
+    uint8_t *zeros = calloc(1, arg_bytes);
+    assert_non_null(zeros);
+    memcpy(request.node, m->node[1].name, sizeof m->node[1].name);
+    buf_init(&args, 4U << 20);
+    mp_map(&args, 1);
+    mp_str(&args, "value");
+    mp_bin(&args, zeros, arg_bytes);
+    request.args = buf_span(&args);
+    buf_init(&b, 4U << 20);
+    api_request_write(&b, &request);
+    struct event ev = {.type = EV_CALL, .as.call = {client, buf_span(&b)}};
+    mesh_step(m, 0, &ev);
+    buf_fini(&b);
+    buf_fini(&args);
+    free(zeros);
+}
+
+/* The largest value goes to another node and comes back, in one frame each. */
+static void large_values_travel(void **state)
+{
+    (void) state;
+    struct mesh *m = mesh_new_started(2);
+    ask_echo(m, HM_VALUE_BYTES_MAX, 1);
+    mesh_run(m, MINI_SECOND);
+    assert_int_equal(m->node[0].replies, 1);
+    assert_int_equal(m->node[0].reply_code, HM_OK);
+    assert_in_range(m->node[0].reply_bytes, HM_VALUE_BYTES_MAX, HM_VALUE_BYTES_MAX + 20);
+    ask_echo(m, HM_REQUEST_BYTES_MAX, 2);
+    assert_int_equal(m->node[0].replies, 2);
+    assert_int_equal(m->node[0].reply_code, HM_EFULL);
+    mesh_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -114,6 +152,7 @@ int main(void)
         cmocka_unit_test(one_member_cannot_take_all_that_may_wait),
         cmocka_unit_test(all_of_many_are_asked),
         cmocka_unit_test(too_many_that_wait_are_told_to_come_again),
+        cmocka_unit_test(large_values_travel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
