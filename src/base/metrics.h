@@ -60,6 +60,8 @@
     X(M_ENTRIES_KNOWN, "mesh_entries_known_total", "Entries that came although they were known")   \
     X(M_ENTRIES_REFUSED, "mesh_entries_refused_total", "Entries malformed, forged, or for which there was no room") \
     X(M_MARKS_RELEASED, "mesh_marks_released_total", "Deletion marks let go: every member has them") \
+    X(M_COMPARISONS, "mesh_comparisons_total", "Comparisons of ranges that this node began")       \
+    X(M_ENTRIES_GONE, "mesh_entries_gone_total", "Entries dropped: another node knew that they were deleted") \
     X(M_PASSES_ASKED, "mesh_passes_asked_total", "Passes of repair that this node asked for")      \
     X(M_PASSES_DONE, "mesh_passes_done_total", "Of these, those that came to their end")           \
     X(M_PASSES_SERVED, "mesh_passes_served_total", "Passes of repair asked by others")             \

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct span {
     const uint8_t *data;
@@ -15,6 +16,14 @@ static inline struct span span_of(const void *data, size_t size)
 {
     struct span s = {(const uint8_t *) data, size};
     return s;
+}
+
+/* As memcmp, a prefix before what it begins. */
+static inline int span_cmp(struct span a, struct span b)
+{
+    size_t size = a.size < b.size ? a.size : b.size;
+    int order = size > 0 ? memcmp(a.data, b.data, size) : 0;
+    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
 }
 
 #endif

@@ -363,6 +363,7 @@ static int start(struct meshd *m, struct why *why)
                                .name = m->conf.name,
                                .name_given = m->conf.name_given,
                                .version = PACKAGE_VERSION,
+                               .is_founder = m->rekey.is_ring_made && !m->has_token,
                                .socket_path = m->paths.socket,
                                .store = m->store,
                                .keys = m->keys,

@@ -467,6 +467,8 @@ static void frame(core_t *c, const struct event *ev)
     case FRAME_REG_MORE:
     case FRAME_REG_CHUNK:
     case FRAME_REG_REFUSED: repair_frame(c, m, ev->as.frame.type, body); break;
+    case FRAME_REG_RANGES:
+    case FRAME_REG_DOTS: compare_frame(c, m, ev->as.frame.type, body); break;
     default: core_count(c, M_DROP_UNKNOWN_TYPE); break;
     }
 }
@@ -570,6 +572,7 @@ static int init(core_t *c, const struct core_conf *conf, uint64_t seed)
     c->metrics = conf->metrics;
     c->calls_handler = conf->calls;
     c->view = conf->view;
+    c->is_founder = conf->is_founder;
     c->session = conf->session;
     c->name_given = conf->name_given;
     c->life = conf->crypto.hash(span_of((const uint8_t *) &conf->session, sizeof conf->session));

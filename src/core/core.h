@@ -74,6 +74,7 @@ struct core_conf {
     struct core_params params;
     struct metrics *metrics;         /* borrowed for the core's life */
     const struct call_handler *calls; /* borrowed for the core's life; NULL: no operations */
+    bool is_founder;                 /* it has just made the mesh's key: nobody was here before it */
     struct store_view view;          /* what is committed; get and next NULL: there is none */
 };
 
@@ -199,6 +200,8 @@ registry_t *core_registry(core_t *core);
  * WAKE_DURABLE comes. */
 int core_write(core_t *core, const struct registry_write *w, struct dot *ret_dot,
                uint64_t *ret_ticket);
+/* True while this node has not agreed with the mesh since its store is new: what it does not have may exist. */
+bool core_is_syncing(const core_t *core);
 enum registry_fate core_write_fate(const core_t *core, uint64_t ticket);
 
 /* Leave the mesh: everyone is told, then FX_STOP(0). For the `leave` operation's handler. */

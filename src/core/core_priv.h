@@ -12,6 +12,7 @@
  *     reach.c     how members are reached, isolation  names.c     one name at two members, renaming
  *     spread.c    the registry's entries, out and in
  *     tomb.c      deletion marks are let go
+ *     compare.c   ranges are compared where vectors are not enough
  *     repair.c    passes: what a registry lacks comes from another
  *     knock.c     proving for `meshctl doctor` what arrives
  */
@@ -112,6 +113,10 @@ struct asking {
     uint64_t heard_ns;
     bool is_held;        /* the next chunk is not asked for yet: our disk is behind */
     bool is_incomplete;  /* something of it could not be taken: no claim */
+    bool is_comparing;   /* ranges first: compare.c */
+    bool is_to_the_end;  /* the ranges under way are the last ones */
+    struct buf at;       /* record key: ranges before it are compared */
+    struct buf ranges;   /* those that differ, still to be looked at */
 };
 
 /* One that we serve. */
@@ -168,6 +173,7 @@ struct core {
     uint64_t nonce_count;
 
     uint64_t now_ns, wall_ms, started_ns;
+    bool is_founder;
     bool loaded;   /* EV_LOADED was seen */
     bool ready;    /* our new incarnation is durable: we may speak */
     bool leaving;
@@ -241,6 +247,7 @@ struct core {
     uint64_t pass_number;
     struct dot mark_at;        /* the deletion mark that was looked at last; seq 0: none */
     struct vector marks_seen;  /* those that were looked at */
+    uint64_t met_ns;           /* the first pass of this life ended; 0: none has */
     uint64_t agreed_ns;        /* a pass ended, or somebody told the same state as ours */
     uint64_t batch;
     uint64_t durable_batch;    /* the newest that is */
@@ -501,6 +508,14 @@ void repair_state_seen(core_t *c, struct member *m, uint64_t state);
 void repair_link_up(core_t *c, struct member *m);
 void repair_tick(core_t *c);
 void repair_frame(core_t *c, struct member *m, uint8_t type, struct span body);
+/* A pass with m that follows the comparison of ranges. */
+void repair_compared(core_t *c, struct member *m);
+/* What is missing here may exist: this node has not agreed with another since its store is new. */
+bool repair_is_syncing(const core_t *c);
+
+/* compare.c */
+void compare_start(core_t *c, struct member *m);
+void compare_frame(core_t *c, struct member *m, uint8_t type, struct span body);
 void repair_fini(core_t *c);
 
 /* tomb.c */

@@ -454,7 +454,7 @@ enum registry_fate registry_fate(const registry_t *r, uint64_t round)
 
 /* ---- what is told of it ---------------------------------------------------------------------- */
 
-uint64_t registry_entry_hash(const registry_t *r, struct span record_key)
+uint64_t registry_record_hash(const registry_t *r, struct span record_key)
 {
     return r->conf.crypto.hash(record_key);
 }
@@ -472,6 +472,11 @@ const struct vector *registry_durable_vector(const registry_t *r)
 const struct registry_totals *registry_totals(const registry_t *r)
 {
     return &r->totals;
+}
+
+uint64_t registry_durable_hash(const registry_t *r)
+{
+    return r->durable_totals.hash;
 }
 
 uint64_t registry_state(const registry_t *r)

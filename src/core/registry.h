@@ -95,6 +95,11 @@ int registry_merge(registry_t *r, struct span bytes, bool is_repair,
 /* Takes over what another node claims, after a whole pass. HM_ENOMEM. */
 int registry_claim(registry_t *r, const struct vector *theirs);
 
+/* Where the committed entry with this dot is. False: none is held. Lives until the end of the step. */
+bool registry_record_of(registry_t *r, const struct dot *dot, struct span *ret_record_key);
+/* What a record counts in the hash of a range: of its key, which names its dot. */
+uint64_t registry_record_hash(const registry_t *r, struct span record_key);
+
 /* Drops an entry without a mark: a released deletion mark, or what a range comparison showed to be
  * gone. Its dot stays claimed. HM_ENOTFOUND, HM_ENOMEM. */
 int registry_drop(registry_t *r, struct span record_key);
@@ -174,6 +179,8 @@ bool registry_next_dot(registry_t *r, const struct origin *origin, uint64_t seq,
 const struct vector *registry_vector(const registry_t *r);
 const struct vector *registry_durable_vector(const registry_t *r);
 const struct registry_totals *registry_totals(const registry_t *r);
+/* The hash of the totals, of what is durable. */
+uint64_t registry_durable_hash(const registry_t *r);
 /* Of what is durable: equal on nodes that have seen and hold the same. Never 0. */
 uint64_t registry_state(const registry_t *r);
 bool registry_is_damaged(const registry_t *r);

@@ -88,7 +88,6 @@ int registry_stage(registry_t *r, enum store_table table, struct span key, struc
                    bool is_own);
 struct pending_batch *registry_gathering(registry_t *r); /* NULL: no memory */
 int registry_see(registry_t *r, const struct dot *dot);
-uint64_t registry_entry_hash(const registry_t *r, struct span record_key);
 
 /* registry_log.c */
 int registry_changed(registry_t *r, struct span entry_bytes);

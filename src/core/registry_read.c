@@ -101,13 +101,6 @@ bool registry_read(registry_t *r, enum registry_look look, enum store_table tabl
 
 /* ---- in order -------------------------------------------------------------------------------- */
 
-static int span_cmp(struct span a, struct span b)
-{
-    size_t size = a.size < b.size ? a.size : b.size;
-    int order = size == 0 ? 0 : memcmp(a.data, b.data, size);
-    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 struct place {
     bool is_there;
     struct span key, value;
@@ -207,6 +200,14 @@ bool registry_next_dot(registry_t *r, const struct origin *origin, uint64_t seq,
             return true;
         }
     }
+}
+
+bool registry_record_of(registry_t *r, const struct dot *dot, struct span *ret_record_key)
+{
+    uint8_t bytes[DOT_BYTES];
+    dot_put(bytes, dot);
+    return registry_read(r, LOOK_COMMITTED, STORE_DOTS, span_of(bytes, sizeof bytes),
+                         ret_record_key);
 }
 
 /* ---- siblings -------------------------------------------------------------------------------- */

@@ -18,7 +18,7 @@ static void count_in(registry_t *r, struct span record_key, size_t bytes, bool i
         t->marks++;
     } else {
         t->entries++;
-        t->hash += registry_entry_hash(r, record_key);
+        t->hash += registry_record_hash(r, record_key);
     }
 }
 
@@ -30,7 +30,7 @@ static void count_out(registry_t *r, struct span record_key, size_t bytes, bool 
         t->marks--;
     } else {
         t->entries--;
-        t->hash -= registry_entry_hash(r, record_key);
+        t->hash -= registry_record_hash(r, record_key);
     }
 }
 

@@ -27,6 +27,7 @@
 #define SILENT_NS (5 * SECOND_NS)     /* a pass without an answer is given up */
 #define SERVED_SILENT_NS (20 * SECOND_NS)
 #define HELD_NS (20 * MS_NS)
+#define NEW_MESH_NS (10 * SECOND_NS)  /* those who are all syncing have what there is by then */
 #define DISK_BEHIND_BYTES (8U << 20)  /* waiting to be stored: the next chunk can wait, too */
 
 static void look_again(core_t *c, uint64_t in_ns)
@@ -45,26 +46,41 @@ static void send(core_t *c, struct member *m, enum frame_type type, const struct
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
+static void asking_begin(core_t *c, const struct member *m)
+{
+    struct asking *a = &c->asking;
+    struct buf at = a->at;
+    struct buf ranges = a->ranges;
+    *a = (struct asking){.chunk = 1, .heard_ns = c->now_ns, .at = at, .ranges = ranges};
+    buf_clear(&a->at);
+    buf_clear(&a->ranges);
+    if (m != NULL) {
+        a->peer = m->id;
+        a->pass = ++c->pass_number;
+    }
+}
+
 static void pass_over(core_t *c)
 {
-    memset(&c->asking, 0, sizeof c->asking);
+    asking_begin(c, NULL);
     look_again(c, 0);
 }
 
-static void ask(core_t *c, struct member *m)
+static void ask(core_t *c, struct member *m, enum reg_pass_kind kind)
 {
     struct buf vector, b;
     buf_init(&vector, HM_FRAME_BYTES_MAX);
     buf_init(&b, HM_FRAME_BYTES_MAX);
     vector_write(&vector, registry_durable_vector(c->registry));
-    struct reg_ask msg = {
-        .pass = ++c->pass_number, .kind = REG_PASS_VECTOR, .vector = buf_span(&vector)};
+    asking_begin(c, m);
+    m->reg_asked_ns = c->now_ns;
+    struct reg_ask msg = {.pass = c->asking.pass,
+                          .kind = (uint8_t) kind,
+                          .vector = buf_span(&vector),
+                          .hash = registry_durable_hash(c->registry)};
     reg_ask_write(&b, &msg);
-    if (!buf_failed(&vector) && !buf_failed(&b)) {
+    if (!buf_failed(&vector)) {
         send(c, m, FRAME_REG_ASK, &b);
-        m->reg_asked_ns = c->now_ns;
-        c->asking = (struct asking){
-            .peer = m->id, .pass = msg.pass, .chunk = 1, .heard_ns = c->now_ns};
         core_count(c, M_PASSES_ASKED);
     }
     buf_fini(&vector);
@@ -86,11 +102,37 @@ static void ask_more(core_t *c, struct member *m)
     buf_fini(&b);
 }
 
-static void claim(core_t *c, struct member *m, struct span vector_bytes)
+void repair_compared(core_t *c, struct member *m)
+{
+    ask(c, m, REG_PASS_COMPARED);
+}
+
+bool repair_is_syncing(const core_t *c)
+{
+    return !registry_is_synced(c->registry) && c->roster.count > 1;
+}
+
+/* Syncing ends with the first pass from a node that is not syncing. Where all are, as after everybody's
+ * first start, it ends when they have had the time to tell each other all. */
+static void judge_synced(core_t *c, struct member *m, bool is_synced)
+{
+    bool all_syncing = true;
+    m->reg_syncing = !is_synced;
+    c->met_ns = c->met_ns == 0 ? c->now_ns : c->met_ns;
+    for (size_t i = 0; i < c->probe_order.count; i++) {
+        const struct member *one = c->probe_order.items[i];
+        all_syncing &= one->link != LINK_UP || one->reg_syncing;
+    }
+    if (is_synced || (all_syncing && c->now_ns - c->met_ns >= NEW_MESH_NS)) {
+        c->fx.failed |= registry_set_synced(c->registry) == HM_ENOMEM;
+    }
+}
+
+static void claim(core_t *c, struct member *m, const struct reg_chunk *msg)
 {
     struct vector theirs;
     vector_init(&theirs);
-    int rc = vector_read(vector_bytes, &theirs);
+    int rc = vector_read(msg->vector, &theirs);
     if (rc == HM_OK) {
         rc = registry_claim(c->registry, &theirs);
     }
@@ -99,6 +141,10 @@ static void claim(core_t *c, struct member *m, struct span vector_bytes)
         c->agreed_ns = c->now_ns;
         m->reg_differs_ns = 0;
         m->reg_state = 0; /* until it tells what it is now */
+        judge_synced(c, m, msg->is_synced);
+        if (!registry_is_synced(c->registry)) {
+            m->reg_differs_ns = c->now_ns; /* asked again until one of us is not */
+        }
     } else if (rc == HM_ENOMEM) {
         c->fx.failed = true;
     } else {
@@ -129,7 +175,7 @@ static void on_chunk(core_t *c, struct member *m, struct span body)
         return;
     }
     if (!a->is_incomplete) {
-        claim(c, m, msg.vector);
+        claim(c, m, &msg);
     }
     pass_over(c);
 }
@@ -276,7 +322,8 @@ static void send_chunk(core_t *c, struct member *m, struct serving *s, const str
     struct reg_chunk msg = {.pass = s->pass,
                             .chunk = ++s->chunk,
                             .entries = {buf_span(&ch->entries), ch->count},
-                            .is_last = is_last};
+                            .is_last = is_last,
+                            .is_synced = registry_is_synced(c->registry)};
     struct buf vector, b;
     buf_init(&vector, HM_FRAME_BYTES_MAX);
     buf_init(&b, HM_FRAME_BYTES_MAX);
@@ -315,6 +362,20 @@ static void serve(core_t *c, struct member *m, struct serving *s)
     }
 }
 
+/* An asker that lacks a deletion mark which was let go here may hold what that mark had deleted; unless it has
+ * seen nothing of what we have: then it is new. And where the same was seen and not the same is held,
+ * something was lost. */
+static bool is_stale(const core_t *c, const struct reg_ask *msg, const struct vector *theirs)
+{
+    const struct vector *ours = registry_durable_vector(c->registry);
+    if (msg->kind == REG_PASS_COMPARED) {
+        return false;
+    }
+    return (vector_eq(theirs, ours) && msg->hash != registry_durable_hash(c->registry)) ||
+           (!vector_covers(theirs, registry_released(c->registry)) &&
+            vector_intersects(theirs, ours));
+}
+
 static void on_ask(core_t *c, struct member *m, struct span body)
 {
     struct reg_ask msg;
@@ -322,9 +383,10 @@ static void on_ask(core_t *c, struct member *m, struct span body)
         core_count(c, M_DROP_MALFORMED);
         return;
     }
-    struct serving *s = msg.kind == REG_PASS_VECTOR ? serving_new(c, &m->id) : NULL;
+    bool is_known = msg.kind == REG_PASS_VECTOR || msg.kind == REG_PASS_COMPARED;
+    struct serving *s = is_known ? serving_new(c, &m->id) : NULL;
     if (s == NULL) {
-        refuse(c, m, msg.pass, msg.kind == REG_PASS_VECTOR ? REG_REFUSED_BUSY : REG_REFUSED_KIND);
+        refuse(c, m, msg.pass, is_known ? REG_REFUSED_BUSY : REG_REFUSED_KIND);
         return;
     }
     int rc = vector_read(msg.vector, &s->theirs);
@@ -333,6 +395,11 @@ static void on_ask(core_t *c, struct member *m, struct span body)
     }
     if (rc != HM_OK) {
         core_count(c, M_DROP_MALFORMED);
+        serving_free(s);
+        return;
+    }
+    if (is_stale(c, &msg, &s->theirs)) {
+        refuse(c, m, msg.pass, REG_REFUSED_STALE);
         serving_free(s);
         return;
     }
@@ -362,13 +429,18 @@ static void on_more(core_t *c, struct member *m, struct span body)
     serve(c, m, s);
 }
 
-static void on_refused(core_t *c, const struct member *m, struct span body)
+static void on_refused(core_t *c, struct member *m, struct span body)
 {
     struct reg_refused msg;
     if (reg_refused_read(body, &msg) != HM_OK) {
         core_count(c, M_DROP_MALFORMED);
     } else if (node_id_eq(&c->asking.peer, &m->id) && c->asking.pass == msg.pass) {
-        pass_over(c);
+        if (msg.code == REG_REFUSED_STALE && !c->asking.is_comparing) {
+            c->asking.heard_ns = c->now_ns;
+            compare_start(c, m);
+        } else {
+            pass_over(c);
+        }
     }
 }
 
@@ -389,8 +461,10 @@ void repair_state_seen(core_t *c, struct member *m, uint64_t state)
 {
     m->reg_state = state;
     if (state == registry_state(c->registry)) {
-        m->reg_differs_ns = 0;
         c->agreed_ns = c->now_ns;
+    }
+    if (state == registry_state(c->registry) && registry_is_synced(c->registry)) {
+        m->reg_differs_ns = 0;
     } else if (state != 0 && m->reg_differs_ns == 0) {
         m->reg_differs_ns = c->now_ns;
         look_again(c, SETTLE_NS);
@@ -399,7 +473,7 @@ void repair_state_seen(core_t *c, struct member *m, uint64_t state)
 
 void repair_link_up(core_t *c, struct member *m)
 {
-    if (m->reg_state != registry_state(c->registry)) {
+    if (m->reg_state != registry_state(c->registry) || !registry_is_synced(c->registry)) {
         m->reg_differs_ns = c->now_ns - SETTLE_NS;
         m->reg_asked_ns = 0;
         look_again(c, 0);
@@ -475,7 +549,7 @@ void repair_tick(core_t *c)
     }
     struct member *m = whom_to_ask(c, &next_ns);
     if (m != NULL) {
-        ask(c, m);
+        ask(c, m, REG_PASS_VECTOR);
         look_again(c, SILENT_NS);
     } else if (next_ns != TIMER_NEVER) {
         look_again(c, next_ns > c->now_ns ? next_ns - c->now_ns : 0);
@@ -487,4 +561,6 @@ void repair_fini(core_t *c)
     for (size_t i = 0; i < HM_PASSES_MAX; i++) {
         serving_free(&c->serving[i]);
     }
+    buf_fini(&c->asking.at);
+    buf_fini(&c->asking.ranges);
 }

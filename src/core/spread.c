@@ -33,6 +33,8 @@ size_t spread_load(core_t *c, const struct store_entry *entries, size_t count)
     };
     size_t damaged = 0;
     buf_init(&c->outbox, HM_FRAME_BYTES_MAX);
+    buf_init(&c->asking.at, REG_KEY_BYTES_MAX);
+    buf_init(&c->asking.ranges, HM_FRAME_BYTES_MAX);
     c->registry = registry_new(&conf);
     if (c->registry == NULL) {
         c->fx.failed = true;
@@ -44,6 +46,9 @@ size_t spread_load(core_t *c, const struct store_entry *entries, size_t count)
                      : registry_load(c->registry, entries[i].key, entries[i].value);
         damaged += rc == HM_EMALFORMED;
         c->fx.failed |= rc == HM_ENOMEM;
+    }
+    if (c->is_founder && registry_set_synced(c->registry) != HM_OK) {
+        c->fx.failed = true;
     }
     return damaged;
 }
@@ -58,11 +63,19 @@ int core_write(core_t *c, const struct registry_write *w, struct dot *ret_dot, u
     if (!c->ready || c->leaving || c->copy.aside) {
         return HM_EBUSY;
     }
+    if (w->is_deleted && repair_is_syncing(c)) {
+        return HM_ESTALE;
+    }
     int rc = registry_write(c->registry, w, ret_dot);
     if (rc == HM_OK) {
         *ret_ticket = registry_round(c->registry);
     }
     return rc;
+}
+
+bool core_is_syncing(const core_t *c)
+{
+    return repair_is_syncing(c);
 }
 
 enum registry_fate core_write_fate(const core_t *c, uint64_t ticket)

@@ -232,6 +232,7 @@ static int make_core(driver_t *d, const struct driver_conf *conf)
 {
     uint64_t seed;
     struct core_conf core = {.mesh = conf->mesh,
+                             .is_founder = conf->is_founder,
                              .name = conf->name,
                              .name_given = conf->name_given,
                              .version = conf->version,

@@ -27,6 +27,7 @@ struct driver_conf {
     const char *name; /* a DNS label */
     bool name_given;  /* it wins over one that `nodes rename` stored */
     const char *version;
+    bool is_founder;          /* the mesh's key was made just now, here */
     const char *socket_path;  /* of the local API; at most 107 bytes */
     store_t *store;           /* open (after store_check); taken when driver_new succeeds */
     keys_t *keys;             /* borrowed: identity and key ring */

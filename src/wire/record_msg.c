@@ -152,13 +152,6 @@ void labels_record_write(struct buf *b, const struct labels_record *record)
     buf_append(b, record->labels.data, record->labels.size);
 }
 
-static int span_cmp(struct span a, struct span b)
-{
-    size_t n = a.size < b.size ? a.size : b.size;
-    int order = n == 0 ? 0 : memcmp(a.data, b.data, n);
-    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 static bool labels_are_sound(struct span labels)
 {
     struct mp_reader r;

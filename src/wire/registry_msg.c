@@ -111,10 +111,11 @@ static uint8_t read_code(struct mp_reader *r)
 
 void reg_ask_write(struct buf *b, const struct reg_ask *msg)
 {
-    mp_array(b, 3);
+    mp_array(b, 4);
     mp_uint(b, msg->pass);
     mp_uint(b, msg->kind);
     mp_bin(b, msg->vector.data, msg->vector.size);
+    mp_uint(b, msg->hash);
 }
 
 int reg_ask_read(struct span bytes, struct reg_ask *ret_msg)
@@ -122,10 +123,11 @@ int reg_ask_read(struct span bytes, struct reg_ask *ret_msg)
     struct mp_reader r;
     struct reg_ask msg;
     size_t more;
-    open_message(&r, bytes, 3, &more);
+    open_message(&r, bytes, 4, &more);
     msg.pass = mp_read_uint(&r, UINT64_MAX);
     msg.kind = read_code(&r);
     msg.vector = mp_read_bin(&r, HM_FRAME_BYTES_MAX);
+    msg.hash = mp_read_uint(&r, UINT64_MAX);
     if (close_message(&r, more) != HM_OK) {
         return HM_EMALFORMED;
     }
@@ -157,7 +159,7 @@ int reg_more_read(struct span bytes, struct reg_more *ret_msg)
 
 void reg_chunk_write(struct buf *b, const struct reg_chunk *msg)
 {
-    mp_array(b, 5);
+    mp_array(b, 6);
     mp_uint(b, msg->pass);
     mp_uint(b, msg->chunk);
     write_entries(b, &msg->entries);
@@ -167,6 +169,7 @@ void reg_chunk_write(struct buf *b, const struct reg_chunk *msg)
     } else {
         mp_nil(b);
     }
+    mp_bool(b, msg->is_synced);
 }
 
 int reg_chunk_read(struct span bytes, struct reg_chunk *ret_msg)
@@ -175,7 +178,7 @@ int reg_chunk_read(struct span bytes, struct reg_chunk *ret_msg)
     struct reg_chunk msg;
     size_t more;
     memset(&msg, 0, sizeof msg);
-    open_message(&r, bytes, 5, &more);
+    open_message(&r, bytes, 6, &more);
     msg.pass = mp_read_uint(&r, UINT64_MAX);
     msg.chunk = mp_read_uint(&r, UINT64_MAX);
     msg.entries = read_entries(&r);
@@ -185,6 +188,7 @@ int reg_chunk_read(struct span bytes, struct reg_chunk *ret_msg)
     } else {
         mp_read_nil(&r);
     }
+    msg.is_synced = mp_read_bool(&r);
     if (close_message(&r, more) != HM_OK) {
         return HM_EMALFORMED;
     }
@@ -214,13 +218,6 @@ int reg_refused_read(struct span bytes, struct reg_refused *ret_msg)
     return HM_OK;
 }
 
-static int key_cmp(struct span a, struct span b)
-{
-    size_t size = a.size < b.size ? a.size : b.size;
-    int order = size > 0 ? memcmp(a.data, b.data, size) : 0;
-    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 static void write_bounds(struct buf *b, struct span from, struct span to)
 {
     mp_bin(b, from.data, from.size);
@@ -237,7 +234,7 @@ static void read_bounds(struct mp_reader *r, struct span *ret_from, struct span 
     *ret_to = span_of(NULL, 0);
     if (!mp_try_nil(r)) {
         *ret_to = mp_read_bin(r, REG_KEY_BYTES_MAX);
-        r->failed = r->failed || key_cmp(*ret_from, *ret_to) >= 0;
+        r->failed = r->failed || span_cmp(*ret_from, *ret_to) >= 0;
     }
 }
 
@@ -297,7 +294,7 @@ int reg_ranges_read(struct span bytes, struct reg_ranges *ret_msg)
     const uint8_t *start = r.at;
     for (size_t i = 0; i < msg.count && !mp_failed(&r); i++) {
         read_range(&r, &range);
-        bool rises = before.to.data != NULL && key_cmp(before.to, range.from) <= 0;
+        bool rises = before.to.data != NULL && span_cmp(before.to, range.from) <= 0;
         r.failed = r.failed || !rises;
         before = range;
     }

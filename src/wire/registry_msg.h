@@ -2,9 +2,9 @@
 /* Bodies of the registry's link frames. Each is a msgpack array with room for trailing fields.
  *
  *     REG_PUSH     [entries]                                       new to the sender's neighbours
- *     REG_ASK      [pass, kind, vector (bin)]                      the asker's durable vector
+ *     REG_ASK      [pass, kind, vector (bin), hash]                the asker's durable vector; of its entries
  *     REG_MORE     [pass, chunk]                                   the chunk that is wanted next
- *     REG_CHUNK    [pass, chunk, entries, is_last, vector (bin)]   the vector only if last, else nil
+ *     REG_CHUNK    [pass, chunk, entries, is_last, vector (bin), is_synced]  the vector only if last, else nil
  *     REG_REFUSED  [pass, code]
  *     REG_RANGES   [number, ranges]
  *     REG_DOTS     [number, from (bin), to (bin or nil), dots]     all that is held there
@@ -17,7 +17,8 @@
  *     dots         bin: 40 bytes each (dot.h)                               at most REG_DOTS_MAX
  *
  * A range is of record keys: from is in it, to is not, nil is the end of all. Pass and range numbers
- * are the asker's.
+ * are the asker's. Of ranges and dots a question has an even number, its answer the next one: of ranges
+ * those that differ, of dots those that are gone.
  *
  * Reading borrows, never allocates, and checks all but what is inside of entries and vectors: walking
  * what was read cannot fail. Lists are written piece by piece into a buffer of the caller's. */
@@ -53,13 +54,15 @@ void reg_push_write(struct buf *b, const struct reg_entries *entries);
 int reg_push_read(struct span bytes, struct reg_entries *ret_entries);
 
 enum reg_pass_kind {
-    REG_PASS_VECTOR = 1, /* what the asker's vector lacks */
+    REG_PASS_VECTOR = 1,   /* what the asker's vector lacks */
+    REG_PASS_COMPARED = 2, /* the same; the asker has compared ranges before */
 };
 
 struct reg_ask {
     uint64_t pass;
     uint8_t kind;       /* enum reg_pass_kind, or of a newer version; never 0 */
     struct span vector; /* vector.h's bytes, not looked at here */
+    uint64_t hash;      /* of the asker's live entries */
 };
 
 void reg_ask_write(struct buf *b, const struct reg_ask *msg);
@@ -79,6 +82,7 @@ struct reg_chunk {
     struct reg_entries entries;
     bool is_last;
     struct span vector; /* the sender's at the start of the pass; data NULL unless is_last */
+    bool is_synced;     /* the sender has agreed with the mesh before */
 };
 
 void reg_chunk_write(struct buf *b, const struct reg_chunk *msg);
@@ -88,6 +92,7 @@ enum reg_refusal {
     REG_REFUSED_BUSY = 1,    /* other passes run: ask later */
     REG_REFUSED_UNKNOWN = 2, /* no such pass (any more): begin a new one */
     REG_REFUSED_KIND = 3,    /* a kind of pass not known here */
+    REG_REFUSED_STALE = 4,   /* the asker may hold what was deleted: compare ranges first */
 };
 
 struct reg_refused {

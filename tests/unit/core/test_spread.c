@@ -187,7 +187,7 @@ static void marks_go_when_all_have_them(void **state)
 {
     (void) state;
     struct mesh *m = mesh_new_started(3);
-    mesh_run(m, 5 * MINI_SECOND);
+    mesh_run(m, 15 * MINI_SECOND);
     put(m, 0, "put:kv/x=1");
     put(m, 0, "put:kv/y=1");
     mesh_run(m, MINI_SECOND);
@@ -212,6 +212,86 @@ static void marks_go_when_all_have_them(void **state)
     mesh_free(&m);
 }
 
+/* A backup put back: what was deleted since, and let go, does not come back; what was written alone
+ * stays. */
+static void a_restored_node_brings_nothing_back(void **state)
+{
+    (void) state;
+    char op[32];
+    struct mesh_node backup = {.disk = NULL};
+    struct mesh *m = mesh_new_started(3);
+    mesh_run(m, 15 * MINI_SECOND);
+    for (int k = 0; k < 700; k++) {
+        snprintf(op, sizeof op, "put:kv/%d=%d", k, k);
+        ask(m, (size_t) (k % 3), op);
+        mesh_run(m, 2 * MINI_MS);
+    }
+    mesh_run(m, 5 * MINI_SECOND);
+    mesh_copy_disk(&backup, &m->node[2]);
+    for (int k = 0; k < 700; k += 5) {
+        snprintf(op, sizeof op, "delete:kv/%d", k);
+        put(m, (size_t) (k % 2), op);
+    }
+    put(m, 0, "put:kv/7=changed");
+    mesh_run(m, 60 * MINI_SECOND);
+    assert_int_equal(marks_of(m, 0), 0);
+    mesh_kill(m, 2);
+    mesh_run(m, 5 * MINI_SECOND);
+    mesh_copy_disk(&m->node[2], &backup);
+    cut_in_two(m, true); /* 2 is with 0: */
+    mesh_cut(m, 0, 2, true);
+    mesh_start(m, 2);
+    mesh_run(m, MINI_SECOND);
+    put(m, 2, "put:kv/alone=kept");
+    put(m, 2, "put:kv/5=anew"); /* deleted by the others meanwhile */
+    mesh_kill(m, 2);
+    mesh_start(m, 2);
+    mesh_run(m, MINI_SECOND);
+    cut_in_two(m, false);
+    mesh_cut(m, 0, 2, false);
+    mesh_run(m, 60 * MINI_SECOND);
+    all_agree(m);
+    for (size_t i = 0; i < 3; i++) {
+        assert_string_equal(shown(m, i, "kv/10"), "-");
+        assert_string_equal(shown(m, i, "kv/695"), "-");
+        assert_string_equal(shown(m, i, "kv/7"), "changed");
+        assert_string_equal(shown(m, i, "kv/6"), "6");
+        assert_string_equal(shown(m, i, "kv/alone"), "kept");
+        assert_string_equal(shown(m, i, "kv/5"), "anew");
+    }
+    assert_true(mesh_metric(m, 2, M_COMPARISONS) > 0);
+    omap_destroy(&backup.disk);
+    mesh_free(&m);
+}
+
+static void deletes_wait_for_the_first_agreement(void **state)
+{
+    (void) state;
+    struct mesh *m = mesh_new(2);
+    mesh_start(m, 0);
+    mesh_start(m, 1);
+    mesh_run(m, 3 * MINI_SECOND);
+    put(m, 0, "put:kv/x=1");
+    ask(m, 0, "delete:kv/x");
+    assert_int_equal(m->node[0].reply_code, HM_ESTALE); /* both are new: what is there may come yet */
+    mesh_run(m, 30 * MINI_SECOND);
+    assert_false(core_is_syncing(m->node[0].core));
+    assert_false(core_is_syncing(m->node[1].core));
+    put(m, 0, "delete:kv/x");
+    /* No restart brings it back, */
+    mesh_kill(m, 1);
+    mesh_start(m, 1);
+    assert_false(core_is_syncing(m->node[1].core));
+    /* and a new disk is soon done, since the other is not syncing. */
+    mesh_kill(m, 1);
+    omap_clear(m->node[1].disk);
+    mesh_start(m, 1);
+    mesh_run(m, 5 * MINI_SECOND);
+    assert_false(core_is_syncing(m->node[1].core));
+    all_agree(m);
+    mesh_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +300,8 @@ int main(void)
         cmocka_unit_test(a_new_node_gets_all),
         cmocka_unit_test(repair_alone_is_enough),
         cmocka_unit_test(marks_go_when_all_have_them),
+        cmocka_unit_test(a_restored_node_brings_nothing_back),
+        cmocka_unit_test(deletes_wait_for_the_first_agreement),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -96,10 +96,11 @@ static void write_kind(struct buf *b, enum kind kind)
     struct buf entry_bytes, dot_bytes;
     struct reg_entries entries = sample_entries(&entry_bytes);
     struct span dots = sample_dots(&dot_bytes);
-    struct reg_ask ask = {.pass = UINT64_MAX, .kind = REG_PASS_VECTOR, .vector = text("vector")};
+    struct reg_ask ask = {.pass = UINT64_MAX, .kind = REG_PASS_VECTOR, .vector = text("vector"),
+                          .hash = UINT64_MAX - 1};
     struct reg_more more = {.pass = 5, .chunk = 6};
     struct reg_chunk chunk = {.pass = 5, .chunk = 6, .entries = entries, .is_last = kind == LAST,
-                              .vector = text("vector")};
+                              .vector = text("vector"), .is_synced = kind == LAST};
     struct reg_refused refused = {.pass = 5, .code = REG_REFUSED_UNKNOWN};
     struct reg_dots of_range = {.number = 8, .from = text("kv/a"), .to = text("kv/b"), .dots = dots};
     buf_init(b, 8192);
@@ -314,24 +315,26 @@ static void odd_messages(void **state)
         {PUSH, "90", HM_EMALFORMED},
         {PUSH, "c0", HM_EMALFORMED},
         {PUSH, "dd ff ff ff ff", HM_EMALFORMED},
-        {ASK, "93 05 01 c4 00", HM_OK},
-        {ASK, "93 05 02 c4 00", HM_OK}, /* a kind of a newer version */
-        {ASK, "93 05 00 c4 00", HM_EMALFORMED},
-        {ASK, "93 05 cd 01 00 c4 00", HM_EMALFORMED},
-        {ASK, "93 ff 01 c4 00", HM_EMALFORMED},
-        {ASK, "93 05 01 c0", HM_EMALFORMED},
-        {ASK, "92 05 01", HM_EMALFORMED},
+        {ASK, "94 05 01 c4 00 07", HM_OK},
+        {ASK, "94 05 03 c4 00 07", HM_OK}, /* a kind of a newer version */
+        {ASK, "94 05 00 c4 00 07", HM_EMALFORMED},
+        {ASK, "94 05 cd 01 00 c4 00 07", HM_EMALFORMED},
+        {ASK, "94 ff 01 c4 00 07", HM_EMALFORMED},
+        {ASK, "94 05 01 c0 07", HM_EMALFORMED},
+        {ASK, "94 05 01 c4 00 ff", HM_EMALFORMED},
+        {ASK, "93 05 01 c4 00", HM_EMALFORMED},
         {MORE, "92 05 06", HM_OK},
         {MORE, "92 05 ff", HM_EMALFORMED},
         {MORE, "91 05", HM_EMALFORMED},
-        {CHUNK, "95 05 06 90 c2 c0", HM_OK},
-        {CHUNK, "95 05 06 90 c3 c4 01 90", HM_OK},
-        {CHUNK, "95 05 06 90 c3 c4 00", HM_OK},
-        {CHUNK, "95 05 06 90 c2 c4 01 90", HM_EMALFORMED}, /* a vector before the end */
-        {CHUNK, "95 05 06 90 c3 c0", HM_EMALFORMED},       /* the end without a vector */
-        {CHUNK, "95 05 06 90 00 c0", HM_EMALFORMED},
-        {CHUNK, "95 05 06 c0 c2 c0", HM_EMALFORMED},
-        {CHUNK, "94 05 06 90 c2", HM_EMALFORMED},
+        {CHUNK, "96 05 06 90 c2 c0 c3", HM_OK},
+        {CHUNK, "96 05 06 90 c3 c4 01 90 c3", HM_OK},
+        {CHUNK, "96 05 06 90 c3 c4 00 c3", HM_OK},
+        {CHUNK, "96 05 06 90 c2 c4 01 90 c3", HM_EMALFORMED}, /* a vector before the end */
+        {CHUNK, "96 05 06 90 c3 c0 c3", HM_EMALFORMED},       /* the end without a vector */
+        {CHUNK, "96 05 06 90 00 c0 c3", HM_EMALFORMED},
+        {CHUNK, "96 05 06 c0 c2 c0 c3", HM_EMALFORMED},
+        {CHUNK, "96 05 06 90 c2 c0 00", HM_EMALFORMED},
+        {CHUNK, "95 05 06 90 c2 c0", HM_EMALFORMED},
         {REFUSED, "92 05 01", HM_OK},
         {REFUSED, "92 05 cc ff", HM_OK}, /* a reason of a newer version */
         {REFUSED, "92 05 00", HM_EMALFORMED},
