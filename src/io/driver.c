@@ -21,6 +21,15 @@
 
 /* ---- stepping ---- */
 
+static void count_store(driver_t *d)
+{
+    struct store_counts counts = store_counts(d->store);
+    d->metrics.value[M_STORE_DAMAGED] = store_damaged(d->store);
+    d->metrics.value[M_STORE_COMMITS] = counts.commits;
+    d->metrics.value[M_STORE_SYNCS] = counts.syncs;
+    d->metrics.value[M_STORE_WRITTEN] = counts.bytes_written;
+}
+
 static void step_once(driver_t *d, struct event *ev)
 {
     struct effects fx = {0};
@@ -28,6 +37,7 @@ static void step_once(driver_t *d, struct event *ev)
     ev->wall_ms = clock_wall_ms();
     d->metrics.value[M_LOOP_WAKEUPS] = reactor_wakeups(d->reactor);
     d->metrics.value[M_LOG_LOST] = log_lost(d->log);
+    count_store(d);
     int rc = core_step(d->core, ev, &fx);
     if (rc != HM_OK) {
         HM_ASSERT(rc == HM_ENOMEM);
@@ -35,7 +45,14 @@ static void step_once(driver_t *d, struct event *ev)
                      "out of memory: an event was dropped; it will be made up for by the protocol");
     }
     store_view_done(d->store);
-    d->metrics.value[M_STORE_DAMAGED] = store_damaged(d->store);
+    if (store_view_error(d->store) != NULL) {
+        /* What it decided stands on records that are there and were not seen: nothing of it is done. */
+        log_line(d->log, NOTE_ERROR, LOG_FIELDS({"reason", store_view_error(d->store)}),
+                 "the store cannot be read any more; stopping, so that the next start looks at it");
+        d->exit_code = 1;
+        d->stopped = true;
+        return;
+    }
     for (size_t i = 0; i < fx.count; i++) {
         driver_effect(d, &fx.items[i]);
     }

@@ -65,6 +65,9 @@ bool driver_peer(const driver_t *d, size_t idx, struct fact_peer *ret_peer);
 const struct fact_limit *driver_limits(size_t *ret_count);
 /* Adds what the driver knows to zeroed facts. */
 void driver_facts(const driver_t *d, struct facts *facts);
+/* How the store is; and its works: as store_work, but HM_EINVAL for a kind that is none. */
+void driver_store(driver_t *d, struct store_condition *ret);
+int driver_store_work(driver_t *d, enum store_work_kind kind, uint64_t *ret_number);
 /* Begins to measure the disk. */
 void driver_measure(driver_t *d);
 

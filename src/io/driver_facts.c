@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "io/driver_priv.h"
 
+#include "base/err.h"
 #include "base/text.h"
 #include "io/clock.h"
 #include "io/conf.h"
@@ -29,6 +30,7 @@ static const struct fact_limit limits[] = {
     FACT_LIMIT(PATHS_NODES_MAX, "nodes", "of one user on one machine that meshctl lists"),
     FACT_LIMIT(LOCAL_CALLS_MAX, "operations", "asked by local clients and not answered yet"),
     FACT_LIMIT(STORE_BATCHES_MAX, "batches", "on their way to the disk; then it is too slow"),
+    FACT_LIMIT(STORE_BYTES_MAX, "bytes", "of these; the same"),
     FACT_LIMIT(STORE_KEY_BYTES_MAX, "bytes", "of a stored key"),
     FACT_LIMIT(TCPPROBES_MAX, "connects", "tried at once to learn whether a process is gone"),
     FACT_LIMIT(UDP_SOCKETS_MAX, "sockets", "for sealed datagrams"),
@@ -54,6 +56,11 @@ size_t driver_gauges(const driver_t *d, struct fact_gauge ret[FACT_GAUGES_MAX])
     size_t n = 0;
     ret[n++] = (struct fact_gauge){"mesh_store_batches", "Batches on their way to the disk",
                                    store_outstanding(d->store), STORE_BATCHES_MAX};
+    ret[n++] = (struct fact_gauge){"mesh_store_written_today_bytes",
+                                   "Bytes written to the store's file since midnight UTC",
+                                   store_today_bytes(d->store), 0};
+    ret[n++] = (struct fact_gauge){"mesh_store_full", "1 while the disk has no room for the store",
+                                   store_is_full(d->store) ? 1 : 0, 0};
     ret[n++] = (struct fact_gauge){"mesh_local_calls",
                                    "Operations asked by local clients and not answered yet",
                                    local_api_waiting(d->api), LOCAL_CALLS_MAX};
@@ -142,6 +149,16 @@ void driver_facts(const driver_t *d, struct facts *facts)
     facts->is_port_asked = d->wish.bind.port != 0;
     facts->link_port = d->link_port;
     facts->key_count = keys_ring_count(d->keys);
+}
+
+void driver_store(driver_t *d, struct store_condition *ret)
+{
+    store_condition(d->store, ret);
+}
+
+int driver_store_work(driver_t *d, enum store_work_kind kind, uint64_t *ret_number)
+{
+    return kind == STORE_WORK_NONE ? HM_EINVAL : store_work(d->store, kind, ret_number);
 }
 
 void driver_measure(driver_t *d)

@@ -8,6 +8,9 @@
 #include "base/text.h"
 #include "io/clock.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 static void take_datagram(driver_t *d, const struct addr *from, struct span bytes, bool by_mail)
 {
     struct datagram_head head;
@@ -115,12 +118,33 @@ void driver_on_stall(void *ctx, uint64_t ms)
     driver_step(d, &ev);
 }
 
+/* What was done to the store without anybody asking. */
+static void log_store_work(driver_t *d, const struct store_work *work)
+{
+    char before[32], after[32];
+    if (work == NULL || !work->is_by_itself) {
+        return;
+    }
+    snprintf(before, sizeof before, "%" PRIu64, work->bytes_before);
+    snprintf(after, sizeof after, "%" PRIu64, work->bytes_after);
+    if (work->code == HM_OK) {
+        log_line(d->log, NOTE_INFO,
+                 LOG_FIELDS({"bytes_before", before}, {"bytes_after", after}),
+                 "the store was compacted: most of its file was free");
+    } else {
+        log_line(d->log, NOTE_WARN, LOG_FIELDS({"reason", work->text}, {"bytes", before}),
+                 "most of the store's file is free, but it could not be compacted; nothing is lost, "
+                 "\"meshctl store compact\" tries again");
+    }
+}
+
 bool driver_read_store(void *ctx)
 {
     driver_t *d = ctx;
     struct store_report report;
     int rc = store_take(d->store, &report);
     d->is_measured |= store_take_measure(d->store, &d->measured) == HM_OK;
+    log_store_work(d, store_take_work(d->store));
     if (rc != HM_OK) {
         return false;
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The store as the loop sees it: batches in, reports out, and what was stored before. See store.h.
+/* The store as the loop sees it: batches in, reports out, what was stored before, and what is committed.
+ * See store.h; the other side is store_actor.c.
  *
  * The loop and the actor share no object: a batch is one block of memory that is handed over
  * through the actor's pipe, a report is a small message back. The pipe never blocks, because fewer
@@ -14,148 +15,181 @@
 #include "base/err.h"
 #include "base/text.h"
 #include "io/clock.h"
-#include "io/store_db.h"
+#include "io/store_priv.h"
 #include "io/store_view.h"
 
-#include <czmq.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char measure_word = 'M'; /* a message of one byte: try the disk */
+#define DAY_MS ((uint64_t) 24 * 3600 * 1000)
+#define MEND_NS ((uint64_t) 5 * 1000000000) /* a reader waits so long for a store to be opened anew */
 
-#define ACTOR_GROUP_MAX 64 /* batches in one transaction: bounds what one failure discards */
+/* Compacted by itself, once the start is over: a copy that hardly anybody will notice. */
+#define COMPACT_FILE_BYTES_MIN ((uint64_t) 16 << 20)
+#define COMPACT_USED_BYTES_MAX ((uint64_t) 256 << 20)
+
+struct aside {
+    struct aside *next;
+    struct store_actor_report report;
+};
 
 struct store {
-    struct store_db db; /* the actor's, from zactor_new to zactor_destroy */
+    const struct store_db *db; /* the actor's; we read it only */
+    struct store_actor *state; /* the actor's, from zactor_new to zactor_destroy */
     zactor_t *actor;
     struct store_view_lmdb view;
+    struct aside *aside_first, *aside_last; /* reports that a reader in need found before its own */
     struct store_loaded loaded;
     size_t dropped; /* damaged records that were left out at the start */
     size_t outstanding;
+    size_t outstanding_bytes;
     uint64_t generation;
     bool is_refusing; /* refused_from and all after it are to be reported as failed */
     uint64_t refused_from;
     int refused_reason;
     uint64_t measuring_since_ns; /* 0: not */
-    bool is_measured; /* and not taken */
+    bool is_measured;            /* and not taken */
     struct store_measure measure;
+    struct store_counts counts;
+    uint64_t day; /* since 1970, and what was written when it began */
+    uint64_t day_began_bytes;
+    bool is_full;
+    char error[128];
+    uint64_t error_wall_ms;
+    struct store_work work;
+    bool is_work_news;
 };
 
-/* What the actor tells the loop. */
-struct report {
-    uint64_t batch;
-    int reason;
-    size_t batches;  /* how many this settles */
-    bool is_covered; /* by a failure told before: nothing but the count is news */
-    bool is_measure; /* of the disk, no batch */
-    struct store_measure measure;
-    char text[128];
-};
+/* ---- what the actor tells -------------------------------------------------------------------- */
 
-/* ---- the actor's thread ---------------------------------------------------------------------- */
-
-struct commit {
-    struct store_batch *batches[ACTOR_GROUP_MAX];
-    size_t count;
-};
-
-/* Tells the loop. The pipe has room for a report for each outstanding batch. */
-static void tell(zsock_t *pipe, const struct report *report)
+static bool receive(store_t *s, struct store_actor_report *ret)
 {
-    void *socket = zsock_resolve(pipe);
-    while (zmq_send(socket, report, sizeof *report, 0) < 0 && zmq_errno() == EINTR) {
+    struct aside *first = s->aside_first;
+    if (first != NULL) {
+        *ret = first->report;
+        s->aside_first = first->next;
+        s->aside_last = first->next == NULL ? NULL : s->aside_last;
+        free(first);
+        return true;
+    }
+    return zmq_recv(zsock_resolve(s->actor), ret, sizeof *ret, ZMQ_DONTWAIT) == (int) sizeof *ret;
+}
+
+static void take_counts(store_t *s, const struct store_counts *counts)
+{
+    uint64_t day = clock_wall_ms() / DAY_MS;
+    if (day != s->day) {
+        s->day = day;
+        s->day_began_bytes = s->counts.bytes_written;
+    }
+    s->counts = *counts;
+}
+
+static void take_work(store_t *s, struct store_work *work)
+{
+    uint64_t number = s->work.number;
+    if (work == NULL) {
+        s->work.is_done = true;
+        s->work.code = HM_ENOMEM;
+        text_copy(s->work.text, sizeof s->work.text, hm_strerror(HM_ENOMEM));
+    } else if (!work->is_by_itself || s->work.is_done || number == 0) {
+        s->work = *work;
+        s->work.number = work->is_by_itself ? number + 1 : number;
+    }
+    for (size_t i = 0; work != NULL && i < work->damaged_count && i < STORE_WORK_DAMAGED_MAX; i++) {
+        store_view_note_damage(&s->view, work->damaged[i].table,
+                               span_of(work->damaged[i].key, work->damaged[i].key_size));
+    }
+    free(work);
+    s->is_work_news = true;
+}
+
+/* The actor has the store open anew: after a compaction or a failure of the disk. */
+static void take_replacement(store_t *s, const struct store_db *db)
+{
+    static const char wish = WISH_RELEASE;
+    store_view_close(&s->view);
+    s->db = db;
+    s->view.error = store_view_open(&s->view, db);
+    while (zmq_send(zsock_resolve(s->actor), &wish, sizeof wish, 0) < 0 && zmq_errno() == EINTR) {
     }
 }
 
-static void commit_group(struct store_db *db, zsock_t *pipe, struct commit *g,
-                         uint64_t *failed_generation)
+/* Called by a read that finds its environment dead: the actor is opening it anew. */
+static bool mend(void *ctx)
 {
-    uint64_t generation = g->batches[0]->generation;
-    struct report r = {.batches = g->count, .is_covered = generation == *failed_generation};
-    if (!r.is_covered) {
-        r.reason = store_db_commit(db, g->batches, g->count, r.text, sizeof r.text);
-    }
-    if (r.reason != HM_OK) {
-        *failed_generation = generation;
-    }
-    r.batch = r.reason == HM_OK ? g->batches[g->count - 1]->number : g->batches[0]->number;
-    tell(pipe, &r);
-    for (size_t i = 0; i < g->count; i++) {
-        store_batch_destroy(&g->batches[i]);
-    }
-    g->count = 0;
-}
-
-/* What a commit costs here at least. */
-static void measure_disk(const struct store_db *db, zsock_t *pipe)
-{
-    struct report r = {.is_measure = true};
-    uint64_t begun_ns = clock_boot_ns();
-    r.measure.error = store_db_try_disk(db);
-    r.measure.sync_ns = clock_boot_ns() - begun_ns;
-    tell(pipe, &r);
-}
-
-/* Takes one message off the pipe. Returns false if there is none, sets *ret_end at $TERM. */
-static bool take_batch(void *socket, int flags, struct store_batch **ret_batch, bool *ret_end,
-                       bool *ret_measure)
-{
-    struct store_batch *batch = NULL;
-    char bytes[16];
-    int got = zmq_recv(socket, bytes, sizeof bytes, flags);
-    if (got < 0) {
-        *ret_end = zmq_errno() == ETERM;
-        *ret_batch = NULL;
-        return zmq_errno() == EINTR;
-    }
-    if (got == (int) sizeof batch) {
-        memcpy(&batch, bytes, sizeof batch);
-    } else if (got == (int) sizeof measure_word && bytes[0] == measure_word) {
-        *ret_measure = true;
-    } else {
-        *ret_end = true; /* "$TERM", the only other message */
-    }
-    *ret_batch = batch;
-    return true;
-}
-
-static void run(zsock_t *pipe, void *args)
-{
-    struct store_db *db = args;
-    void *socket = zsock_resolve(pipe);
-    uint64_t failed_generation = 0;
-    struct commit g = {.count = 0};
-    struct store_batch *held = NULL; /* of the next generation */
-    bool end = false;
-    bool measure = false;
-    zsock_signal(pipe, 0);
-    while (!end || held != NULL) {
-        /* One is awaited; what else is there by then goes into the same transaction. */
-        int flags = 0;
-        struct store_batch *batch = held;
-        held = NULL;
-        do {
-            if (batch != NULL && g.count > 0 && g.batches[0]->generation != batch->generation) {
-                held = batch;
-                break;
-            }
-            if (batch != NULL) {
-                g.batches[g.count++] = batch;
-            }
-            flags = batch != NULL || measure ? ZMQ_DONTWAIT : flags;
-        } while (g.count < ACTOR_GROUP_MAX && !end &&
-                 take_batch(socket, flags, &batch, &end, &measure));
-        if (g.count > 0) {
-            commit_group(db, pipe, &g, &failed_generation);
+    store_t *s = ctx;
+    uint64_t until_ns = clock_boot_ns() + MEND_NS;
+    while (clock_boot_ns() < until_ns) {
+        zmq_pollitem_t item = {zsock_resolve(s->actor), 0, ZMQ_POLLIN, 0};
+        struct aside *a = zmq_poll(&item, 1, 100) > 0 ? calloc(1, sizeof *a) : NULL;
+        if (a == NULL) {
+            continue;
         }
-        if (measure) {
-            measure = false;
-            measure_disk(db, pipe);
+        if (zmq_recv(item.socket, &a->report, sizeof a->report, ZMQ_DONTWAIT) !=
+            (int) sizeof a->report) {
+            free(a);
+        } else if (a->report.kind == REPORT_REPLACED) {
+            take_replacement(s, a->report.db);
+            free(a);
+            return s->view.error == 0;
+        } else if (s->aside_last == NULL) {
+            s->aside_first = s->aside_last = a;
+        } else {
+            s->aside_last->next = a;
+            s->aside_last = a;
         }
     }
+    return false;
 }
 
-/* ---- the loop's side ------------------------------------------------------------------------- */
+/* ---- its life -------------------------------------------------------------------------------- */
+
+/* More than half of the file is free, and the copy is quick. */
+static bool is_mostly_free(const struct store_db *db)
+{
+    struct store_figures f;
+    return store_db_figures(db, &f) == 0 && f.file_bytes >= COMPACT_FILE_BYTES_MIN &&
+           f.free_pages > f.pages / 2 &&
+           (f.pages - f.free_pages) * f.page_bytes <= COMPACT_USED_BYTES_MAX;
+}
+
+static int open_db(store_t *s, const char *data_dir, struct why *why)
+{
+    struct store_db *db = calloc(1, sizeof *db);
+    if (db == NULL) {
+        return why_set(why, HM_ENOMEM, "out of memory while opening the store");
+    }
+    int rc = store_db_open(db, data_dir, why);
+    if (rc == HM_OK) {
+        store_compact_sweep(db->path);
+        s->state = store_actor_new(db, is_mostly_free(db));
+        rc = s->state != NULL ? HM_OK
+                              : why_set(why, HM_ENOMEM, "out of memory while opening the store");
+    }
+    if (rc != HM_OK) {
+        store_db_close(db);
+        free(db);
+        return rc;
+    }
+    s->db = db;
+    return HM_OK;
+}
+
+static int begin_reading(store_t *s, struct why *why)
+{
+    int rc = store_db_load(s->db, &s->loaded, why);
+    if (rc != HM_OK) {
+        return rc;
+    }
+    s->dropped = s->loaded.dropped;
+    int error = store_view_open(&s->view, s->db);
+    s->view.mend = mend;
+    s->view.mend_ctx = s;
+    return error == 0
+               ? HM_OK
+               : why_set(why, HM_EIO, "cannot read the store: %s", store_db_text(error));
+}
 
 int store_open(const char *data_dir, store_t **ret_store, struct why *why)
 {
@@ -163,20 +197,14 @@ int store_open(const char *data_dir, store_t **ret_store, struct why *why)
     if (s == NULL) {
         return why_set(why, HM_ENOMEM, "out of memory while opening the store");
     }
-    int rc = store_db_open(&s->db, data_dir, why);
+    s->generation = 1;
+    s->day = clock_wall_ms() / DAY_MS;
+    int rc = open_db(s, data_dir, why);
     if (rc == HM_OK) {
-        rc = store_db_load(&s->db, &s->loaded, why);
+        rc = begin_reading(s, why);
     }
     if (rc == HM_OK) {
-        s->dropped = s->loaded.dropped;
-        int error = store_view_open(&s->view, &s->db);
-        if (error != 0) {
-            rc = why_set(why, HM_EIO, "cannot read the store: %s", mdb_strerror(error));
-        }
-    }
-    if (rc == HM_OK) {
-        s->generation = 1;
-        s->actor = zactor_new(run, &s->db);
+        s->actor = zactor_new(store_actor_run, s->state);
         if (s->actor == NULL) {
             rc = why_set(why, HM_ENOMEM, "cannot start the store's thread: %s", strerror(errno));
         }
@@ -195,10 +223,16 @@ void store_close(store_t **p)
     if (s == NULL) {
         return;
     }
+    struct store_actor_report r;
+    while (s->actor != NULL && receive(s, &r)) {
+        if (r.kind == REPORT_WORK) {
+            free(r.work);
+        }
+    }
     zactor_destroy(&s->actor); /* $TERM queues behind the batches and waits for them */
     store_loaded_fini(&s->loaded);
     store_view_close(&s->view);
-    store_db_close(&s->db);
+    store_actor_free(&s->state);
     free(s);
     *p = NULL;
 }
@@ -217,6 +251,8 @@ void store_load_done(store_t *store)
     store_loaded_fini(&store->loaded);
 }
 
+/* ---- reading --------------------------------------------------------------------------------- */
+
 struct store_view store_view(store_t *store)
 {
     return (struct store_view){&store->view, store_view_get, store_view_next};
@@ -227,28 +263,37 @@ void store_view_done(store_t *store)
     store_view_end(&store->view);
 }
 
+const char *store_view_error(const store_t *store)
+{
+    return store->view.error == 0 ? NULL : store_db_text(store->view.error);
+}
+
 uint64_t store_damaged(const store_t *store)
 {
     return store->dropped + store->view.damaged_count;
 }
 
+/* ---- writing --------------------------------------------------------------------------------- */
+
 static int hand_over(store_t *store, uint64_t number, const struct store_entry *entries,
                      size_t count)
 {
     struct store_batch *batch = NULL;
-    if (store->outstanding >= STORE_BATCHES_MAX) {
+    if (store->outstanding >= STORE_BATCHES_MAX || store->outstanding_bytes >= STORE_BYTES_MAX) {
         return HM_EFULL;
     }
     int rc = store_batch_new(number, store->generation, entries, count, &batch);
     if (rc != HM_OK) {
         return rc;
     }
+    size_t bytes = batch->bytes;
     void *socket = zsock_resolve(store->actor);
     if (zmq_send(socket, &batch, sizeof batch, ZMQ_DONTWAIT) != (int) sizeof batch) {
         store_batch_destroy(&batch);
         return HM_EFULL;
     }
     store->outstanding++;
+    store->outstanding_bytes += bytes;
     return HM_OK;
 }
 
@@ -285,40 +330,73 @@ static int take_refusal(store_t *store, struct store_report *ret_report)
     return HM_OK;
 }
 
+/* Settles batches. False: it is no news. */
+static bool take_settled(store_t *store, const struct store_actor_report *r,
+                         struct store_report *ret_report)
+{
+    HM_ASSERT(r->batches <= store->outstanding && r->bytes <= store->outstanding_bytes);
+    store->outstanding -= r->batches;
+    store->outstanding_bytes -= r->bytes;
+    if (r->is_covered) {
+        return false;
+    }
+    struct store_report report = {.batch = r->batch, .reason = r->reason};
+    text_copy(report.text, sizeof report.text, r->text);
+    store->is_full = r->reason == HM_EFULL;
+    if (r->reason != HM_OK) {
+        store->generation++;
+        /* A refusal of ours is of a later batch, so this failure covers it. */
+        store->is_refusing = false;
+        text_copy(store->error, sizeof store->error, r->text);
+        store->error_wall_ms = clock_wall_ms();
+    }
+    *ret_report = report;
+    return true;
+}
+
 int store_take(store_t *store, struct store_report *ret_report)
 {
-    struct report r;
-    while (zmq_recv(zsock_resolve(store->actor), &r, sizeof r, ZMQ_DONTWAIT) == (int) sizeof r) {
-        if (r.is_measure) {
+    struct store_actor_report r;
+    while (receive(store, &r)) {
+        take_counts(store, &r.counts);
+        switch (r.kind) {
+        case REPORT_BATCHES:
+            if (take_settled(store, &r, ret_report)) {
+                return HM_OK;
+            }
+            break;
+        case REPORT_MEASURE:
             store->measuring_since_ns = 0;
             store->is_measured = true;
             store->measure = r.measure;
-            continue;
+            break;
+        case REPORT_WORK:
+            take_work(store, r.work);
+            break;
+        case REPORT_REPLACED:
+            take_replacement(store, r.db);
+            break;
         }
-        HM_ASSERT(r.batches <= store->outstanding);
-        store->outstanding -= r.batches;
-        if (r.is_covered) {
-            continue;
-        }
-        struct store_report report = {.batch = r.batch, .reason = r.reason};
-        text_copy(report.text, sizeof report.text, r.text);
-        if (r.reason != HM_OK) {
-            store->generation++;
-            /* A refusal of ours is of a later batch, so this failure covers it. */
-            store->is_refusing = false;
-        }
-        *ret_report = report;
-        return HM_OK;
     }
     return take_refusal(store, ret_report);
 }
 
+size_t store_outstanding(const store_t *store)
+{
+    return store->outstanding;
+}
+
+/* ---- wishes ---------------------------------------------------------------------------------- */
+
+static bool wish_for(store_t *store, char wish)
+{
+    return zmq_send(zsock_resolve(store->actor), &wish, sizeof wish, ZMQ_DONTWAIT) ==
+           (int) sizeof wish;
+}
+
 void store_measure(store_t *store)
 {
-    void *socket = zsock_resolve(store->actor);
-    if (store->measuring_since_ns == 0 &&
-        zmq_send(socket, &measure_word, sizeof measure_word, ZMQ_DONTWAIT) ==
-            (int) sizeof measure_word) {
+    if (store->measuring_since_ns == 0 && wish_for(store, WISH_MEASURE)) {
         store->measuring_since_ns = clock_boot_ns();
     }
 }
@@ -338,7 +416,55 @@ uint64_t store_measuring_since(const store_t *store)
     return store->measuring_since_ns;
 }
 
-size_t store_outstanding(const store_t *store)
+int store_work(store_t *store, enum store_work_kind kind, uint64_t *ret_number)
 {
-    return store->outstanding;
+    if (store->work.kind != STORE_WORK_NONE && !store->work.is_done) {
+        *ret_number = store->work.number;
+        return HM_EBUSY;
+    }
+    if (!wish_for(store, kind == STORE_WORK_CHECK ? WISH_CHECK : WISH_COMPACT)) {
+        return HM_EFULL;
+    }
+    store->work = (struct store_work){.kind = kind, .number = store->work.number + 1};
+    *ret_number = store->work.number;
+    return HM_OK;
+}
+
+const struct store_work *store_take_work(store_t *store)
+{
+    bool is_news = store->is_work_news;
+    store->is_work_news = false;
+    return is_news ? &store->work : NULL;
+}
+
+/* ---- how it is ------------------------------------------------------------------------------- */
+
+struct store_counts store_counts(const store_t *store)
+{
+    return store->counts;
+}
+
+uint64_t store_today_bytes(const store_t *store)
+{
+    return clock_wall_ms() / DAY_MS == store->day
+               ? store->counts.bytes_written - store->day_began_bytes
+               : 0;
+}
+
+bool store_is_full(const store_t *store)
+{
+    return store->is_full;
+}
+
+void store_condition(store_t *store, struct store_condition *ret)
+{
+    *ret = (struct store_condition){.path = store->db->path,
+                                    .counts = store->counts,
+                                    .today_bytes = store_today_bytes(store),
+                                    .is_full = store->is_full,
+                                    .error = store->error,
+                                    .error_wall_ms = store->error_wall_ms,
+                                    .damaged = store_damaged(store),
+                                    .work = &store->work};
+    ret->are_figures_known = store_db_figures(store->db, &ret->figures) == 0;
 }

@@ -2,8 +2,8 @@
 /* The store: LMDB in D/store behind an actor with group commit.
  *
  * The loop hands over batches and never waits for a disk. The actor (its own thread) takes all
- * batches that wait, writes them in one synced transaction and reports durable(n): all up to n are
- * on disk. When a transaction fails it reports failed(n, reason): n and all handed over since are
+ * batches that wait, writes them in one synced transaction (at once when idle, together under load)
+ * and reports durable(n): all up to n are on disk. When a transaction fails it reports failed(n, reason): n and all handed over since are
  * discarded; what is handed over after the report was taken is tried again. Reports come in order.
  * Each value carries a hash over table, key and value, so a damaged record is dropped and counted,
  * never believed.
@@ -16,6 +16,7 @@
 #include "core/event.h"
 #include "core/view.h"
 #include "io/why.h"
+#include "ops/ops_store_facts.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,7 +24,8 @@
 
 typedef struct store store_t;
 
-#define STORE_BATCHES_MAX 256   /* handed over and not reported; then batches are refused */
+#define STORE_BATCHES_MAX 1024  /* handed over and not reported; then batches are refused */
+#define STORE_BYTES_MAX 67108864 /* of these; as much memory as a slow disk may cost */
 #define STORE_KEY_BYTES_MAX 511 /* LMDB's */
 #define STORE_FORMAT 1          /* of the tables; in table "meta" */
 
@@ -55,7 +57,7 @@ int store_load(store_t *store, const struct store_entry **ret_entries, size_t *r
 void store_load_done(store_t *store);
 
 /* Hands over one batch (FX_PERSIST); entries are copied. batch rises with each call. What cannot be
- * taken (HM_EFULL: STORE_BATCHES_MAX are outstanding; HM_ENOMEM; HM_EINVAL: a key of no or too many
+ * taken (HM_EFULL: STORE_BATCHES_MAX or STORE_BYTES_MAX are outstanding; HM_ENOMEM; HM_EINVAL: a key of no or too many
  * bytes, no such table) is reported by store_take like any failed batch: on an error call it soon,
  * since the socket may stay silent. */
 int store_persist(store_t *store, uint64_t batch, const struct store_entry *entries, size_t count);
@@ -64,8 +66,11 @@ int store_persist(store_t *store, uint64_t batch, const struct store_entry *entr
 struct store_view store_view(store_t *store);
 /* After each step of the core: spans read through the view are no longer valid. */
 void store_view_done(store_t *store);
-/* Damaged records met so far, each counted once: at the start and through the view. */
+/* Damaged records met so far, each counted once: at the start, through the view and by a check. */
 uint64_t store_damaged(const store_t *store);
+/* What the last step read through the view was not all there is: nothing that it decided may be carried
+ * out. Says why; NULL: all is well. */
+const char *store_view_error(const store_t *store);
 
 /* The socket to poll for reading. */
 void *store_socket(const store_t *store);
@@ -97,5 +102,20 @@ uint64_t store_measuring_since(const store_t *store);
 
 /* Batches handed over and not yet reported. */
 size_t store_outstanding(const store_t *store);
+
+/* ---- keeping it ---- */
+
+/* Reads a few pages. The loop's thread. */
+void store_condition(store_t *store, struct store_condition *ret);
+/* The counters alone. */
+struct store_counts store_counts(const store_t *store);
+uint64_t store_today_bytes(const store_t *store);
+bool store_is_full(const store_t *store);
+
+/* Begins to check or to compact; store_condition tells how it goes. HM_EBUSY: one is under way, and
+ * *ret_number is its number. */
+int store_work(store_t *store, enum store_work_kind kind, uint64_t *ret_number);
+/* A work has ended since the last call: for the log. NULL: none has. */
+const struct store_work *store_take_work(store_t *store);
 
 #endif

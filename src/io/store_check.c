@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Is the stored file sound? Asked in a child process, because liblmdb believes what the file says
- * and crashes, asserts or loops when it lies. The child reads every record and the list of free
- * pages, and writes every record anew in a transaction that it throws away, so that it runs the
- * code that the daemon will run. Whatever ends it other than its verdict condemns the file. Before
+ * and crashes, asserts or loops when it lies. The child reads the records and the list of free
+ * pages, and writes records anew in a transaction that it throws away, so that it runs the
+ * code that the daemon will run; of the registry, which may be large, only its beginning. Whatever ends it other than its verdict condemns the file. Before
  * that it looks at every page (io/store_pages): damage that harms only a later write is found
  * nowhere else. */
 #define _GNU_SOURCE
@@ -32,6 +32,7 @@
 #define STORE_BAD_PREFIX "store.bad-"
 #define STORE_BAD_MAX 3 /* kept for whoever wants to know what happened */
 #define CHECK_RECORDS_MAX 100000 /* written on trial: keeps the transaction small */
+#define CHECK_BEGINNING_MAX 1000 /* of a table that may have millions */
 
 struct verdict {
     enum store_check check; /* STORE_MOVED: condemned */
@@ -82,9 +83,9 @@ static int write_anew(MDB_cursor *cursor, MDB_val key, size_t value_bytes)
     return mdb_cursor_put(cursor, &key, &value, MDB_CURRENT | MDB_RESERVE);
 }
 
-/* Walks a table in order. With trial, writes each record anew; with page_last, it is the free list.
+/* Walks a table in order. Writes the first trial_max records anew; with page_last, it is the free list.
  */
-static bool walk(MDB_txn *txn, MDB_dbi dbi, bool is_trial, size_t page_last)
+static bool walk(MDB_txn *txn, MDB_dbi dbi, size_t trial_max, size_t page_last)
 {
     MDB_cursor *cursor = NULL;
     MDB_val key, value;
@@ -106,7 +107,7 @@ static bool walk(MDB_txn *txn, MDB_dbi dbi, bool is_trial, size_t page_last)
         if (page_last > 0) {
             is_sound = is_sound && free_record_is_sound(value, page_last);
         }
-        if (is_trial && is_sound && count <= CHECK_RECORDS_MAX) {
+        if (is_sound && count <= trial_max) {
             is_sound = write_anew(cursor, key, value.mv_size) == 0;
         }
     }
@@ -139,11 +140,53 @@ static bool format_is_readable(MDB_txn *txn, MDB_dbi meta)
     return store_db_read_format(txn, meta, &format) == 0;
 }
 
-/* Tables are made together: one that is missing beside others has lost its name. */
+/* The tables of the registry may be large, and each of their pages was looked at before: only their
+ * beginning is written on trial. */
+static bool try_beginning(MDB_txn *txn, MDB_dbi dbi)
+{
+    MDB_cursor *cursor = NULL;
+    MDB_val key, value;
+    if (mdb_cursor_open(txn, dbi, &cursor) != 0) {
+        return false;
+    }
+    bool is_sound = true;
+    int rc = 0;
+    for (size_t i = 0; is_sound && i < CHECK_BEGINNING_MAX && rc == 0; i++) {
+        rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+        is_sound = rc != 0 || (key.mv_size > 0 && key.mv_size <= STORE_KEY_BYTES_MAX &&
+                               write_anew(cursor, key, value.mv_size) == 0);
+    }
+    mdb_cursor_close(cursor);
+    return is_sound && (rc == 0 || rc == MDB_NOTFOUND) && change_one(txn, dbi);
+}
+
+/* One group of tables that are made together: one that is missing beside others has lost its name. */
+static bool walk_group(MDB_txn *txn, const char *const *names, bool is_registry, bool is_trial)
+{
+    size_t missing = 0, count = 0;
+    bool is_sound = true;
+    for (; is_sound && names[count] != NULL; count++) {
+        MDB_dbi dbi;
+        int rc = mdb_dbi_open(txn, names[count], 0, &dbi);
+        if (rc == MDB_NOTFOUND) {
+            missing++; /* store_open makes it */
+        } else if (rc != 0) {
+            is_sound = false;
+        } else if (is_registry) {
+            is_sound = !is_trial || try_beginning(txn, dbi);
+        } else {
+            is_sound = (count > 0 || format_is_readable(txn, dbi)) &&
+                       walk(txn, dbi, is_trial ? CHECK_RECORDS_MAX : 0, 0) &&
+                       (!is_trial || change_one(txn, dbi));
+        }
+    }
+    return is_sound && (missing == 0 || missing == count);
+}
+
 static bool walk_all(MDB_env *env, bool is_trial)
 {
-    static const char *const names[] = {"meta", "self", "roster", NULL};
-    size_t missing = 0;
+    static const char *const first[] = {"meta", "self", "roster", NULL};
+    static const char *const registry[] = {"vector", "entries", "dots", "marks", NULL};
     MDB_txn *txn = NULL;
     MDB_envinfo info;
     mdb_env_info(env, &info);
@@ -151,19 +194,9 @@ static bool walk_all(MDB_env *env, bool is_trial)
         return false;
     }
     /* Handle 0 is the list of free pages (readable only), 1 the list of tables. */
-    bool is_sound = is_trial || (walk(txn, 0, false, info.me_last_pgno) && walk(txn, 1, false, 0));
-    for (size_t i = 0; is_sound && names[i] != NULL; i++) {
-        MDB_dbi dbi;
-        int rc = mdb_dbi_open(txn, names[i], 0, &dbi);
-        if (rc == 0) {
-            is_sound = (i > 0 || format_is_readable(txn, dbi)) && walk(txn, dbi, is_trial, 0) &&
-                       (!is_trial || change_one(txn, dbi));
-        } else {
-            is_sound = rc == MDB_NOTFOUND; /* store_open makes it */
-            missing++;
-        }
-    }
-    is_sound = is_sound && (missing == 0 || missing == sizeof names / sizeof names[0] - 1);
+    bool is_sound = (is_trial || (walk(txn, 0, 0, info.me_last_pgno) && walk(txn, 1, 0, 0))) &&
+                    walk_group(txn, first, false, is_trial) &&
+                    walk_group(txn, registry, true, is_trial);
     mdb_txn_abort(txn);
     return is_sound;
 }

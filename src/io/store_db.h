@@ -3,12 +3,13 @@
  * to io/store and io/store_check. One thread at a time.
  *
  * One sub-database per enum store_table, and "meta" with the format's version. Durable: neither
- * WRITEMAP nor NOSYNC. A stored value is 16 bytes of BLAKE2b over table, key and value, then the
- * value. docs/protocol/files.md has the whole. */
+ * WRITEMAP nor NOSYNC. A stored value is a check over table, key and value, then the value.
+ * docs/protocol/files.md has the whole. */
 #ifndef HM_IO_STORE_DB_H
 #define HM_IO_STORE_DB_H
 
 #include "core/event.h"
+#include "io/store.h"
 #include "io/why.h"
 
 #include <lmdb.h>
@@ -18,9 +19,16 @@
 
 #define STORE_TABLE_MAX 6  /* the highest number in enum store_table */
 #define STORE_LOADED_MAX 3 /* up to this one they are read whole at the start */
-#define STORE_HASH_BYTES 16
+#define STORE_HASH_BYTES 16  /* of the check before a value in the tables of 0.1.0 */
+#define STORE_CHECK_BYTES 8  /* and in those that came later: they are read far more often */
+#define STORE_PATH_BYTES 4096
+
+_Static_assert(STORE_FACT_KEY_BYTES == STORE_KEY_BYTES_MAX, "keys fit what is told of them");
+_Static_assert(STORE_FIGURES_TABLES == STORE_TABLE_MAX + 1, "a figure for each table");
 
 struct store_db {
+    char path[STORE_PATH_BYTES]; /* of its directory */
+    uint64_t format;
     MDB_env *env;
     MDB_dbi meta;
     MDB_dbi tables[STORE_TABLE_MAX + 1]; /* by enum store_table; 0 is not used */
@@ -31,6 +39,7 @@ struct store_batch {
     uint64_t number;
     uint64_t generation;
     size_t count;
+    size_t bytes;                 /* of this block */
     struct store_entry entries[]; /* spans point behind the last one */
 };
 
@@ -58,6 +67,15 @@ int store_db_open_env(const char *path, MDB_env **ret_env);
  * MDB_CORRUPTED when it is damaged. */
 int store_db_read_format(MDB_txn *txn, MDB_dbi meta, uint64_t *ret_format);
 
+/* The tables of a directory that has all of them. An LMDB or errno code; closed if it failed. */
+int store_db_open_made(struct store_db *db, const char *path);
+/* What was renamed or made in a directory stays after a power cut. 0 or errno. */
+int store_db_sync_directory(const char *path);
+/* HM_E* of a code of LMDB or errno; what it says in words, in our terms where LMDB's are not. */
+int store_db_code(int rc);
+const char *store_db_text(int rc);
+const char *store_table_name(enum store_table table); /* NULL: there is none */
+
 /* Results as store_open. */
 int store_db_open(struct store_db *db, const char *data_dir, struct why *why);
 /* Accepts a closed one. */
@@ -66,7 +84,10 @@ void store_db_close(struct store_db *db);
 /* What is stored, without its check. False: the check does not fit, the record is damaged. */
 bool store_db_value(enum store_table table, MDB_val key, MDB_val value, struct span *ret_value);
 
-int store_db_load(struct store_db *db, struct store_loaded *ret_loaded, struct why *why);
+/* An LMDB code. Any thread. */
+int store_db_figures(const struct store_db *db, struct store_figures *ret);
+
+int store_db_load(const struct store_db *db, struct store_loaded *ret_loaded, struct why *why);
 void store_loaded_fini(struct store_loaded *loaded);
 
 /* Writes all batches in one synced transaction, or none of them: HM_EFULL (disk or map), HM_EIO,

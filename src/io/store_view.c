@@ -63,11 +63,14 @@ static bool is_table(enum store_table table)
 /* The table's cursor, able to read; NULL: it cannot be. */
 static MDB_cursor *cursor_of(struct store_view_lmdb *v, enum store_table table)
 {
-    if (v->db == NULL || !is_table(table)) {
+    if (v->db == NULL || !is_table(table)) { /* closed: error says why */
         return NULL;
     }
     if (!v->is_begun) {
         v->error = mdb_txn_renew(v->txn);
+        if (v->error == MDB_PANIC && v->mend(v->mend_ctx)) {
+            v->error = mdb_txn_renew(v->txn);
+        }
         v->is_begun = v->error == 0;
     }
     if (v->is_begun && !v->is_renewed[table]) {

@@ -78,7 +78,7 @@ struct fact_gauge {
     const char *name; /* mesh_x; its limit is shown as mesh_x_limit */
     const char *help;
     uint64_t value;
-    uint64_t limit;
+    uint64_t limit; /* 0: it is not bounded */
 };
 #define FACT_GAUGES_MAX 8
 

@@ -131,6 +131,9 @@ static void driver_gauges(struct ops_page *page, const struct ops_env *env)
         memcpy(name, gauges[i].name, size);
         memcpy(name + size, "_limit", sizeof "_limit");
         gauge(page, gauges[i].name, gauges[i].help, gauges[i].value);
+        if (gauges[i].limit == 0) {
+            continue;
+        }
         gauge(page, name, "What the metric of the same name may be at most", gauges[i].limit);
     }
 }
