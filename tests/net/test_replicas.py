@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MPL-2.0
+"""What one node acknowledges, all have: over cut cables, crashes and power cuts, on real disks."""
+import random
+import subprocess
+import threading
+import time
+
+from harness import options
+from lab import expect, wait_for
+from mesh import start_mesh, wait_formed, wait_status
+
+
+def put(node, key, value):
+    done = node.ctl("kv", "put", key, value)
+    expect(done.returncode == 0, f"put {key} at {node.name}: exit {done.returncode}: {done.stderr}")
+
+
+def get(node, key):
+    """The value, or None where it is absent."""
+    done = node.ctl("kv", "get", key)
+    expect(done.returncode in (0, 3, 5), f"get {key} at {node.name}: {done.stderr}")
+    return done.stdout if done.returncode == 0 else None
+
+
+def listed(node, prefix=""):
+    entries = node.json("kv", "list", *([prefix] if prefix else []))
+    return {entry["key"]: (entry["value"], entry["version"]) for entry in entries or []}
+
+
+def wait_same(nodes, seconds=15):
+    def same():
+        first = listed(nodes[0])
+        return all(listed(node) == first for node in nodes[1:])
+    wait_for(same, seconds, lambda: f"all list the same: {[sorted(listed(n)) for n in nodes]}")
+
+
+def cut(lab, nodes, others):
+    lab.partition([n.host for n in nodes], [n.host for n in others])
+
+
+@options(timeout=60)
+def test_two_people_at_two_machines(lab):
+    """They write, unplug, write more, plug in, and read the same; what collided is told."""
+    one, two = nodes = start_mesh(lab, 2)
+    put(one, "dns/router", "10.0.0.1")
+    wait_for(lambda: get(two, "dns/router") == "10.0.0.1", 5, "two has it")
+    cut(lab, [one], [two])
+    put(one, "dns/router", "10.0.0.2")
+    put(two, "dns/router", "10.0.0.3")
+    put(one, "only/one", "1")
+    put(two, "only/two", "2")
+    wait_status([one], two.name, "failed", 15)
+    expect(get(one, "dns/router") == "10.0.0.2" and get(two, "dns/router") == "10.0.0.3",
+           "each reads its own while they are apart")
+    lab.heal()
+    wait_same(nodes)
+    for node in nodes:
+        expect(get(node, "only/one") == "1" and get(node, "only/two") == "2", "both sides are there")
+        entry = next(e for e in node.json("kv", "list", "dns/") if e["key"] == "dns/router")
+        expect(entry["conflicts"] == 1, f"one other value stands beside it: {entry}")
+    put(two, "dns/router", "10.0.0.4")
+    wait_same(nodes)
+    expect(all(e["conflicts"] == 0 for e in one.json("kv", "list", "dns/")), "a write that saw both ends it")
+
+
+@options(timeout=60)
+def test_away_for_a_while(lab):
+    """A node that was killed has what was written meanwhile soon after it is back."""
+    nodes = start_mesh(lab, 2)
+    for i in range(60):
+        put(nodes[i % 2], f"k/{i}", f"value {i}")
+    nodes[1].kill()
+    put(nodes[0], "k/while-away", "x")
+    nodes[1].start()
+    wait_formed(nodes, 10)
+    wait_same(nodes)
+    expect(len(listed(nodes[1])) == 61, "all of it")
+
+
+class Writer(threading.Thread):
+    """Puts one key after the other at one node until told to stop; remembers what was acknowledged."""
+
+    def __init__(self, node, name):
+        super().__init__(daemon=True)
+        self.node, self.prefix, self.acknowledged, self.is_over = node, f"w/{name}", {}, False
+
+    def run(self):
+        i = 0
+        while not self.is_over:
+            i += 1
+            try:
+                done = self.node.ctl("kv", "put", f"{self.prefix}/{i}", str(i), timeout=10)
+            except subprocess.TimeoutExpired:
+                continue
+            if done.returncode == 0:
+                self.acknowledged[f"{self.prefix}/{i}"] = str(i)
+
+    def end(self):
+        self.is_over = True
+        self.join(30)
+        return self.acknowledged
+
+
+@options(timeout=120)
+def test_kill_under_load(lab):
+    """kill -9 at random moments of a write storm: every acknowledged write is there afterwards (R7.1)."""
+    rng = random.Random(7)
+    nodes = start_mesh(lab, 3)
+    writers = [Writer(node, node.name) for node in nodes]
+    for writer in writers:
+        writer.start()
+    for _ in range(12):
+        node = rng.choice(nodes)
+        time.sleep(rng.uniform(0.05, 0.4))
+        node.kill()
+        node.start()
+    written = {}
+    for writer in writers:
+        written.update(writer.end())
+    wait_formed(nodes, 15)
+    wait_same(nodes, 30)
+    have = listed(nodes[2])
+    lost = [key for key, value in written.items() if have.get(key, (None,))[0] != value]
+    expect(not lost, f"{len(lost)} of {len(written)} acknowledged writes are lost: {lost[:5]}")
+    expect(len(written) > 20, f"only {len(written)} writes were acknowledged: too few to tell anything")
+
+
+@options(timeout=90)
+def test_blackout(lab):
+    """All are killed during a write storm; whatever subset comes back serves at once, all agree in the end (R7.1)."""
+    nodes = start_mesh(lab, 3)
+    writers = [Writer(node, node.name) for node in nodes]
+    for writer in writers:
+        writer.start()
+    time.sleep(1.5)
+    for node in nodes:
+        node.kill()
+    written = {}
+    for writer in writers:
+        writer.is_over = True
+    for writer in writers:
+        written.update(writer.end())
+    nodes[1].start()
+    nodes[1].wait_up()
+    own = {k: v for k, v in written.items() if k.startswith(f"w/{nodes[1].name}/")}
+    have = listed(nodes[1])
+    expect(all(have.get(k, (None,))[0] == v for k, v in own.items()), "alone it has what it acknowledged")
+    put(nodes[1], "after", "dark")
+    for node in (nodes[0], nodes[2]):
+        node.start()
+    wait_formed(nodes, 15)
+    wait_same(nodes, 30)
+    have = listed(nodes[0])
+    lost = [key for key, value in written.items() if have.get(key, (None,))[0] != value]
+    expect(not lost and have["after"][0] == "dark", f"lost: {lost[:5]}")
