@@ -74,7 +74,8 @@ struct registry_write {
 };
 
 /* An own write: supersedes all that is held of its key. It is done when the batch that the next
- * registry_flush makes is durable. ret_dot may be NULL. HM_EINVAL: the key; HM_EDENIED: the key belongs to
+ * registry_flush makes is durable. ret_dot may be NULL. HM_EINVAL: the key (key_check) or
+ * the value (value_check), which others could not read; HM_EDENIED: the key belongs to
  * another node; HM_EFULL: value, context or total beyond its limit; HM_ENOTFOUND: nothing to delete;
  * HM_EBUSY: too much waits for the disk; HM_ENOMEM. */
 int registry_write(registry_t *r, const struct registry_write *w, struct dot *ret_dot);

@@ -303,9 +303,12 @@ static int check_write(registry_t *r, const struct registry_write *w, bool *ret_
     if (*ret_signed && !node_id_eq(&owner, &r->conf.self.node)) {
         return HM_EDENIED;
     }
-    if (rc == HM_OK && !w->is_deleted && (w->value.size > ENTRY_VALUE_BYTES_MAX ||
-        r->totals.entries + r->totals.marks >= HM_ENTRIES_MAX ||
-        r->totals.bytes >= HM_REGISTRY_BYTES_MAX)) {
+    if (rc == HM_OK && !w->is_deleted) {
+        rc = value_check(w->value);
+    }
+    if (rc == HM_OK && !w->is_deleted &&
+        (r->totals.entries + r->totals.marks >= HM_ENTRIES_MAX ||
+         r->totals.bytes >= HM_REGISTRY_BYTES_MAX)) {
         return HM_EFULL;
     }
     return rc == HM_OK ? check_room(r) : rc;

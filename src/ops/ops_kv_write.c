@@ -74,6 +74,11 @@ static void fail_write(struct ops_call *call, int rc, struct span key, struct sp
         kv_fail_absent(call, key);
         break;
     case HM_EINVAL:
+        if (value.data != NULL && value_check(value) == HM_EINVAL) {
+            ops_fail(call, rc, "the value of \"%s\" nests deeper than %d levels", shown,
+                     HM_VALUE_DEPTH_MAX);
+            break;
+        }
         ops_fail(call, rc,
                  "\"%s\" cannot be a key: it takes 1 to %d bytes of UTF-8 without control "
                  "characters",

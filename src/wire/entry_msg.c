@@ -115,6 +115,17 @@ static void read_context(struct mp_reader *r, struct entry *e)
     e->context = mp_failed(r) ? span_of(NULL, 0) : span_of(start, (size_t) (r->at - start));
 }
 
+int value_check(struct span value)
+{
+    struct mp_reader r;
+    if (value.size > ENTRY_VALUE_BYTES_MAX) {
+        return HM_EFULL;
+    }
+    mp_open(&r, value);
+    mp_read_nested(&r, HM_VALUE_DEPTH_MAX);
+    return !mp_failed(&r) && mp_at_end(&r) ? HM_OK : HM_EINVAL;
+}
+
 static void read_value(struct mp_reader *r, struct entry *e)
 {
     if (e->is_deleted) {

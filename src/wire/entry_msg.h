@@ -56,6 +56,9 @@ struct entry {
  * HM_ENTRY_BYTES_MAX. bytes must be exactly one entry. Whether a signature is there where the key
  * needs one, and is good, is the caller's to see. */
 int entry_read(struct span bytes, struct entry *ret_entry);
+/* What a writer must ask before it writes a value: HM_EFULL: more than ENTRY_VALUE_BYTES_MAX; HM_EINVAL: not
+ * exactly one msgpack value, or one that nests deeper than HM_VALUE_DEPTH_MAX. */
+int value_check(struct span value);
 /* Writes the body of e (bytes, body and signature are not looked at; an empty value is nil). */
 void entry_body_write(struct buf *b, const struct entry *e);
 /* The whole entry from a body and a signature (data NULL: none). */

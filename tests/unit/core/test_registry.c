@@ -211,6 +211,16 @@ static void limits_are_kept(void **state)
     key[HM_KEY_BYTES_MAX + 1] = '\0';
     assert_int_equal(replica_write(&p->a, key, "x"), HM_EINVAL);
     assert_int_equal(replica_write(&p->a, "", "x"), HM_EINVAL);
+    /* A value that nobody could read is not taken, least of all acknowledged. */
+    uint8_t nested[HM_VALUE_DEPTH_MAX + 2];
+    for (size_t depth = HM_VALUE_DEPTH_MAX; depth <= HM_VALUE_DEPTH_MAX + 1; depth++) {
+        memset(nested, 0x91, depth);
+        nested[depth] = 1;
+        struct registry_write w = {.key = span_of("deep", 4), .type = ENTRY_REGISTER,
+                                   .value = span_of(nested, depth + 1)};
+        assert_int_equal(registry_write(p->a.r, &w, NULL),
+                         depth == HM_VALUE_DEPTH_MAX ? HM_OK : HM_EINVAL);
+    }
     pair_free(p);
 }
 

@@ -203,6 +203,7 @@ static void limits_of_value(void **state)
         buf_init(&value, 4U << 20);
         mp_bin(&value, zeros, HM_VALUE_BYTES_MAX + extra);
         e.value = buf_span(&value);
+        assert_int_equal(value_check(e.value), extra == 0 ? HM_OK : HM_EFULL);
         assert_int_equal(write_and_read(&e), extra == 0 ? HM_OK : HM_EMALFORMED);
         buf_fini(&value);
         buf_fini(&context);
@@ -215,9 +216,15 @@ static void limits_of_value(void **state)
         memset(nested, 0x91, depth);
         nested[depth] = 7;
         e.value = span_of(nested, depth + 1);
+        assert_int_equal(value_check(e.value), depth <= HM_VALUE_DEPTH_MAX ? HM_OK : HM_EINVAL);
         assert_int_equal(write_and_read(&e), depth <= HM_VALUE_DEPTH_MAX ? HM_OK : HM_EMALFORMED);
         buf_fini(&context);
     }
+    assert_int_equal(value_check(span_of(value_hello, sizeof value_hello)), HM_OK);
+    assert_int_equal(value_check(span_of(value_hello, sizeof value_hello - 1)), HM_EINVAL);
+    assert_int_equal(value_check(span_of("\xc0\xc0", 2)), HM_EINVAL);
+    assert_int_equal(value_check(span_of("", 0)), HM_EINVAL);
+    assert_int_equal(value_check(span_of(NULL, 0)), HM_EINVAL);
 }
 
 static void limits_of_key_and_context(void **state)
