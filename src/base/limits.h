@@ -31,11 +31,24 @@
 #define HM_SET_KEY_BYTES_MAX 468    /* of a set or counter: what is below it must lie beside it in the store */
 #define HM_VALUE_BYTES_MAX 1048576  /* 1 MiB: settings and small files, not a file system */
 #define HM_VALUE_DEPTH_MAX 10       /* of a value: messages around it nest 5 more (HM_MPACK_DEPTH_MAX) */
+#define HM_SERVICE_BYTES_MAX 8192   /* of one service as it is stored: tags and meta of the largest found in use */
+#define HM_SERVICE_ID_BYTES_MAX 127 /* a name, a port, and what programs like to add */
+#define HM_SERVICE_VERSION_BYTES_MAX 63
+#define HM_SERVICE_ADDRESS_BYTES_MAX 253 /* a DNS name */
+#define HM_SERVICE_TAG_BYTES_MAX 255 /* other programs' rules are put into tags */
+#define HM_SERVICE_META_KEY_BYTES_MAX 63
+#define HM_SERVICE_META_VALUE_BYTES_MAX 511
+#define HM_SERVICE_TEXT_BYTES_MAX 255 /* of the last check: one line */
+#define HM_SERVICE_FILE_BYTES_MAX 127 /* name of a file in services.d */
+#define HM_SERVICE_TTL_MS_MAX 604800000ULL /* a week: what is refreshed more seldom needs no TTL */
 #define HM_ENTRY_BYTES_MAX 1310720  /* 1.25 MiB: key and value, 4,096 lives of 46 bytes, what is to come */
 
 /* Counts. */
 #define HM_PASSES_MAX 8             /* of repair, served at the same time: a node's ring neighbours */
 #define HM_PENDING_BYTES_MAX (64 << 20) /* of the registry, on the way to a slow disk; then it is busy */
+#define HM_SERVICES_MAX 1024        /* of one node: several for each of its containers */
+#define HM_SERVICE_TAGS_MAX 32
+#define HM_SERVICE_META_MAX 32
 #define HM_CHANGES_MAX 4096         /* changes of the registry kept for watchers and history */
 #define HM_CHANGES_BYTES_MAX (16 << 20)
 #define HM_SET_ELEMENTS_MAX 4096    /* a put counts them; together they have at most HM_VALUE_BYTES_MAX */

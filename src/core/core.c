@@ -260,6 +260,7 @@ static void fire_owned(core_t *c, struct timer *t)
     case TIMER_REFUTE:
     case TIMER_COPY:
     case TIMER_REPAIR:
+    case TIMER_SERVICES:
     case TIMER_TOMB:
     case TIMER_CANDIDATES: HM_ASSERT(false); break;
     }
@@ -288,6 +289,7 @@ static void fire(core_t *c, struct timer *t)
     case TIMER_REFUTE: self_refute(c, NULL); break;
     case TIMER_COPY: copy_tick(c); break;
     case TIMER_REPAIR: repair_tick(c); break;
+    case TIMER_SERVICES: services_tick(c); break;
     case TIMER_TOMB: tomb_tick(c); break;
     case TIMER_M_PROBE:
     case TIMER_M_VERDICT:
@@ -302,6 +304,7 @@ static void stalled(core_t *c, uint64_t ns)
         return;
     }
     core_health_change(c, ns >= c->params.probe_interval_ns ? 2 : 1);
+    services_pause(c, ns);
     reach_pause(c, ns);
     swim_extend(c, ns);
     core_note(c, NOTE_WARN, NOTE_STALLED, NULL, NULL, REASON_NONE, ns / MS_NS);
@@ -341,6 +344,7 @@ void core_begin(core_t *c)
     }
     ask_remembered(c);
     gossip_record(c, c->self);
+    services_begin(c);
     tomb_touch(c);
 }
 
@@ -511,6 +515,9 @@ static void dispatch(core_t *c, const struct event *ev)
     case EV_DURABLE: durable(c, ev->as.store.batch); break;
     case EV_BATCH_FAILED: batch_failed(c, ev->as.store.reason); break;
     case EV_LABELS: labels_change(c, ev->as.labels.labels, ev->as.labels.count); break;
+    case EV_SERVICES:
+        services_told(c, ev->as.services.wanted, ev->as.services.kept);
+        break;
     case EV_SHUTDOWN: core_leave(c); break;
     }
 }
@@ -587,6 +594,7 @@ static int init(core_t *c, const struct core_conf *conf, uint64_t seed)
     timer_heap_init(&c->timers);
     roster_init(&c->roster);
     fxlist_init(&c->fx);
+    services_init(c);
     coord_init(&c->coord);
     if (!text_copy(c->mesh, sizeof c->mesh, conf->mesh) ||
         !text_copy(c->name, sizeof c->name, conf->name) ||
@@ -619,6 +627,7 @@ void core_destroy(core_t **p)
     repair_fini(c);
     tomb_fini(c);
     spread_fini(c);
+    services_fini(c);
     gossip_fini(&c->gossip);
     order_fini(&c->probe_order);
     order_fini(&c->failed_order);

@@ -14,6 +14,7 @@
  *     tomb.c      deletion marks are let go
  *     compare.c   ranges are compared where vectors are not enough
  *     repair.c    passes: what a registry lacks comes from another
+ *     service.c   services: reading all, keeping our own
  *     knock.c     proving for `meshctl doctor` what arrives
  */
 #ifndef HM_CORE_PRIV_H
@@ -50,6 +51,7 @@ enum timer_kind {
     TIMER_REFUTE,     /* what is said of us again and again is to be refuted */
     TIMER_REPAIR,     /* a registry differs, or a pass is under way */
     TIMER_TOMB,       /* deletion marks may be let go */
+    TIMER_SERVICES,   /* our own services are to be looked at */
     TIMER_COPY,       /* another process with our identity is to be asked again */
     TIMER_CALL,       /* a waiting call's deadline; owner: struct call */
     TIMER_M_PROBE,    /* owner: struct member, as below */
@@ -128,6 +130,24 @@ struct serving {
     struct vector theirs; /* what needs no sending */
     struct vector start;  /* what is claimed at the end: durable when the pass began */
     struct dot at;        /* all of `start` up to this has been looked at; seq 0: nothing yet */
+};
+
+/* One own service (service.c). */
+struct service_row {
+    char id[HM_SERVICE_ID_BYTES_MAX + 1];
+    uint64_t refreshed_ns;
+    uint64_t written_ns; /* in this life; 0: not */
+    bool is_there;       /* in the registry */
+    bool is_wanted;      /* a file says so */
+    bool is_noted;       /* it was said that a file wants an id that is taken */
+};
+
+struct services {
+    struct service_row *rows; /* by id */
+    size_t count, room;
+    bool is_told;        /* the files were read */
+    struct buf wanted;   /* what they say: a bin with an svc each */
+    struct buf kept;     /* names of files that cannot be read now: a str each */
 };
 
 enum call_kind {
@@ -244,6 +264,7 @@ struct core {
     struct node_id outbox_from; /* who gave us those that are not ours: it has them; zero: nobody */
     struct asking asking;
     struct serving serving[HM_PASSES_MAX];
+    struct services services;
     uint64_t pass_number;
     struct dot mark_at;        /* the deletion mark that was looked at last; seq 0: none */
     struct vector marks_seen;  /* those that were looked at */
@@ -523,6 +544,14 @@ void repair_fini(core_t *c);
 void tomb_touch(core_t *c);
 void tomb_tick(core_t *c);
 void tomb_fini(core_t *c);
+
+/* service.c */
+void services_init(core_t *c);
+void services_fini(core_t *c);
+void services_begin(core_t *c); /* we may write: each own service has a whole TTL from now on */
+void services_tick(core_t *c);
+void services_pause(core_t *c, uint64_t ns); /* we were deaf for so long, and heard no refresh */
+void services_told(core_t *c, struct span wanted, struct span kept); /* EV_SERVICES */
 
 /* call.c */
 void call_local(core_t *c, uint64_t client, struct span request);

@@ -31,6 +31,7 @@ enum event_type {
     EV_DURABLE,      /* batches up to n are committed and synced */
     EV_BATCH_FAILED, /* batch n and all after it are not */
     EV_LABELS,       /* this node's labels from now on: its configuration was read again */
+    EV_SERVICES,      /* what the files in services.d say from now on */
     EV_SHUTDOWN,     /* leave, then FX_STOP */
 };
 
@@ -112,6 +113,10 @@ struct event {
             const struct label *labels; /* all of them; as bounded as those of core_conf */
             size_t count;
         } labels;
+        struct {
+            struct span wanted; /* a msgpack bin for each service, as svc_write makes it, source file */
+            struct span kept;   /* a str for each file that cannot be read now: what it said stays */
+        } services;
         struct {
             uint64_t ms;
         } stalled;

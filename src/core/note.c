@@ -85,6 +85,14 @@ static struct note_kind kind_of(enum note_code code)
         [NOTE_RENAMED] = {"renamed", "this node is now named %s"},
         [NOTE_NAME_GIVEN] = {"name-given", "this node is %s again, as its start says; what "
                                            "'meshctl nodes rename' gave it is forgotten"},
+        [NOTE_SERVICE_EXPIRED] = {"service-expired",
+                                  "service %s was not refreshed within its TTL: it is critical"},
+        [NOTE_SERVICE_GONE] = {"service-gone",
+                               "service %s was not refreshed for long: it is deregistered"},
+        [NOTE_SERVICE_TAKEN] = {"service-taken",
+                                "service %s of services.d is not registered: a command or a "
+                                "program has registered this id; deregister that, or give the one "
+                                "in the file another id"},
     };
     return kinds[code];
 }
@@ -170,6 +178,9 @@ static const char *value_key(enum note_code code)
     case NOTE_BACK:
     case NOTE_RENAMED:
     case NOTE_NAME_GIVEN:
+    case NOTE_SERVICE_EXPIRED:
+    case NOTE_SERVICE_GONE:
+    case NOTE_SERVICE_TAKEN:
     case NOTE_LEAVING: return NULL;
     case NOTE_VERSION: return "version_min";
     }

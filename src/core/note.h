@@ -43,6 +43,9 @@ enum note_code {
     NOTE_VERSION,          /* name, addr, value: the oldest version of the protocol that it speaks */
     NOTE_RENAMED,          /* this node: its new name */
     NOTE_NAME_GIVEN,       /* a name given at the start wins over `nodes rename` */
+    NOTE_SERVICE_EXPIRED,  /* name: the service's id, as in the next two */
+    NOTE_SERVICE_GONE,
+    NOTE_SERVICE_TAKEN,    /* a file wants an id that something else has registered */
 };
 
 /* Why a member changed. Names are public (events, JSON), values travel in claims: both are added, never

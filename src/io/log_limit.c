@@ -86,6 +86,9 @@ bool log_limit_note(struct log_limits *limits, enum note_code code, uint64_t now
     case NOTE_BACK:
     case NOTE_RENAMED:
     case NOTE_NAME_GIVEN:
+    case NOTE_SERVICE_EXPIRED:
+    case NOTE_SERVICE_GONE:
+    case NOTE_SERVICE_TAKEN:
         break;
     }
     return true;

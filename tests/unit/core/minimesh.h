@@ -153,6 +153,11 @@ static inline void mesh_handle(void *ctx, core_t *core, const char *op, struct s
                                struct call_result *ret_result)
 {
     (void) ctx, (void) is_local;
+#ifdef MESH_OWN_OP /* of a test: true if it was its operation */
+    if (MESH_OWN_OP(core, op, reply, ret_result)) {
+        return;
+    }
+#endif
     if (strncmp(op, "put:", 4) == 0 || strncmp(op, "delete:", 7) == 0) {
         mesh_write(core, op, ret_result);
         mp_nil(reply);

@@ -4,7 +4,7 @@
 
 #include "core/note.h"
 
-#define LAST_NOTE NOTE_NAME_GIVEN
+#define LAST_NOTE NOTE_SERVICE_TAKEN
 
 static struct note full(enum note_code code)
 {
