@@ -130,13 +130,6 @@ size_t svc_key(const struct node_id *node, struct span id, uint8_t to[SVC_KEY_BY
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
-static int span_cmp(struct span a, struct span b)
-{
-    size_t size = a.size < b.size ? a.size : b.size;
-    int order = size == 0 ? 0 : memcmp(a.data, b.data, size);
-    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 static bool next_text(struct span *rest, struct span *ret_text)
 {
     struct mp_reader r;
