@@ -200,6 +200,16 @@ registry_t *core_registry(core_t *core);
  * WAKE_DURABLE comes. */
 int core_write(core_t *core, const struct registry_write *w, struct dot *ret_dot,
                uint64_t *ret_ticket);
+struct core_registry_status {
+    uint64_t state;        /* equal on nodes that have seen and hold the same */
+    bool is_syncing;
+    uint64_t divergent_ns; /* longest time for which a member that is up has differed and we did not catch up */
+    size_t pending_bytes;  /* on their way to the disk */
+    struct registry_totals totals; /* with what is pending */
+};
+void core_registry_status(const core_t *core, struct core_registry_status *ret_status);
+/* For how long a member's registry has differed from ours; 0: it does not. False: it has not told yet. */
+bool core_registry_lag(const core_t *core, const struct node_id *id, uint64_t *ret_ns);
 /* True while this node has not agreed with the mesh since its store is new: what it does not have may exist. */
 bool core_is_syncing(const core_t *core);
 enum registry_fate core_write_fate(const core_t *core, uint64_t ticket);

@@ -28,6 +28,7 @@ const char *reason_name(enum reason reason)
     case REASON_SAME_NAME: return "same-name";
     case REASON_SAME_IDENTITY: return "same-identity";
     case REASON_VERSION: return "version";
+    case REASON_DIVERGED: return "diverged";
     }
     return "";
 }
@@ -82,6 +83,8 @@ static struct note_kind kind_of(enum note_code code)
                                "back in the mesh"},
         [NOTE_VERSION] = {"version", "%s speaks no version of the protocol that this node does, "
                                      "and is not taken: upgrade the older of the two"},
+        [NOTE_DIVERGED] = {"diverged", "the registry of %s has differed from ours for a minute, and "
+                                       "they do not come together: is there a link to it?"},
         [NOTE_RENAMED] = {"renamed", "this node is now named %s"},
         [NOTE_NAME_GIVEN] = {"name-given", "this node is %s again, as its start says; what "
                                            "'meshctl nodes rename' gave it is forgotten"},
@@ -125,6 +128,7 @@ static const char *reason_sentence(enum note_code code, enum reason reason)
     case REASON_REACHES:
     case REASON_SAME_NAME:
     case REASON_SAME_IDENTITY:
+    case REASON_DIVERGED:
     case REASON_VERSION: return "";
     }
     return "";
@@ -176,6 +180,7 @@ static const char *value_key(enum note_code code)
     case NOTE_COPIED:
     case NOTE_ASIDE:
     case NOTE_BACK:
+    case NOTE_DIVERGED:
     case NOTE_RENAMED:
     case NOTE_NAME_GIVEN:
     case NOTE_SERVICE_EXPIRED:

@@ -41,6 +41,7 @@ enum note_code {
     NOTE_ASIDE,            /* we stand aside for a copy of ourselves at addr */
     NOTE_BACK,             /* the copy is gone, we are back */
     NOTE_VERSION,          /* name, addr, value: the oldest version of the protocol that it speaks */
+    NOTE_DIVERGED,         /* node: its registry differs */
     NOTE_RENAMED,          /* this node: its new name */
     NOTE_NAME_GIVEN,       /* a name given at the start wins over `nodes rename` */
     NOTE_SERVICE_EXPIRED,  /* name: the service's id, as in the next two */
@@ -69,6 +70,7 @@ enum reason {
     REASON_SAME_NAME = 14,   /* another member that is up has its name */
     REASON_SAME_IDENTITY = 15, /* two processes use its identity */
     REASON_VERSION = 16,     /* no protocol version in common */
+    REASON_DIVERGED = 17,    /* its registry has differed from ours for a minute */
 };
 
 struct note {

@@ -27,8 +27,15 @@
 #define SILENT_NS (5 * SECOND_NS)     /* a pass without an answer is given up */
 #define SERVED_SILENT_NS (20 * SECOND_NS)
 #define HELD_NS (20 * MS_NS)
+#define DIVERGED_NS (60 * SECOND_NS)  /* then somebody should know */
 #define NEW_MESH_NS (10 * SECOND_NS)  /* those who are all syncing have what there is by then */
 #define DISK_BEHIND_BYTES (8U << 20)  /* waiting to be stored: the next chunk can wait, too */
+
+static void caught_up(struct member *m)
+{
+    m->reg_differs_ns = 0;
+    m->reg_diverged = false;
+}
 
 static void look_again(core_t *c, uint64_t in_ns)
 {
@@ -139,7 +146,7 @@ static void claim(core_t *c, struct member *m, const struct reg_chunk *msg)
     if (rc == HM_OK) {
         core_count(c, M_PASSES_DONE);
         c->agreed_ns = c->now_ns;
-        m->reg_differs_ns = 0;
+        caught_up(m);
         m->reg_state = 0; /* until it tells what it is now */
         judge_synced(c, m, msg->is_synced);
         if (!registry_is_synced(c->registry)) {
@@ -459,14 +466,15 @@ void repair_frame(core_t *c, struct member *m, uint8_t type, struct span body)
 
 void repair_state_seen(core_t *c, struct member *m, uint64_t state)
 {
+    bool is_same = state == registry_state(c->registry);
     m->reg_state = state;
-    if (state == registry_state(c->registry)) {
+    if (is_same) {
         c->agreed_ns = c->now_ns;
     }
-    if (state == registry_state(c->registry) && registry_is_synced(c->registry)) {
-        m->reg_differs_ns = 0;
-    } else if (state != 0 && m->reg_differs_ns == 0) {
-        m->reg_differs_ns = c->now_ns;
+    if (is_same && registry_is_synced(c->registry)) {
+        caught_up(m);
+    } else if (state != 0) {
+        m->reg_differs_ns = m->reg_differs_ns == 0 ? c->now_ns : m->reg_differs_ns;
         look_again(c, SETTLE_NS);
     }
 }
@@ -500,6 +508,11 @@ static struct member *whom_to_ask(core_t *c, uint64_t *ret_next_ns)
     for (size_t i = 0; i < c->probe_order.count; i++) {
         struct member *m = c->probe_order.items[i];
         differs |= m->reg_differs_ns != 0;
+        if (m->reg_differs_ns != 0 && !m->reg_diverged && m->reg_state != 0 &&
+            c->now_ns - m->reg_differs_ns >= DIVERGED_NS) {
+            m->reg_diverged = true;
+            report_notice(c, m, REASON_DIVERGED, &c->self->id);
+        }
         if (m->link != LINK_UP) {
             continue;
         }
@@ -563,4 +576,29 @@ void repair_fini(core_t *c)
     }
     buf_fini(&c->asking.at);
     buf_fini(&c->asking.ranges);
+}
+
+void core_registry_status(const core_t *c, struct core_registry_status *ret_status)
+{
+    *ret_status = (struct core_registry_status){
+        .state = registry_state(c->registry),
+        .is_syncing = repair_is_syncing(c),
+        .pending_bytes = registry_pending_bytes(c->registry),
+        .totals = *registry_totals(c->registry),
+    };
+    for (size_t i = 0; i < c->probe_order.count; i++) {
+        uint64_t since = c->probe_order.items[i]->reg_differs_ns;
+        uint64_t lag = since == 0 ? 0 : c->now_ns - since;
+        ret_status->divergent_ns = lag > ret_status->divergent_ns ? lag : ret_status->divergent_ns;
+    }
+}
+
+bool core_registry_lag(const core_t *c, const struct node_id *id, uint64_t *ret_ns)
+{
+    const struct member *m = roster_find(&c->roster, id);
+    if (m == NULL || m == c->self || (m->reg_state == 0 && m->reg_differs_ns == 0)) {
+        return false;
+    }
+    *ret_ns = m->reg_differs_ns == 0 ? 0 : c->now_ns - m->reg_differs_ns;
+    return true;
 }

@@ -48,6 +48,7 @@ static enum note_code code_of_notice(enum reason reason)
     case REASON_SAME_NAME: return NOTE_SAME_NAME;
     case REASON_SAME_IDENTITY: return NOTE_COPIED;
     case REASON_VERSION: return NOTE_VERSION;
+    case REASON_DIVERGED: return NOTE_DIVERGED;
     case REASON_NONE:
     case REASON_JOINED:
     case REASON_REFUTED:

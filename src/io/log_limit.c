@@ -84,6 +84,7 @@ bool log_limit_note(struct log_limits *limits, enum note_code code, uint64_t now
     case NOTE_REACHES:
     case NOTE_ASIDE:
     case NOTE_BACK:
+    case NOTE_DIVERGED:
     case NOTE_RENAMED:
     case NOTE_NAME_GIVEN:
     case NOTE_SERVICE_EXPIRED:

@@ -108,6 +108,21 @@ static void gauges(struct ops_page *page, const core_t *core, const struct core_
     gauge(page, "mesh_calls_waiting", "Operations waiting for a node or an event",
           s->calls_waiting);
     gauge(page, "mesh_calls_waiting_limit", "Operations that may wait", HM_CALLS_MAX);
+    struct core_registry_status r;
+    core_registry_status(core, &r);
+    const struct registry_totals *t = &r.totals;
+    seconds(page, "mesh_registry_divergent_seconds",
+            "Longest time for which another's registry has differed", r.divergent_ns);
+    gauge(page, "mesh_registry_entries", "Live entries of the registry", t->entries);
+    gauge(page, "mesh_registry_entries_limit", "Entries it may have, with deletion marks",
+          HM_ENTRIES_MAX);
+    gauge(page, "mesh_registry_marks", "Deletion marks kept until every member has them", t->marks);
+    gauge(page, "mesh_registry_bytes", "Of entries and marks with their keys", t->bytes);
+    gauge(page, "mesh_registry_bytes_limit", "Bytes it may have", HM_REGISTRY_BYTES_MAX);
+    gauge(page, "mesh_registry_pending_bytes", "On their way to the disk", r.pending_bytes);
+    gauge(page, "mesh_registry_pending_bytes_limit", "Then writes are refused", HM_PENDING_BYTES_MAX);
+    gauge(page, "mesh_registry_syncing", "1 until the first agreement with another node",
+          r.is_syncing ? 1 : 0);
     gauge(page, "mesh_store_failed", "1 after a write to disk that failed",
           s->store_failed ? 1 : 0);
     gauge(page, "mesh_isolated", "1 while nobody answers this node", s->isolated ? 1 : 0);

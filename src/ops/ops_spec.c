@@ -127,7 +127,7 @@ static const struct op_field event_fields[] = {
     {"observer", "SEEN BY", FIELD_TEXT, true, "name of the node that saw it, its id if unknown"},
     {"reason", "REASON", FIELD_TEXT, true,
      "joined, refuted, recovered, no-ack, refused, left, updated, remembered; of notices: "
-     "path-direct, path-relayed, path-link, isolated, reaches, same-name, same-identity, version"},
+     "path-direct, path-relayed, path-link, isolated, reaches, same-name, same-identity, version, diverged"},
     {"seq", "SEQ", FIELD_UINT, false, "rises on each node, also across restarts"},
     {"observer_id", NULL, FIELD_ID, true, "id of the node that saw it"},
     {"observer_health", NULL, FIELD_UINT, true,

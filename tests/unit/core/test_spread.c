@@ -292,6 +292,38 @@ static void deletes_wait_for_the_first_agreement(void **state)
     mesh_free(&m);
 }
 
+/* Two that hear each other and have no link cannot come together: after a minute somebody is told. */
+static bool no_frames(struct mesh *m, size_t from, const struct effect *fx)
+{
+    (void) m, (void) from;
+    return fx->type != FX_FRAME || fx->as.frame.type < FRAME_REG_PUSH;
+}
+
+static void what_stays_different_is_told(void **state)
+{
+    struct core_registry_status s;
+    uint64_t lag_ns;
+    (void) state;
+    struct mesh *m = mesh_new_started(2);
+    mesh_run(m, 15 * MINI_SECOND);
+    m->passes = no_frames;
+    put(m, 0, "put:kv/x=1");
+    mesh_run(m, 50 * MINI_SECOND);
+    assert_int_equal(mesh_events(m, 1, EVENT_NOTICE, 0), 0);
+    core_registry_status(m->node[1].core, &s);
+    assert_in_range(s.divergent_ns, 45 * MINI_SECOND, 50 * MINI_SECOND);
+    mesh_run(m, 20 * MINI_SECOND);
+    assert_int_equal(mesh_events(m, 1, EVENT_NOTICE, 0), 1);
+    assert_true(core_registry_lag(m->node[1].core, &m->node[0].identity.id, &lag_ns) && lag_ns > 0);
+    m->passes = NULL;
+    mesh_run(m, 10 * MINI_SECOND);
+    core_registry_status(m->node[1].core, &s);
+    assert_int_equal(s.divergent_ns, 0);
+    assert_true(core_registry_lag(m->node[1].core, &m->node[0].identity.id, &lag_ns) && lag_ns == 0);
+    all_agree(m);
+    mesh_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +334,7 @@ int main(void)
         cmocka_unit_test(marks_go_when_all_have_them),
         cmocka_unit_test(a_restored_node_brings_nothing_back),
         cmocka_unit_test(deletes_wait_for_the_first_agreement),
+        cmocka_unit_test(what_stays_different_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

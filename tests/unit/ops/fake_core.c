@@ -159,6 +159,31 @@ enum registry_fate core_write_fate(const core_t *c, uint64_t ticket)
     return registry_fate(c->replica.r, ticket);
 }
 
+void core_registry_status(const core_t *c, struct core_registry_status *ret_status)
+{
+    *ret_status = c->registry_status;
+    ret_status->state = registry_state(c->replica.r);
+    ret_status->totals = *registry_totals(c->replica.r);
+    ret_status->pending_bytes = registry_pending_bytes(c->replica.r);
+}
+
+bool core_registry_lag(const core_t *c, const struct node_id *id, uint64_t *ret_ns)
+{
+    for (size_t i = 0; i < c->member_count; i++) {
+        if (node_id_eq(&c->members[i].id, id) && c->members[i].status == STATUS_ALIVE &&
+            !c->members[i].is_self) {
+            *ret_ns = c->registry_status.divergent_ns;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool core_is_syncing(const core_t *c)
+{
+    return c->registry_status.is_syncing;
+}
+
 void fake_core_other(core_t *c, const char *key, const char *value)
 {
     struct replica other;

@@ -25,6 +25,7 @@ struct core {
     unsigned knocks;
     struct replica replica; /* the registry, of node a */
     bool is_slow;           /* writes wait until replica_commit or replica_fail */
+    struct core_registry_status registry_status; /* is_syncing and divergent_ns of it */
     int write_code;         /* what writing fails with */
     uint64_t others;        /* lives of b that wrote */
 };
