@@ -47,6 +47,15 @@ static void print_plain(const struct run_result *r)
            (double) r->plain_median_ns / SECOND_NS);
 }
 
+static void print_writes(const struct run_result *r)
+{
+    printf("  writes asked %" PRIu64 ", acknowledged %" PRIu64 ", refused %" PRIu64
+           "; registries equal after",
+           r->sums.asked, r->sums.acked, r->sums.refused);
+    print_seconds(0, r->equal_ns, !r->failed);
+    printf("; shown %016" PRIx64 "\n", r->sums.shown);
+}
+
 /* ---- the command that makes this run again, whatever the defaults are by then ---- */
 
 static void print_repeat(const struct sim_opts *o, const struct run_conf *conf,
@@ -153,6 +162,12 @@ static void print_json(const struct sim_opts *o, const struct run_conf *conf,
     if (r->has_plain) {
         print_json_plain(r);
     }
+    if (r->sums.asked > 0) {
+        printf(", \"writes\": {\"asked\": %" PRIu64 ", \"acknowledged\": %" PRIu64
+               ", \"refused\": %" PRIu64 ", \"equal_after_s\": %.3f, \"shown\": \"%016" PRIx64 "\"}",
+               r->sums.asked, r->sums.acked, r->sums.refused, (double) r->equal_ns / SECOND_NS,
+               r->sums.shown);
+    }
     printf(", \"hash\": \"%016" PRIx64 "\"}", r->hash);
 }
 
@@ -184,6 +199,9 @@ void sim_out_run(struct sim_out *out, const struct run_conf *conf, const struct 
         print_row(conf, r);
         if (r->has_plain) {
             print_plain(r);
+        }
+        if (r->sums.asked > 0) {
+            print_writes(r);
         }
         if (r->failed) {
             printf("  violation %s\n  repeat: ", r->violation);

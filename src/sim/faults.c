@@ -6,7 +6,9 @@
 #include "base/limits.h"
 #include "sim/check.h"
 #include "sim/expect.h"
+#include "sim/ledger.h"
 #include "sim/simnet.h"
+#include "sim/workload.h"
 #include "wire/record_msg.h"
 #include "wire/swim_msg.h"
 
@@ -226,6 +228,7 @@ static void new_disk(struct world *w, struct sim_node *n)
     if (n->core == NULL) {
         simdisk_wipe(&n->disk);
         n->incarnation_durable = 0;
+        ledger_wiped(w->ledger, n);
         w->check->event_told[n->idx] = 0;
         w->rare[RARE_DISK_NEW]++;
     }
@@ -259,6 +262,10 @@ static void do_to_one(struct world *w, enum fault_kind kind, struct sim_node *n,
         n->disk_fails = kind == FAULT_DISK_FAILS;
     } else if (kind == FAULT_DISK_NEW) {
         new_disk(w, n);
+    } else if (kind == FAULT_BACKUP) {
+        world_backup(w, n);
+    } else if (kind == FAULT_RESTORE) {
+        world_restore(w, n);
     }
 }
 
@@ -283,6 +290,8 @@ static void do_fault(struct world *w, const struct msg *m)
     case FAULT_DISK_FAILS:
     case FAULT_DISK_MENDED:
     case FAULT_DISK_NEW:
+    case FAULT_BACKUP:
+    case FAULT_RESTORE:
         do_to_one(w, kind, &w->nodes[a], m->as.fault.arg);
         break;
     case FAULT_PARTITION:
@@ -341,6 +350,9 @@ static void do_fault(struct world *w, const struct msg *m)
         break;
     case FAULT_CLONE:
         world_clone(w, &w->nodes[a], &w->nodes[b]);
+        break;
+    case FAULT_WRITE:
+        workload_write(w, a, m->as.fault.every_ns, m->as.fault.arg);
         break;
     case FAULT_EXPECT:
         expect_now(w, m->as.fault.arg);

@@ -23,6 +23,7 @@ void plan_fini(struct plan *p)
     free(p->sides);
     free(p->paths);
     free(p->expects);
+    free(p->loads);
     memset(p, 0, sizeof *p);
 }
 
@@ -58,6 +59,8 @@ void plan_copy(struct plan *ret_copy, const struct plan *p)
     ret_copy->sides = copy_of(p->sides, p->side_count, sizeof *p->sides);
     ret_copy->paths = copy_of(p->paths, p->path_count, sizeof *p->paths);
     ret_copy->expects = copy_of(p->expects, p->expect_count, sizeof *p->expects);
+    ret_copy->loads = copy_of(p->loads, p->load_count, sizeof *p->loads);
+    ret_copy->load_room = p->load_count;
     ret_copy->fault_room = p->fault_count;
     ret_copy->side_room = p->side_count;
     ret_copy->path_room = p->path_count;
@@ -119,6 +122,12 @@ struct path_conf *plan_add_path(struct plan *p, uint64_t *ret_idx)
 {
     *ret_idx = p->path_count;
     return grow((void **) &p->paths, &p->path_count, &p->path_room, sizeof *p->paths);
+}
+
+struct plan_load *plan_add_load(struct plan *p, uint64_t *ret_idx)
+{
+    *ret_idx = p->load_count;
+    return grow((void **) &p->loads, &p->load_count, &p->load_room, sizeof *p->loads);
 }
 
 struct expect *plan_add_expect(struct plan *p, enum expect_kind kind)

@@ -48,6 +48,9 @@ enum fault_kind {
     FAULT_DISK_FAILS,    /* a */
     FAULT_DISK_MENDED,   /* a */
     FAULT_DISK_NEW,      /* a: empty, if it does not run */
+    FAULT_BACKUP,        /* a: what is on its disk is copied and kept */
+    FAULT_RESTORE,       /* a: its disk becomes that copy, if it does not run */
+    FAULT_WRITE,         /* repeated: clients of a write; arg: index of the plan's loads */
     FAULT_LOSS,          /* arg: ppm, everywhere */
     FAULT_LATENCY,       /* arg: ns, everywhere */
     FAULT_JITTER,        /* arg: ns, everywhere */
@@ -76,6 +79,13 @@ struct plan_fault {
 
 struct node_set {
     uint64_t bits[SIM_NODES_MAX / 64];
+};
+
+/* What clients write. */
+struct plan_load {
+    unsigned keys;        /* so many different ones */
+    uint32_t deletes_ppm; /* of the writes delete */
+    unsigned bytes;       /* of a value */
 };
 
 /* A partition: who is on which side. Sides do not reach each other. */
@@ -108,6 +118,7 @@ struct plan {
     uint64_t for_ns;      /* the whole run */
     uint64_t calm_ns;     /* when the last fault has ended */
     uint64_t converge_ns; /* from calm_ns until all agree */
+    uint64_t equal_ns;    /* from calm_ns until all registries are equal; 0: as converge_ns */
     uint64_t detect_ns;   /* every death must be known to all within this; 0: not judged */
     unsigned flags;       /* enum plan_flag */
     struct plan_fault *faults;
@@ -116,6 +127,8 @@ struct plan {
     size_t side_count, side_room;
     struct path_conf *paths;
     size_t path_count, path_room;
+    struct plan_load *loads; /* none: nobody writes, and registries are not looked at */
+    size_t load_count, load_room;
     struct expect *expects;
     size_t expect_count, expect_room;
 };
@@ -140,6 +153,7 @@ void plan_fault_text(const struct plan *p, const struct plan_fault *f, char *tex
 /* These return the new one, zeroed, and its index for a fault's arg. */
 struct plan_sides *plan_add_sides(struct plan *p, uint64_t *ret_idx);
 struct path_conf *plan_add_path(struct plan *p, uint64_t *ret_idx);
+struct plan_load *plan_add_load(struct plan *p, uint64_t *ret_idx);
 struct expect *plan_add_expect(struct plan *p, enum expect_kind kind);
 
 void node_set_add(struct node_set *s, unsigned node);

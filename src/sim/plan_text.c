@@ -152,6 +152,10 @@ static const char *write_argument(FILE *out, const struct plan *p, const struct 
         write_time(out, f->every_ns);
     } else if (*c == 'p') {
         write_path(out, &p->paths[f->arg]);
+    } else if (*c == 'w') {
+        const struct plan_load *load = &p->loads[f->arg];
+        fprintf(out, "keys %u bytes %u deletes ", load->keys, load->bytes);
+        write_percent(out, load->deletes_ppm);
     } else if (*c == 'F') {
         fputs("for ", out);
         write_time(out, for_of(f));
@@ -288,6 +292,9 @@ void plan_write(const struct plan *p, FILE *out)
         write_fault(out, p, &p->faults[i]);
     }
     write_named_time(out, "expect agreed within", p->converge_ns);
+    if (p->equal_ns > 0) {
+        write_named_time(out, "expect equal within", p->equal_ns);
+    }
     if (p->flags & PLAN_STRICT) {
         fputs("expect no-failed\n", out);
     }

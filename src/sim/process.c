@@ -4,8 +4,10 @@
 
 #include "base/err.h"
 #include "sim/check.h"
+#include "sim/ledger.h"
 #include "sim/simlink.h"
 #include "sim/timeline.h"
+#include "sim/workload.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +52,7 @@ void world_start(struct world *w, struct sim_node *n)
     memcpy(conf.key, n->identity.key, NODE_KEY_BYTES);
     sim_crypto(&n->identity, &conf.crypto);
     conf.session = prng_next(&w->prng);
+    n->session = conf.session;
     uint64_t secret[2] = {prng_next(&w->prng), prng_next(&w->prng)};
     memcpy(conf.secret, secret, sizeof conf.secret);
     conf.port = SIM_PORT;
@@ -59,6 +62,7 @@ void world_start(struct world *w, struct sim_node *n)
     conf.params = w->conf.params;
     conf.metrics = &n->metrics;
     conf.view = simdisk_view(&n->disk);
+    conf.calls = workload_handler(w);
     memset(&n->metrics, 0, sizeof n->metrics);
     memset(n->peers, 0, w->count);
     memset(n->counters, 0, (w->count + 1) * sizeof *n->counters);
@@ -71,6 +75,7 @@ void world_start(struct world *w, struct sim_node *n)
     n->is_leaving = false;
     n->has_spoken = false;
     check_started(w->check, n);
+    ledger_started(w->ledger, n);
     load(w, n);
 }
 
@@ -82,6 +87,7 @@ static void end(struct world *w, struct sim_node *n, enum ending how)
     n->ended_ns = w->now_ns;
     core_destroy(&n->core);
     check_ended(w->check, n);
+    ledger_ended(w->ledger, n);
     timer_disarm(&w->heap, &n->tick);
     timer_disarm(&w->heap, &n->wake);
     n->is_stalled = false;
@@ -119,6 +125,7 @@ void world_stop(struct world *w, struct sim_node *n)
 {
     uint64_t mark;
     while (n->disk.first != NULL && !n->disk_fails) {
+        ledger_commit(w->ledger, n);
         simdisk_commit(&n->disk, &mark);
         n->incarnation_durable = mark > n->incarnation_durable ? mark : n->incarnation_durable;
     }
@@ -177,9 +184,30 @@ void world_clone(struct world *w, const struct sim_node *n, struct sim_node *cop
     copy->identity = n->identity;
     memcpy(copy->host_name, n->host_name, sizeof copy->host_name);
     simdisk_copy(&copy->disk, &n->disk);
+    ledger_copied(w->ledger, n, copy);
     copy->incarnation_durable = n->incarnation_durable;
     w->clones++;
     world_start(w, copy);
+}
+
+void world_backup(struct world *w, struct sim_node *n)
+{
+    simdisk_copy(&n->backup, &n->disk);
+    n->backup_incarnation = n->incarnation_durable;
+    n->has_backup = true;
+    ledger_backup(w->ledger, n);
+}
+
+void world_restore(struct world *w, struct sim_node *n)
+{
+    if (n->core != NULL || !n->has_backup) {
+        return;
+    }
+    simdisk_copy(&n->disk, &n->backup);
+    n->incarnation_durable = n->backup_incarnation;
+    w->check->event_told[n->idx] = 0;
+    w->rare[RARE_RESTORED]++;
+    ledger_restored(w->ledger, n);
 }
 
 bool world_is_anywhere(const struct world *w, const struct sim_node *n)
@@ -268,6 +296,11 @@ static void hand_over(struct world *w, struct sim_node *n, struct msg *m)
         ev.type = EV_BATCH_FAILED;
         ev.as.store.batch = m->as.batch;
         ev.as.store.reason = HM_EIO;
+        break;
+    case MSG_CALL:
+        ev.type = EV_CALL;
+        ev.as.call.client = m->as.client;
+        ev.as.call.request = span_of(m->bytes, m->size);
         break;
     case MSG_SYN:
     case MSG_ACCEPT:
@@ -410,7 +443,9 @@ void world_commit(struct world *w, struct msg *m)
         return;
     }
     uint64_t mark;
+    ledger_commit(w->ledger, n);
     m->as.batch = simdisk_commit(&n->disk, &mark);
     n->incarnation_durable = mark > n->incarnation_durable ? mark : n->incarnation_durable;
     world_post(w, m, MSG_DURABLE, w->now_ns);
+    ledger_committed(w->ledger, n);
 }

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "sim/expect.h"
 #include "sim/faults.h"
+#include "sim/ledger.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -103,31 +104,60 @@ static struct world *make_world(const struct run_conf *conf, const struct plan *
     struct world *w = world_new(&wc);
     w->timeline = conf->timeline;
     w->check = check_new(w);
+    w->ledger = p->load_count > 0 ? ledger_new(w) : NULL;
     w->check->is_strict = (p->flags & PLAN_STRICT) != 0;
     w->check->is_lenient = conf->is_lenient || (p->flags & PLAN_LENIENT) != 0;
     return w;
 }
 
+static bool is_agreed_now(struct world *w, uint64_t t, uint64_t limit_ns, struct run_result *r,
+                          char why[FAIL_TEXT_BYTES])
+{
+    if (!w->failed && check_converged(w->check, why, FAIL_TEXT_BYTES)) {
+        r->converged_ns = t;
+        return true;
+    }
+    if (t >= limit_ns) {
+        world_violation(w, "not agreed %" PRIu64 " s after the last fault: %s",
+                        limit_ns / SECOND_NS, why);
+    }
+    return false;
+}
+
+static bool is_equal_now(struct world *w, uint64_t t, uint64_t limit_ns,
+                         char why[FAIL_TEXT_BYTES])
+{
+    if (!w->failed && ledger_is_equal(w->ledger, why, FAIL_TEXT_BYTES)) {
+        return true;
+    }
+    if (t >= limit_ns) {
+        world_violation(w, "not equal %" PRIu64 " s after the last fault: %s",
+                        limit_ns / SECOND_NS, why);
+    }
+    return false;
+}
+
 /* Runs to the end of the calm, then until all agree. */
 static void run_to_agreement(struct world *w, const struct plan *plan, struct run_result *r)
 {
-    uint64_t limit_ns = plan->converge_ns;
+    uint64_t equal_limit_ns = plan->equal_ns != 0 ? plan->equal_ns : plan->converge_ns;
     char why[FAIL_TEXT_BYTES];
-    uint64_t t = plan->calm_ns;
-    world_run(w, t);
-    while (!w->failed && !check_converged(w->check, why, sizeof why)) {
-        if (w->failed) {
-            return;
+    bool is_agreed = false;
+    bool is_equal = false;
+    world_run(w, plan->calm_ns);
+    for (uint64_t t = 0; !w->failed; t += POLL_NS) {
+        world_run(w, plan->calm_ns + t);
+        is_agreed = is_agreed || is_agreed_now(w, t, plan->converge_ns, r, why);
+        bool was_equal = is_equal;
+        is_equal = is_equal_now(w, t, equal_limit_ns, why);
+        r->equal_ns = is_equal && !was_equal ? t : r->equal_ns;
+        if (is_agreed && is_equal) {
+            break;
         }
-        if (t >= plan->calm_ns + limit_ns) {
-            world_violation(w, "not agreed %" PRIu64 " s after the last fault: %s",
-                            limit_ns / SECOND_NS, why);
-            return;
-        }
-        t += POLL_NS;
-        world_run(w, t);
     }
-    r->converged_ns = t - plan->calm_ns;
+    if (!w->failed) {
+        ledger_judge(w->ledger);
+    }
 }
 
 /* ---- the idle budget ---- */
@@ -256,6 +286,7 @@ static void run_once(const struct run_conf *conf, struct run_result *r)
     r->flags = plan.flags;
     struct world *w = make_world(conf, &plan);
     struct check *c = w->check;
+    struct ledger *l = w->ledger;
     faults_post(w, &plan);
     run_to_agreement(w, &plan, r);
     if (plan.flags & PLAN_IDLE) {
@@ -271,6 +302,7 @@ static void run_once(const struct run_conf *conf, struct run_result *r)
     memcpy(r->rare, w->rare, sizeof r->rare);
     r->hash = w->trace.hash;
     r->effects = w->trace.effects;
+    ledger_sums(l, &r->sums);
     r->steps = w->steps;
     r->end_ns = w->now_ns;
     r->false_suspicions = c->false_suspicions;
@@ -282,6 +314,7 @@ static void run_once(const struct run_conf *conf, struct run_result *r)
     } else {
         plan_fini(&plan);
     }
+    ledger_destroy(&l);
     world_destroy(&w);
     check_destroy(&c);
 }

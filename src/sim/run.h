@@ -4,6 +4,7 @@
 #define HM_SIM_RUN_H
 
 #include "sim/check.h"
+#include "sim/ledger.h"
 #include "sim/plan.h"
 #include "sim/scenarios.h"
 #include "sim/script.h"
@@ -48,6 +49,8 @@ struct run_result {
     bool is_quiet;
     double quiet_datagrams, quiet_bytes;
     uint64_t converged_ns; /* after the last fault */
+    uint64_t equal_ns;     /* the same of the registries */
+    struct ledger_sums sums; /* of clients' writes */
     uint64_t rare[RARE_COUNT];
     uint64_t false_suspicions;
     uint64_t false_failures, false_failures_first, false_failures_healthy;

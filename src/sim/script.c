@@ -15,6 +15,10 @@
 #include <string.h>
 
 #define NODES_DEFAULT 5
+#define LOAD_KEYS 10
+#define LOAD_KEYS_MAX 1000000U
+#define LOAD_BYTES 20
+#define LOAD_BYTES_MAX 100000U
 
 /* ---- words and errors ---- */
 
@@ -245,6 +249,32 @@ static bool read_for(struct reader *r, struct script_range *for_ns, bool is_need
     return reader_time_range(r, for_ns);
 }
 
+/* Any of these, in any order. */
+static bool read_load(struct reader *r, struct plan_load *load)
+{
+    uint64_t number = 0;
+    *load = (struct plan_load){.keys = LOAD_KEYS, .bytes = LOAD_BYTES};
+    for (;;) {
+        if (reader_skip(r, "keys")) {
+            if (!reader_number(r, 1, LOAD_KEYS_MAX, &number)) {
+                return false;
+            }
+            load->keys = (unsigned) number;
+        } else if (reader_skip(r, "bytes")) {
+            if (!reader_number(r, 0, LOAD_BYTES_MAX, &number)) {
+                return false;
+            }
+            load->bytes = (unsigned) number;
+        } else if (reader_skip(r, "deletes")) {
+            if (!reader_percent(r, &load->deletes_ppm)) {
+                return false;
+            }
+        } else {
+            return true;
+        }
+    }
+}
+
 static bool read_literal(struct reader *r, const char **c)
 {
     char word[16];
@@ -284,6 +314,8 @@ static bool read_argument(struct reader *r, struct script_statement *st, const c
         return reader_rate(r, &st->amount);
     case 'p':
         return read_path(r, &st->path);
+    case 'w':
+        return read_load(r, &st->load);
     case 'f':
     case 'F':
         return read_for(r, &st->for_ns, **c == 'F');
@@ -461,6 +493,7 @@ struct script *script_read(struct span text, const char *name, struct script_err
     s->for_ns = SCRIPT_NOT_SET;
     s->calm_ns = SCRIPT_NOT_SET;
     s->converge_ns = SCRIPT_NOT_SET;
+    s->equal_ns = SCRIPT_NOT_SET;
     faults_net_default(&s->net);
     struct reader r = {.script = s, .error = ret_error, .text = text, .line = 1};
     while (!r.failed && r.pos < text.size) {

@@ -33,7 +33,7 @@ struct script_verb {
     int mend; /* the fault that ends it, for "for"; -1: nothing does */
     /* Its arguments: S a set of nodes, A and B one node each, | the sides of a partition, T a time,
      * J a time with sign, Q ppm with sign, % a percentage, R a rate, p what a path does, f "for" and
-     * a time if there is one, F the same but needed, {word} that word. */
+     * a time if there is one, F the same but needed, w what is written, {word} that word. */
     const char *arguments;
     const char *example;
     const char *summary;
@@ -65,6 +65,7 @@ enum script_expect_code {
     WANT_NO_FAILED,
     WANT_SOME_FAILED,
     WANT_AGREED,
+    WANT_EQUAL,
     WANT_DETECTED,
     WANT_TOLD,
     WANT_FALSE_FAILURES,
@@ -110,6 +111,7 @@ struct script_statement {
     uint64_t amount;
     struct script_range for_ns; /* low SCRIPT_NOT_SET: it does not end by itself */
     struct path_conf path;
+    struct plan_load load;
     struct expect expect;
 };
 
@@ -118,7 +120,7 @@ struct script {
     unsigned nodes;
     bool has_seed;
     uint64_t seed;
-    uint64_t for_ns, calm_ns, converge_ns; /* SCRIPT_NOT_SET: from what happens */
+    uint64_t for_ns, calm_ns, converge_ns, equal_ns; /* SCRIPT_NOT_SET: from what happens */
     unsigned flags;                        /* enum plan_flag */
     struct node_set off;                   /* do not start by themselves */
     struct net_conf net;

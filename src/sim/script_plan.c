@@ -110,20 +110,22 @@ static void do_path(struct drawing *d, const struct script_statement *st, uint64
 }
 
 static void do_repeated(struct drawing *d, const struct script_statement *st, uint64_t at_ns,
-                        uint64_t for_ns, unsigned a)
+                        uint64_t for_ns, unsigned a, uint64_t load)
 {
     if (has_room(d)) {
-        plan_repeat(d->plan, at_ns, at_ns + for_ns, st->amount, st->verb->kind, a, 0);
+        struct plan_fault *f =
+            plan_repeat(d->plan, at_ns, at_ns + for_ns, st->amount, st->verb->kind, a, 0);
+        f->arg = load;
     }
 }
 
 static void do_to_one(struct drawing *d, const struct script_statement *st, uint64_t at_ns,
-                      uint64_t for_ns, unsigned node)
+                      uint64_t for_ns, unsigned node, uint64_t load)
 {
     const struct script_verb *v = st->verb;
     bool is_held = v->kind == FAULT_STALL || v->kind == FAULT_SLEEP;
-    if (v->kind == FAULT_RESTART && st->amount > 0) {
-        do_repeated(d, st, at_ns, for_ns, node);
+    if ((v->kind == FAULT_RESTART && st->amount > 0) || v->kind == FAULT_WRITE) {
+        do_repeated(d, st, at_ns, for_ns, node, load);
         return;
     }
     add(d, at_ns, v->kind, node, 0, is_held ? for_ns : st->amount);
@@ -141,10 +143,14 @@ static void do_once(struct drawing *d, const struct script_statement *st, uint64
         st->for_ns.low == SCRIPT_NOT_SET ? SCRIPT_NOT_SET : draw(d->plan, &st->for_ns);
     if (v->arguments[0] == 'S') {
         struct node_set who;
+        uint64_t load = 0;
         draw_set(d, &st->who, &who);
+        if (v->kind == FAULT_WRITE) {
+            *plan_add_load(d->plan, &load) = st->load;
+        }
         for (unsigned i = 0; i < d->plan->nodes; i++) {
             if (node_set_has(&who, i)) {
-                do_to_one(d, st, at_ns, for_ns, i);
+                do_to_one(d, st, at_ns, for_ns, i, load);
             }
         }
         return;
@@ -157,7 +163,7 @@ static void do_once(struct drawing *d, const struct script_statement *st, uint64
         return;
     }
     if (strchr(v->arguments, 'R') != NULL) {
-        do_repeated(d, st, at_ns, for_ns, 0);
+        do_repeated(d, st, at_ns, for_ns, 0, 0);
         return;
     }
     uint64_t arg = v->kind == FAULT_PARTITION ? partition_of(d, st)
@@ -233,6 +239,7 @@ bool script_plan(const struct script *s, uint64_t seed, struct plan *ret_plan)
     ret_plan->net = s->net;
     ret_plan->flags = s->flags;
     ret_plan->converge_ns = s->converge_ns != SCRIPT_NOT_SET ? s->converge_ns : AGREED_DEFAULT_NS;
+    ret_plan->equal_ns = s->equal_ns != SCRIPT_NOT_SET ? s->equal_ns : 0;
     start_all(&d);
     for (size_t i = 0; i < s->count; i++) {
         do_statement(&d, &s->statements[i]);

@@ -417,6 +417,9 @@ static bool read_of_run(struct reader *r, const struct script_expect *want)
     if (want->code == WANT_AGREED) {
         return read_within(r, &r->script->converge_ns);
     }
+    if (want->code == WANT_EQUAL) {
+        return read_within(r, &r->script->equal_ns);
+    }
     r->script->flags |= (unsigned) (want->code == WANT_IDLE ? PLAN_IDLE : PLAN_LENIENT);
     return true;
 }
@@ -445,6 +448,7 @@ static bool read_wanted(struct reader *r, const struct script_expect *want, bool
         return read_status(r, want, is_at, e);
     case WANT_SOME_FAILED:
     case WANT_AGREED:
+    case WANT_EQUAL:
     case WANT_IDLE:
         break;
     }
@@ -461,7 +465,8 @@ bool reader_expect(struct reader *r, struct script_statement *st)
         return reader_fail(r, "is about the whole run: write it without \"at\"");
     }
     reader_next(r);
-    if (want->code == WANT_AGREED || want->code == WANT_IDLE || want->code == WANT_SOME_FAILED) {
+    if (want->code == WANT_AGREED || want->code == WANT_EQUAL || want->code == WANT_IDLE ||
+        want->code == WANT_SOME_FAILED) {
         return read_of_run(r, want);
     }
     struct expect e = {.kind = EXPECT_STATUS};

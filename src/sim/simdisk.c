@@ -179,6 +179,13 @@ static void batch_free(struct disk_batch *b)
     free(b);
 }
 
+const struct store_entry *simdisk_first(const struct disk *d, size_t *ret_count)
+{
+    HM_ASSERT(d->first != NULL);
+    *ret_count = d->first->count;
+    return d->first->entries;
+}
+
 uint64_t simdisk_commit(struct disk *d, uint64_t *ret_mark)
 {
     struct disk_batch *b = take_first(d);

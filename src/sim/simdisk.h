@@ -26,6 +26,8 @@ void simdisk_fini(struct disk *d);
  * that is never started again. mark is the caller's and comes back with it. */
 void simdisk_add(struct disk *d, uint64_t batch, const struct store_entry *entries, size_t count,
                  enum store_table least, uint64_t mark);
+/* What the first waiting batch holds. There must be one. */
+const struct store_entry *simdisk_first(const struct disk *d, size_t *ret_count);
 /* Makes the first waiting batch durable; returns its number and mark. There must be one. */
 uint64_t simdisk_commit(struct disk *d, uint64_t *ret_mark);
 /* Forgets the first waiting batch and all after it; returns its number. There must be one. */

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/text.h"
 #include "sim/check.h"
+#include "sim/ledger.h"
 #include "sim/simlink.h"
 #include "sim/simnet.h"
 #include "wire/swim_msg.h"
@@ -82,6 +83,7 @@ static void persist(struct world *w, struct sim_node *n, const struct effect *fx
     n->batches++;
     const struct store_entry *entries = fx->as.persist.entries;
     size_t count = fx->as.persist.count;
+    ledger_persist(w->ledger, n, entries, count);
     struct core_status status;
     uint64_t mark = 0;
     if (simdisk_touches(entries, count, STORE_SELF)) {
@@ -141,6 +143,7 @@ static bool carry_out(struct world *w, struct sim_node *n, const struct effect *
     case FX_DATAGRAM:
         return simnet_send(w, n, fx);
     case FX_FRAME:
+        ledger_frame_out(w->ledger, n, fx);
         simlink_send(w, n, fx);
         break;
     case FX_DIAL:
@@ -166,7 +169,9 @@ static bool carry_out(struct world *w, struct sim_node *n, const struct effect *
         break;
     case FX_ZRE_HELLO: /* a Zyre peer would hear it; there is none */
     case FX_MAIL:      /* nor are there mailboxes */
-    case FX_REPLY:     /* no local client asks anything */
+        break;
+    case FX_REPLY:
+        ledger_reply(w->ledger, n, fx->as.reply.client, fx->as.reply.body);
         break;
     }
     return true;
@@ -199,6 +204,7 @@ static void carry_out_all(struct world *w, struct sim_node *n, const struct effe
     }
     if (dies && n->core != NULL) {
         w->rare[RARE_CRASH_BETWEEN]++;
+        ledger_cut_short(w->ledger, fx, count);
         world_crash(w, n);
     }
 }
@@ -317,6 +323,7 @@ void world_step(struct world *w, struct sim_node *n, struct event *ev)
         judge_datagram(w, n, &before, &fx, heard_before_ns);
     }
     check_step(w->check, n, ev, &fx);
+    ledger_event(w->ledger, n, ev);
     bool asks = n->metrics.value[M_PROBES_INDIRECT] > before.value[M_PROBES_INDIRECT];
     carry_out_all(w, n, &fx, asks);
     if (n->core != NULL) {

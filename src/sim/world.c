@@ -129,6 +129,7 @@ void world_drop(struct world *w, struct msg *m)
     case MSG_DURABLE:
     case MSG_BATCH_FAILED:
     case MSG_FAULT:
+    case MSG_CALL:
     case MSG_POLL:
         world_msg_free(w, m);
         return;
@@ -225,6 +226,7 @@ struct world *world_new(const struct world_conf *conf)
     w->count = conf->nodes;
     timer_heap_init(&w->heap);
     prng_init(&w->prng, prng_mix(conf->seed));
+    prng_init(&w->write_prng, prng_mix(conf->seed ^ 0x777269746572U));
     prng_init(&w->fault_prng, prng_mix(conf->seed ^ 0x61747461636bU));
     trace_init(&w->trace, conf->seed);
     size_t slots = 4;
@@ -278,6 +280,7 @@ void world_destroy(struct world **p)
         world_drop_inbox(w, n);
         core_destroy(&n->core);
         simdisk_fini(&n->disk);
+        simdisk_fini(&n->backup);
         free(n->conns);
         free(n->peers);
         free(n->counters);
@@ -338,6 +341,7 @@ static void dispatch(struct world *w, struct timer *t)
     case MSG_SEND_REFUSED:
     case MSG_DURABLE:
     case MSG_BATCH_FAILED:
+    case MSG_CALL:
         world_take(w, t->owner);
         break;
     case MSG_POLL:

@@ -68,7 +68,14 @@
     X(RARE_READDRESSED, "a machine got another address")                                           \
     X(RARE_SLEPT, "a machine slept")                                                               \
     X(RARE_DISK_NEW, "a machine came back with an empty disk")                                     \
-    X(RARE_CLOCK_JUMPED, "a wall clock jumped")
+    X(RARE_CLOCK_JUMPED, "a wall clock jumped")                                                    \
+    X(RARE_RESTORED, "a disk became its backup again")                                             \
+    X(RARE_CONFLICT, "a write resolved a conflict")                                                \
+    X(RARE_WRITE_FAILED, "a batch failed with a client's write in it")                             \
+    X(RARE_PASS_CUT, "a pass of repair was cut midway")                                            \
+    X(RARE_CRASH_BEFORE_PUSH, "a crash between a durable write and its way out")                   \
+    X(RARE_OBSOLETE, "an entry was obsolete when it came")                                         \
+    X(RARE_DELETED_BY_ALL, "a deletion was on every disk")
 
 enum rare {
 #define RARE_ENUM(name, text) name,
@@ -103,6 +110,7 @@ enum msg_kind {
     MSG_DURABLE,
     MSG_BATCH_FAILED,
     MSG_FAULT,
+    MSG_CALL,
     MSG_POLL,
 };
 
@@ -148,6 +156,7 @@ struct msg {
             struct node_id peer; /* MSG_SEND_REFUSED */
         } link;
         uint64_t batch;
+        uint64_t client; /* MSG_CALL */
         struct {
             unsigned kind; /* enum fault_kind */
             unsigned a, b;
@@ -229,7 +238,11 @@ struct sim_node {
     struct conn **conns; /* its open ends */
     size_t conn_count, conn_room;
 
+    uint64_t session; /* of this life */
     struct disk disk;
+    struct disk backup;
+    uint64_t backup_incarnation;
+    bool has_backup;
     bool disk_fails;
     uint64_t incarnation_durable; /* of the newest batch that is durable and holds STORE_SELF */
     struct metrics metrics;       /* of this life */
@@ -244,6 +257,7 @@ struct sim_node {
 struct world;
 struct plan;
 struct timeline;
+struct ledger;
 
 /* Called for each note of a core; may be NULL. */
 typedef void note_sink_fn(void *ctx, const struct world *w, unsigned node, const struct note *note);
@@ -266,6 +280,8 @@ struct world {
     struct timer_heap heap;
     uint64_t now_ns;
     struct prng prng;          /* network and disks */
+    struct prng write_prng;    /* clients */
+    struct call_handler calls; /* what they ask for */
     struct prng fault_prng;    /* attackers and crashes: independent of what the cores do */
     const struct plan *plan;   /* borrowed; NULL before it is set */
     struct timeline *timeline; /* borrowed; NULL: nobody wants a picture */
@@ -279,6 +295,7 @@ struct world {
     struct conn *conns; /* all of them */
     struct msg *free_small, *free_datagrams;
     struct check *check; /* borrowed */
+    struct ledger *ledger; /* borrowed; NULL: nobody writes */
     struct trace trace;
 
     bool is_capturing; /* an attacker keeps copies of datagrams that were taken */
@@ -314,6 +331,9 @@ void world_silence(struct world *w, struct sim_node *n); /* the plug is pulled *
 void world_leave(struct world *w, struct sim_node *n);   /* SIGTERM */
 /* Holds the process up; is_deaf: the whole machine sleeps and hears nothing either. */
 void world_stall(struct world *w, struct sim_node *n, uint64_t for_ns, bool is_deaf);
+/* Keeps a copy of its disk; puts that back, if it does not run. */
+void world_backup(struct world *w, struct sim_node *n);
+void world_restore(struct world *w, struct sim_node *n);
 void world_readdress(struct world *w, struct sim_node *n);
 /* Its wall clock jumps (not below 1970); its boot clock does not. */
 void world_clock_jump(struct world *w, struct sim_node *n, int64_t by_ms);

@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* What was written, when it became durable, and what was told of it: see ledger.h. */
+#include "sim/ledger_priv.h"
+
+#include "base/err.h"
+#include "sim/check.h"
+#include "sim/simcrypto.h"
+#include "wire/api_msg.h"
+#include "wire/entry_msg.h"
+#include "wire/registry_msg.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RECORD_HASH_BYTES 8 /* at the end of a record key: of its dot */
+
+static void *must(void *p)
+{
+    HM_ASSERT(p != NULL);
+    return p;
+}
+
+/* Room for one more; the new item is zeroed. */
+static void *grow(void **items, size_t *count, size_t *room, size_t size)
+{
+    if (*count == *room) {
+        *room = *room == 0 ? 64 : 2 * *room;
+        *items = must(realloc(*items, *room * size));
+    }
+    void *item = (char *) *items + *count * size;
+    memset(item, 0, size);
+    (*count)++;
+    return item;
+}
+
+/* ---- an index ---- */
+
+static void index_put(struct index *x, uint64_t key, uint32_t value);
+
+static void index_grow(struct index *x)
+{
+    struct index old = *x;
+    size_t slots = old.keys == NULL ? 64 : 2 * (old.mask + 1);
+    *x = (struct index){.keys = must(calloc(slots, sizeof *x->keys)),
+                        .values = must(calloc(slots, sizeof *x->values)),
+                        .mask = slots - 1};
+    for (size_t i = 0; old.keys != NULL && i <= old.mask; i++) {
+        if (old.keys[i] != 0) {
+            index_put(x, old.keys[i], old.values[i]);
+        }
+    }
+    free(old.keys);
+    free(old.values);
+}
+
+/* Puts or replaces. */
+static void index_put(struct index *x, uint64_t key, uint32_t value)
+{
+    if (x->keys == NULL || 2 * x->count > x->mask) {
+        index_grow(x);
+    }
+    size_t at = (size_t) key & x->mask;
+    while (x->keys[at] != 0 && x->keys[at] != key) {
+        at = (at + 1) & x->mask;
+    }
+    x->count += x->keys[at] == 0;
+    x->keys[at] = key;
+    x->values[at] = value;
+}
+
+static uint32_t index_get(const struct index *x, uint64_t key)
+{
+    if (x->keys == NULL) {
+        return LEDGER_NONE;
+    }
+    for (size_t at = (size_t) key & x->mask; x->keys[at] != 0; at = (at + 1) & x->mask) {
+        if (x->keys[at] == key) {
+            return x->values[at];
+        }
+    }
+    return LEDGER_NONE;
+}
+
+static uint64_t hash_of(const struct ledger *l, struct span bytes)
+{
+    struct crypto crypto;
+    sim_crypto(&l->w->nodes[0].identity, &crypto);
+    uint64_t hash = crypto.hash(bytes);
+    return hash == 0 ? 1 : hash;
+}
+
+uint32_t ledger_find(const struct ledger *l, const struct dot *dot)
+{
+    uint8_t bytes[DOT_BYTES];
+    dot_put(bytes, dot);
+    uint32_t at = index_get(&l->by_dot, hash_of(l, span_of(bytes, sizeof bytes)));
+    return at != LEDGER_NONE && dot_eq(&l->entries[at].dot, dot) ? at : LEDGER_NONE;
+}
+
+uint32_t ledger_newest(const struct ledger *l, const struct origin *origin)
+{
+    uint8_t bytes[ORIGIN_BYTES];
+    origin_put(bytes, origin);
+    return index_get(&l->by_origin, hash_of(l, span_of(bytes, sizeof bytes)));
+}
+
+uint32_t ledger_find_record(const struct ledger *l, struct span record_key)
+{
+    if (record_key.size <= RECORD_HASH_BYTES) {
+        return LEDGER_NONE;
+    }
+    uint64_t hash = be_get(record_key.data + record_key.size - RECORD_HASH_BYTES, RECORD_HASH_BYTES);
+    return index_get(&l->by_dot, hash == 0 ? 1 : hash);
+}
+
+bool ledger_covers(const struct ledger_entry *e, const struct dot *dot)
+{
+    for (size_t i = 0; i < e->context_count; i++) {
+        if (origin_eq(&e->context[i].origin, &dot->origin) && e->context[i].seq >= dot->seq) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- life ---- */
+
+struct ledger *ledger_new(struct world *w)
+{
+    struct ledger *l = must(calloc(1, sizeof *l));
+    l->w = w;
+    l->nodes = must(calloc(w->count, sizeof *l->nodes));
+    return l;
+}
+
+void ledger_destroy(struct ledger **p)
+{
+    struct ledger *l = *p;
+    if (l == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < l->entry_count; i++) {
+        free(l->entries[i].context);
+        free(l->entries[i].was_on);
+    }
+    for (size_t i = 0; i < l->key_count; i++) {
+        free(l->keys[i].bytes);
+    }
+    for (unsigned i = 0; i < l->w->count; i++) {
+        free(l->nodes[i].backup);
+    }
+    free(l->by_origin.keys);
+    free(l->by_origin.values);
+    free(l->by_dot.keys);
+    free(l->by_dot.values);
+    free(l->by_key.keys);
+    free(l->by_key.values);
+    free(l->entries);
+    free(l->keys);
+    free(l->writes);
+    free(l->nodes);
+    free(l->queue);
+    free(l);
+    *p = NULL;
+}
+
+/* ---- entries ---- */
+
+static struct ledger_key *key_of(struct ledger *l, struct span key)
+{
+    uint64_t hash = hash_of(l, key);
+    uint32_t at = index_get(&l->by_key, hash);
+    if (at != LEDGER_NONE) {
+        return &l->keys[at];
+    }
+    struct ledger_key *k = grow((void **) &l->keys, &l->key_count, &l->key_room, sizeof *l->keys);
+    k->first = LEDGER_NONE;
+    k->size = key.size;
+    k->bytes = must(malloc(key.size + 1));
+    memcpy(k->bytes, key.data, key.size);
+    index_put(&l->by_key, hash, (uint32_t) (l->key_count - 1));
+    return k;
+}
+
+static void add_entry(struct ledger *l, const struct entry *e)
+{
+    uint8_t dot_bytes[DOT_BYTES];
+    uint8_t origin_bytes[ORIGIN_BYTES];
+    struct span rest = e->context;
+    struct ledger_key *key = key_of(l, e->key);
+    size_t room = l->entry_room;
+    struct ledger_entry *x =
+        grow((void **) &l->entries, &l->entry_count, &l->entry_room, sizeof *l->entries);
+    if (l->entry_room != room) {
+        l->queue = must(realloc(l->queue, l->entry_room * sizeof *l->queue));
+    }
+    x->dot = e->dot;
+    x->key = (uint32_t) (key - l->keys);
+    x->hash = sim_hash(0, e->bytes);
+    x->is_deleted = e->is_deleted;
+    x->context = must(malloc((e->context_count + 1) * sizeof *x->context));
+    while (context_next(&rest, &x->context[x->context_count])) {
+        x->context_count++;
+    }
+    x->was_on = must(calloc(l->w->count, 1));
+    x->next_of_key = key->first;
+    key->first = (uint32_t) (l->entry_count - 1);
+    dot_put(dot_bytes, &e->dot);
+    index_put(&l->by_dot, hash_of(l, span_of(dot_bytes, sizeof dot_bytes)), key->first);
+    origin_put(origin_bytes, &e->dot.origin);
+    uint32_t newest = ledger_newest(l, &e->dot.origin);
+    if (newest == LEDGER_NONE || l->entries[newest].dot.seq < e->dot.seq) {
+        index_put(&l->by_origin, hash_of(l, span_of(origin_bytes, sizeof origin_bytes)),
+                  key->first);
+    }
+}
+
+void ledger_persist(struct ledger *l, const struct sim_node *n, const struct store_entry *entries,
+                    size_t count)
+{
+    struct entry e;
+    for (size_t i = 0; l != NULL && i < count; i++) {
+        if (entries[i].table != STORE_ENTRIES || entries[i].value.data == NULL) {
+            continue;
+        }
+        uint32_t at = ledger_find_record(l, entries[i].key);
+        if (at != LEDGER_NONE && l->entries[at].hash != sim_hash(0, entries[i].value)) {
+            world_violation(l->w, "%s stores another value under a dot that has one already",
+                            n->name);
+        } else if (at == LEDGER_NONE && entry_read(entries[i].value, &e) != HM_OK) {
+            world_violation(l->w, "%s stores what is no entry", n->name);
+        } else if (at == LEDGER_NONE) {
+            add_entry(l, &e);
+        }
+    }
+}
+
+/* ---- commits ---- */
+
+/* A deletion is on this disk now. If it is, or was, on all: what it superseded is gone for ever. */
+static void deletion_seen(struct ledger *l, uint32_t idx)
+{
+    const struct ledger_entry *mark = &l->entries[idx];
+    for (unsigned i = 0; i < l->w->count; i++) {
+        if (l->w->nodes[i].generation > 0 && (mark->was_on[i] & ON_DISK) == 0) {
+            return;
+        }
+    }
+    l->w->rare[RARE_DELETED_BY_ALL]++;
+    ledger_mark_one(l, idx);
+    for (uint32_t at = l->keys[mark->key].first; at != LEDGER_NONE;
+         at = l->entries[at].next_of_key) {
+        l->entries[at].is_dead |= at != idx && l->entries[at].mark == l->mark;
+    }
+}
+
+static void entry_committed(struct ledger *l, struct sim_node *n, const struct store_view *disk,
+                            const struct store_entry *stored)
+{
+    struct span before;
+    uint32_t at = ledger_find_record(l, stored->key);
+    if (at == LEDGER_NONE) {
+        return; /* it was no entry: said already */
+    }
+    struct ledger_entry *e = &l->entries[at];
+    bool is_there = disk->get(disk->ctx, STORE_ENTRIES, stored->key, &before);
+    if (!is_there && (e->was_on[n->idx] & ON_DISK) != 0) {
+        world_violation(l->w, "%s takes back what was superseded on its disk", n->name);
+    } else if (!is_there && e->is_dead) {
+        world_violation(l->w, "%s brings back a value whose deletion all have seen", n->name);
+    }
+    e->was_on[n->idx] = ON_DISK | ON_BEFORE;
+    if (e->is_deleted) {
+        deletion_seen(l, at);
+    }
+}
+
+/* The rest of the batch has what takes its place. */
+static bool is_replaced(const struct ledger *l, const struct store_entry *entries, size_t count,
+                        const struct ledger_entry *e)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint32_t at = entries[i].table == STORE_ENTRIES && entries[i].value.data != NULL
+                          ? ledger_find_record(l, entries[i].key)
+                          : LEDGER_NONE;
+        if (at != LEDGER_NONE && l->entries[at].key == e->key &&
+            ledger_covers(&l->entries[at], &e->dot)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A deletion mark goes, and nothing takes its place: everybody must have it, or have had it. */
+static void mark_released(struct ledger *l, const struct sim_node *n, uint32_t idx)
+{
+    const struct ledger_entry *mark = &l->entries[idx];
+    for (unsigned i = 0; i < l->w->count && !mark->is_gone; i++) {
+        struct sim_node *o = &l->w->nodes[i];
+        bool is_known =
+            i == n->original || l->w->check->status[(size_t) n->idx * l->w->count + i] != CHECK_UNKNOWN;
+        if (o->original == i && o->generation > 0 && is_known && mark->was_on[i] == 0 &&
+            !ledger_claims(l, o, &mark->dot)) {
+            world_violation(l->w, "%s lets a deletion mark go that %s has not seen", n->name,
+                            o->name);
+        }
+    }
+    ledger_mark_one(l, idx);
+    for (uint32_t at = l->keys[mark->key].first; at != LEDGER_NONE;
+         at = l->entries[at].next_of_key) {
+        l->entries[at].is_gone |= l->entries[at].mark == l->mark;
+    }
+}
+
+void ledger_commit(struct ledger *l, struct sim_node *n)
+{
+    size_t count;
+    if (l == NULL) {
+        return;
+    }
+    const struct store_entry *entries = simdisk_first(&n->disk, &count);
+    struct store_view disk = simdisk_view(&n->disk);
+    for (size_t i = 0; i < count; i++) {
+        if (entries[i].table == STORE_ENTRIES && entries[i].value.data != NULL) {
+            entry_committed(l, n, &disk, &entries[i]);
+        } else if (entries[i].table == STORE_ENTRIES) {
+            uint32_t at = ledger_find_record(l, entries[i].key);
+            if (at != LEDGER_NONE && l->entries[at].is_deleted &&
+                !is_replaced(l, entries, count, &l->entries[at])) {
+                mark_released(l, n, at);
+            }
+        }
+    }
+}
+
+/* Looking costs as much as there are entries: so it is done the rarer the more there are. */
+void ledger_committed(struct ledger *l, struct sim_node *n)
+{
+    if (l != NULL && ++l->nodes[n->idx].commits > l->entry_count / 8) {
+        ledger_look(l, n);
+    }
+}
+
+void ledger_wiped(struct ledger *l, const struct sim_node *n)
+{
+    for (size_t i = 0; l != NULL && i < l->entry_count; i++) {
+        l->entries[i].was_on[n->idx] &= ON_BEFORE;
+    }
+}
+
+void ledger_backup(struct ledger *l, const struct sim_node *n)
+{
+    if (l == NULL) {
+        return;
+    }
+    struct ledger_node *node = &l->nodes[n->idx];
+    node->backup = must(realloc(node->backup, l->entry_count + 1));
+    node->backup_count = l->entry_count;
+    for (size_t i = 0; i < l->entry_count; i++) {
+        node->backup[i] = l->entries[i].was_on[n->idx] & ON_DISK;
+    }
+}
+
+void ledger_restored(struct ledger *l, const struct sim_node *n)
+{
+    for (size_t i = 0; l != NULL && i < l->entry_count; i++) {
+        const struct ledger_node *node = &l->nodes[n->idx];
+        bool was_on = i < node->backup_count && node->backup[i];
+        l->entries[i].was_on[n->idx] &= ON_BEFORE;
+        l->entries[i].was_on[n->idx] |= was_on ? ON_DISK : 0;
+        l->entries[i].is_dead = l->entries[i].is_dead && !was_on;
+    }
+}
+
+void ledger_copied(struct ledger *l, const struct sim_node *from, const struct sim_node *to)
+{
+    for (size_t i = 0; l != NULL && i < l->entry_count; i++) {
+        l->entries[i].was_on[to->idx] = l->entries[i].was_on[from->idx];
+    }
+}
+
+/* ---- processes ---- */
+
+void ledger_started(struct ledger *l, struct sim_node *n)
+{
+    if (l != NULL) {
+        ledger_look(l, n);
+    }
+}
+
+static void pass_over(struct ledger *l, struct ledger_node *node)
+{
+    l->w->rare[RARE_PASS_CUT] += node->has_pass && node->chunks > 0;
+    node->has_pass = false;
+    node->chunks = 0;
+}
+
+void ledger_ended(struct ledger *l, const struct sim_node *n)
+{
+    if (l != NULL) {
+        pass_over(l, &l->nodes[n->idx]);
+    }
+}
+
+void ledger_event(struct ledger *l, const struct sim_node *n, const struct event *ev)
+{
+    struct reg_chunk chunk;
+    if (l == NULL || !l->nodes[n->idx].has_pass) {
+        return;
+    }
+    struct ledger_node *node = &l->nodes[n->idx];
+    if (ev->type == EV_LINK_DOWN && node_id_eq(&ev->as.link.peer, &node->pass_of)) {
+        pass_over(l, node);
+    } else if (ev->type == EV_FRAME && ev->as.frame.type == FRAME_REG_CHUNK &&
+               node_id_eq(&ev->as.frame.peer, &node->pass_of) &&
+               reg_chunk_read(ev->as.frame.body, &chunk) == HM_OK) {
+        node->chunks++;
+        node->has_pass = !chunk.is_last;
+    }
+}
+
+/* What it wrote in this life must be on its disk before anybody hears of it. */
+static void judge_sent(struct ledger *l, const struct sim_node *n, struct span entries)
+{
+    struct span bytes;
+    struct entry e;
+    while (reg_entry_next(&entries, &bytes)) {
+        if (entry_read(bytes, &e) != HM_OK || e.dot.origin.random != n->session ||
+            !node_id_eq(&e.dot.origin.node, &n->identity.id)) {
+            continue;
+        }
+        uint32_t at = ledger_find(l, &e.dot);
+        if (at == LEDGER_NONE || (l->entries[at].was_on[n->idx] & ON_DISK) == 0) {
+            world_violation(l->w, "%s tells others of a write that is not on its disk", n->name);
+        }
+    }
+}
+
+void ledger_frame_out(struct ledger *l, struct sim_node *n, const struct effect *fx)
+{
+    struct reg_entries push;
+    struct reg_chunk chunk;
+    if (l == NULL) {
+        return;
+    }
+    if (fx->as.frame.type == FRAME_REG_PUSH && reg_push_read(fx->as.frame.body, &push) == HM_OK) {
+        judge_sent(l, n, push.bytes);
+    } else if (fx->as.frame.type == FRAME_REG_CHUNK &&
+               reg_chunk_read(fx->as.frame.body, &chunk) == HM_OK) {
+        judge_sent(l, n, chunk.entries.bytes);
+    } else if (fx->as.frame.type == FRAME_REG_ASK) {
+        struct ledger_node *node = &l->nodes[n->idx];
+        node->has_pass = true;
+        node->chunks = 0;
+        node->pass_of = fx->as.frame.peer;
+    }
+}
+
+void ledger_cut_short(struct ledger *l, const struct effects *fx, size_t count)
+{
+    for (size_t i = count; l != NULL && i < fx->count; i++) {
+        if (fx->items[i].type == FX_FRAME && fx->items[i].as.frame.type == FRAME_REG_PUSH) {
+            l->w->rare[RARE_CRASH_BEFORE_PUSH]++;
+            return;
+        }
+    }
+}
+
+/* ---- clients ---- */
+
+uint64_t ledger_asked(struct ledger *l)
+{
+    grow((void **) &l->writes, &l->write_count, &l->write_room, sizeof *l->writes);
+    return l->write_count;
+}
+
+void ledger_taken(struct ledger *l, uint64_t number, const struct entry *e)
+{
+    if (ledger_find(l, &e->dot) == LEDGER_NONE) {
+        add_entry(l, e);
+    }
+    l->writes[number - 1].state = WRITE_TAKEN;
+    l->writes[number - 1].dot = e->dot;
+}
+
+/* On the disk of n, or what superseded it before it got there. */
+static bool is_durable(struct ledger *l, struct sim_node *n, uint32_t at)
+{
+    if (at == LEDGER_NONE) {
+        return false;
+    }
+    struct ledger_entry *e = &l->entries[at];
+    if ((e->was_on[n->idx] & ON_DISK) == 0 && ledger_mark(l, n) && e->mark == l->mark) {
+        e->was_on[n->idx] |= ON_DISK | ON_BEFORE;
+    }
+    return (e->was_on[n->idx] & ON_DISK) != 0;
+}
+
+void ledger_reply(struct ledger *l, struct sim_node *n, uint64_t number, struct span body)
+{
+    struct api_reply reply;
+    if (l == NULL || number == 0 || number > l->write_count) {
+        return;
+    }
+    struct ledger_write *write = &l->writes[number - 1];
+    if (api_reply_read(body, &reply) != HM_OK || reply.code != HM_OK) {
+        write->state = WRITE_REFUSED;
+        return;
+    }
+    uint32_t at = ledger_find(l, &write->dot);
+    if (!is_durable(l, n, at)) {
+        world_violation(l->w, "%s acknowledges a write that is not on its disk", n->name);
+        return;
+    }
+    write->state = WRITE_ACKED;
+    l->entries[at].is_acked = true;
+}
+
+void ledger_sums(const struct ledger *l, struct ledger_sums *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    if (l == NULL) {
+        return;
+    }
+    ret->asked = l->write_count;
+    ret->entries = l->entry_count;
+    ret->shown = l->shown;
+    for (size_t i = 0; i < l->write_count; i++) {
+        ret->acked += l->writes[i].state == WRITE_ACKED;
+        ret->refused += l->writes[i].state == WRITE_REFUSED;
+    }
+}
