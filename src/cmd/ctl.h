@@ -142,12 +142,16 @@ void ctl_print_metrics(struct out *out, const json_t *reply);
 void ctl_print_version(struct out *out, const json_t *reply);
 void ctl_print_events(struct out *out, const json_t *reply);
 void ctl_print_kv(struct out *out, enum op op, const json_t *reply);
+void ctl_print_registry(struct out *out, const json_t *reply);
+void ctl_print_entries(struct out *out, const json_t *reply);
 /* True if the command is one that ctl_run_kv runs. */
 bool ctl_is_kv(enum op op);
 /* Commands on keys that read a value, write one as it is, or have no end; returns an exit code. */
 int ctl_run_kv(struct ctl *ctl, struct out *out);
 /* Prometheus's text format. */
 void ctl_print_prometheus(const json_t *reply);
+/* True if nobody reads our output any more, after at most wait_ms. */
+bool ctl_is_unread(int wait_ms);
 /* Runs until killed or nobody reads; returns an exit code. */
 int ctl_follow(struct ctl *ctl, struct out *out);
 

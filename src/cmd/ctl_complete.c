@@ -87,7 +87,7 @@ static void put_options(void)
                 printf("--%s%s ", option, spec->args[k].type == ARG_BOOL ? "" : "=");
             }
         }
-        fputs(spec->kind == OP_STREAM ? "--follow" : "", stdout);
+        fputs(spec->kind == OP_STREAM && !spec->never_ends ? "--follow" : "", stdout);
         put_own_options(spec->scope == SCOPE_ALL);
         fputs("\" ;;\n", stdout);
     }

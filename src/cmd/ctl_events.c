@@ -108,8 +108,7 @@ struct follower {
     bool was_lost;  /* it was said that the daemon is gone */
 };
 
-/* True if nobody reads our output any more. */
-static bool is_unread(int wait_ms)
+bool ctl_is_unread(int wait_ms)
 {
     struct pollfd pfd = {.fd = STDOUT_FILENO, .events = 0};
     return poll(&pfd, 1, wait_ms) > 0 && (pfd.revents & POLLERR) != 0;
@@ -169,7 +168,7 @@ static int reconnect(struct follower *f, const char *why)
         f->was_lost = true;
     }
     while (ctl_connect(f->ctl, true) != EXIT_DONE) {
-        if (is_unread(RETRY_MS)) {
+        if (ctl_is_unread(RETRY_MS)) {
             return EXIT_REFUSED;
         }
     }
@@ -208,13 +207,13 @@ int ctl_follow(struct ctl *ctl, struct out *out)
             code = show(&f, reply);
             json_decref(reply);
         }
-        if (code == HM_EIO && is_unread(0)) {
+        if (code == HM_EIO && ctl_is_unread(0)) {
             return EXIT_REFUSED;
         }
         if (code != HM_OK && (!has_answered || !is_worth_waiting(code))) {
             return ctl_failed(ctl, code, why);
         }
-        if (code != HM_OK && (reconnect(&f, why) != EXIT_DONE || is_unread(RETRY_MS))) {
+        if (code != HM_OK && (reconnect(&f, why) != EXIT_DONE || ctl_is_unread(RETRY_MS))) {
             return EXIT_REFUSED;
         }
     }

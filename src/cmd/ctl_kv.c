@@ -166,7 +166,11 @@ static run_fn *runner_of(enum op op)
         enum op op;
         run_fn *run;
     } runners[] = {
-        {OP_KV_PUT, put}, {OP_KV_GET, get}, {OP_KV_LIST, list}, {OP_KV_CONFLICTS, list}};
+        {OP_KV_PUT, put},           {OP_KV_GET, get},
+        {OP_KV_LIST, list},         {OP_KV_CONFLICTS, list},
+        {OP_KV_WATCH, kv_watch},    {OP_REGISTRY_EXPORT, registry_export},
+        {OP_REGISTRY_IMPORT, registry_import},
+    };
     for (size_t i = 0; i < sizeof runners / sizeof runners[0]; i++) {
         if (runners[i].op == op) {
             return runners[i].run;

@@ -17,6 +17,13 @@ void kv_print_page(struct kv_printer *p, const json_t *keys);
 /* Behind the last page; none: what to say when there was nothing. */
 void kv_print_end(struct kv_printer *p, const char *none);
 
+/* Commands of their own: an exit code (ctl_kv_watch.c, ctl_registry.c). */
+int kv_watch(struct ctl *ctl, struct out *out);
+int registry_export(struct ctl *ctl, struct out *out);
+int registry_import(struct ctl *ctl, struct out *out);
+/* The changes of one key. */
+void kv_print_history(struct out *out, const json_t *reply);
+
 /* A value as text for a table, of which the beginning is enough; the caller frees it. NULL: out of
  * memory. */
 char *kv_shown(const json_t *value);

@@ -247,6 +247,43 @@ void ctl_print_kv(struct out *out, enum op op, const json_t *reply)
 {
     if (op == OP_KV_RESOLVE) {
         print_resolved(out, reply);
+    } else if (op == OP_KV_HISTORY) {
+        kv_print_history(out, reply);
     }
     /* A write that was done says nothing; what else there is, ctl_run_kv prints. */
+}
+
+/* ---- history --------------------------------------------------------------------------------- */
+
+void kv_print_history(struct out *out, const json_t *reply)
+{
+    static const struct out_column columns[] = {
+        {"MODIFIED", 0, false}, {"OP", 0, false}, {"VALUE", 0, false}, {"BY", 2, false},
+        {"VERSION", 3, false},
+    };
+    const json_t *changes = json_object_get(reply, "changes");
+    size_t i;
+    json_t *change;
+    table_t *table = table_new(columns, COUNT_OF(columns));
+    if (table == NULL) {
+        ctl_error("out of memory");
+        return;
+    }
+    table_limit(table, 2, VALUE_COLUMNS);
+    json_array_foreach(changes, i, change)
+    {
+        char time[OUT_TEXT_BYTES];
+        table_add(table, STYLE_DIM, out_time(ctl_text(change, "modified"), time));
+        table_add(table, STYLE_PLAIN, ctl_text(change, "op"));
+        add_value(table, json_object_get(change, "value"));
+        table_add(table, STYLE_PLAIN, ctl_text(change, "origin"));
+        table_add(table, STYLE_DIM, ctl_text(change, "version"));
+    }
+    if (json_array_size(changes) > 0) {
+        table_print(table, out);
+    } else {
+        fputs("no change of it is kept: only those since meshd started, the last 4096 of all keys\n",
+              stdout);
+    }
+    table_destroy(&table);
 }

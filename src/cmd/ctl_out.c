@@ -164,6 +164,12 @@ void out_put(const struct out *out, enum out_style style, const char *text, size
     put_blanks(width > done ? width - done : 0);
 }
 
+void out_put_cut(const struct out *out, enum out_style style, const char *text, size_t columns)
+{
+    size_t done = put_styled(out, style, text, columns);
+    put_blanks(columns > done ? columns - done : 0);
+}
+
 /* Bytes of text that fit, up to a blank; a word that is too long is not broken. */
 static size_t line_bytes(const char *text, size_t columns)
 {

@@ -397,7 +397,17 @@ void ctl_print_text(struct out *out, enum op op, const json_t *reply)
     case OP_KV_LIST:
     case OP_KV_CONFLICTS:
     case OP_KV_RESOLVE:
+    case OP_KV_WATCH:
+    case OP_KV_HISTORY:
+    case OP_REGISTRY_EXPORT:
+    case OP_REGISTRY_IMPORT:
         ctl_print_kv(out, op, reply);
+        break;
+    case OP_REGISTRY_STATUS:
+        ctl_print_registry(out, reply);
+        break;
+    case OP_REGISTRY_INSPECT:
+        ctl_print_entries(out, reply);
         break;
     case OP_RTT:
         ctl_print_rtt(out, reply);

@@ -82,7 +82,7 @@ void ops_help_usage(const struct op_spec *spec, struct buf *b)
         put(b, arg->position == 0 && arg->type == ARG_BOOL ? "" : arg->value);
         put(b, arg->is_required ? "" : "]");
     }
-    if (spec->kind == OP_STREAM) {
+    if (spec->kind == OP_STREAM && !spec->never_ends) {
         put(b, " [--follow]");
     }
 }
@@ -113,7 +113,7 @@ static void put_options(const struct op_spec *spec, struct buf *b)
         }
         put_option(b, name, arg->help);
     }
-    if (spec->kind == OP_STREAM) {
+    if (spec->kind == OP_STREAM && !spec->never_ends) {
         put_option(b, "--follow",
                    "go on with what comes, also across restarts of meshd; with "
                    "--format=json one object a line");
@@ -122,7 +122,7 @@ static void put_options(const struct op_spec *spec, struct buf *b)
 
 static bool has_options(const struct op_spec *spec)
 {
-    bool found = spec->kind == OP_STREAM;
+    bool found = spec->kind == OP_STREAM && !spec->never_ends;
     for (size_t i = 0; i < spec->arg_count; i++) {
         found = found || !spec->args[i].is_hidden;
     }
@@ -204,7 +204,11 @@ static void reference_reply(const struct op_spec *spec, struct buf *b)
         put(b,
             "Answers an object with these fields:\n\n| field | type | meaning |\n|---|---|---|\n");
         put_row(b, spec->items, "list", "", "the objects described below");
-        put_row(b, "next", spec->kind == OP_STREAM ? "integer" : "text or null", "",
+        put_row(b, "next",
+                spec->never_ends              ? "text"
+                : spec->kind == OP_STREAM ? "integer"
+                                              : "text or null",
+                "",
                 spec->kind == OP_STREAM
                     ? "what to give as `since` to go on"
                     : "what to give as `after` for the next page; null: it was the last");

@@ -10,6 +10,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- arguments ------------------------------------------------------------------------------- */
@@ -76,43 +77,53 @@ void kv_put_written(struct buf *b, const core_t *core, const struct entry *e)
     ops_put_time(b, "modified", e->wall_ms);
 }
 
-/* The elements of a set, as many as a value may have bytes. */
+static int element_cmp(const void *a, const void *b)
+{
+    return span_cmp(*(const struct span *) a, *(const struct span *) b);
+}
+
+/* The elements in order of their bytes, as many as a value may have bytes. */
 static size_t put_elements(struct ops_call *call, struct buf *b, enum registry_look look,
-                           struct span key)
+                           struct span key, const struct keys_held *held, bool *ret_cut)
 {
     struct keys_below w;
     struct entry e;
-    struct buf items;
-    size_t count = 0, looked = 0;
-    buf_init(&items, HM_VALUE_BYTES_MAX + HM_VALUE_BYTES_MAX / 8);
+    size_t count = 0, used = 0, looked = 0;
+    struct span *items = calloc(held->elements + 1, sizeof *items);
+    if (items == NULL) {
+        ops_fail(call, HM_ENOMEM, "out of memory");
+        return 0;
+    }
     keys_below_open(&w, core_registry(call->core), look, key);
-    while (keys_below_next(&w, &e)) {
-        size_t start = items.size;
+    while (keys_below_next(&w, &e) && count < held->elements) {
         looked++;
-        if (e.type != ENTRY_SET) {
-            continue;
+        if (e.type == ENTRY_SET) {
+            items[count] = keys_content(e.value);
+            used += items[count++].size + 5;
         }
-        kv_put_content(&items, keys_content(e.value));
-        if (buf_failed(&items)) {
-            buf_truncate(&items, start);
-            break;
-        }
-        count++;
+    }
+    qsort(items, count, sizeof *items, element_cmp);
+    while (used > HM_VALUE_BYTES_MAX + 5 * HM_SET_ELEMENTS_MAX) {
+        used -= items[--count].size + 5;
+        *ret_cut = true;
     }
     mp_array(b, count);
-    buf_append(b, items.data, items.size);
-    buf_fini(&items);
+    for (size_t i = 0; i < count; i++) {
+        kv_put_content(b, items[i]);
+    }
+    free(items);
     return looked;
 }
 
-static size_t put_shown(struct ops_call *call, struct buf *b, enum registry_look look,
-                        struct span key, const struct keys_held *held)
+size_t kv_put_shown(struct ops_call *call, struct buf *b, enum registry_look look, struct span key,
+                    const struct keys_held *held, bool *ret_cut)
 {
     char text[24];
     mp_str(b, "value");
+    *ret_cut = false;
     switch (held->type) {
     case ENTRY_SET:
-        return put_elements(call, b, look, key);
+        return put_elements(call, b, look, key, held, ret_cut);
     case ENTRY_COUNTER:
         /* As text, as it is put: JSON's numbers end at 2^53. */
         snprintf(text, sizeof text, "%" PRId64, held->sum);
@@ -130,7 +141,9 @@ size_t kv_put_item(struct ops_call *call, struct buf *b, enum registry_look look
     mp_str(b, "key");
     mp_strn(b, key.data, key.size);
     ops_put_str(b, "type", keys_type_name(held->type));
-    size_t looked = put_shown(call, b, look, key, held);
+    bool is_cut;
+    size_t looked = kv_put_shown(call, b, look, key, held, &is_cut);
+    ops_put_bool(b, "cut", is_cut);
     ops_put_uint(b, "bytes", held->bytes);
     kv_put_version(b, "version", held->version);
     ops_put_uint(b, "conflicts", held->conflicts);
@@ -174,14 +187,15 @@ static int check_version(struct ops_call *call, struct span key, struct span wan
     return HM_ESTALE;
 }
 
-/* What kv.put and registry.import are asked to put. HM_EINVAL: the call has failed. */
-static int read_put(struct ops_call *call, struct kv_put *ret_put)
+int kv_read_put(struct ops_call *call, struct kv_put *ret_put)
 {
     const struct op_value *value = ops_args_get(call->spec, call->args, "value");
     const struct op_value *type = ops_args_get(call->spec, call->args, "type");
     *ret_put = (struct kv_put){.key = kv_key(call), .raw = value->raw, .amount = 1};
     ret_put->type = type->is_given ? keys_type_of(type->text) : ENTRY_REGISTER;
-    if (ret_put->type == 0) {
+    if (ret_put->key.data == NULL) {
+        ops_fail(call, HM_EINVAL, "%s needs key", call->spec->name);
+    } else if (ret_put->type == 0) {
         ops_fail(call, HM_EINVAL, "type is \"%.40s\", but must be register, set or counter",
                  type->text);
     } else if (ret_put->type != ENTRY_COUNTER && !value->is_given) {
@@ -199,7 +213,7 @@ static void start_put(struct ops_call *call)
 {
     struct span wanted = kv_text(call, "if_version");
     struct kv_put put;
-    if (read_put(call, &put) != HM_OK) {
+    if (kv_read_put(call, &put) != HM_OK) {
         return;
     }
     if (wanted.data != NULL && put.type != ENTRY_REGISTER) {

@@ -30,9 +30,21 @@ void kv_put_version(struct buf *b, const char *name, uint64_t version);
 #define KV_WRITTEN_COUNT 3
 void kv_put_written(struct buf *b, const core_t *core, const struct entry *e);
 /* Puts all that one key is shown with. Returns how many elements were looked at. */
-#define KV_ITEM_COUNT 9
+#define KV_ITEM_COUNT 10
 size_t kv_put_item(struct ops_call *call, struct buf *b, enum registry_look look, struct span key,
                    const struct keys_held *held);
+
+/* Puts "value" as it is shown, in full: of sets as many elements as fit, then *ret_cut. Returns how many
+ * were looked at. */
+size_t kv_put_shown(struct ops_call *call, struct buf *b, enum registry_look look, struct span key,
+                    const struct keys_held *held, bool *ret_cut);
+
+/* ---- the change log ---- */
+
+#define KV_PLACE_BYTES 40
+#define KV_CHANGE_COUNT 10
+/* A place in the change log: what `since` takes. */
+const char *kv_place(const core_t *core, uint64_t number, char text[KV_PLACE_BYTES]);
 
 /* ---- writing ---- */
 
@@ -48,6 +60,8 @@ struct kv_put {
     struct span raw;
     int64_t amount;
 };
+/* What kv.put and registry.import are asked to put. HM_EINVAL: the call has failed. */
+int kv_read_put(struct ops_call *call, struct kv_put *ret_put);
 int kv_put(struct ops_call *call, const struct kv_put *put);
 /* Reads a decimal number with or without a sign. HM_EINVAL. */
 int kv_amount(struct span text, int64_t *ret_amount);

@@ -57,7 +57,7 @@ static void fill(struct lister *l, bool only_conflicts, put_fn *put)
 static void list_keys(struct ops_call *call, bool only_conflicts, put_fn *put)
 {
     struct lister l = {.call = call};
-    char cursor[KEYS_CURSOR_BYTES];
+    char cursor[KEYS_CURSOR_BYTES], place[KV_PLACE_BYTES];
     if (open_walk(call, &l.walk) != HM_OK) {
         return;
     }
@@ -66,8 +66,10 @@ static void list_keys(struct ops_call *call, bool only_conflicts, put_fn *put)
     if (l.page.is_full && l.page.count == 0) {
         ops_fail(call, HM_EFULL, "what one key holds does not fit into a reply");
     } else if (call->result->code == HM_OK) {
-        mp_map(call->reply, 2);
+        mp_map(call->reply, 3);
         ops_page_write(&l.page, call->reply, "keys");
+        ops_put_str(call->reply, "since",
+                    kv_place(call->core, registry_change_last(core_registry(call->core)), place));
         ops_put_str_or_nil(call->reply, "next",
                            l.is_done ? "" : keys_walk_cursor(&l.walk, cursor));
     }
@@ -83,6 +85,25 @@ static void put_item(struct lister *l, struct buf *b, struct span key, const str
 void ops_kv_list(struct ops_call *call)
 {
     list_keys(call, false, put_item);
+}
+
+/* ---- export ---------------------------------------------------------------------------------- */
+
+static void put_export(struct lister *l, struct buf *b, struct span key,
+                       const struct keys_held *held)
+{
+    bool is_cut;
+    mp_map(b, 4);
+    mp_str(b, "key");
+    mp_strn(b, key.data, key.size);
+    ops_put_str(b, "type", keys_type_name(held->type));
+    kv_put_shown(l->call, b, LOOK_SHOWN, key, held, &is_cut);
+    ops_put_bool(b, "cut", is_cut);
+}
+
+void ops_registry_export(struct ops_call *call)
+{
+    list_keys(call, false, put_export);
 }
 
 /* ---- conflicts ------------------------------------------------------------------------------- */

@@ -19,7 +19,13 @@
     X(OP_KV_DELETE, kv_delete)                                                                     \
     X(OP_KV_LIST, kv_list)                                                                         \
     X(OP_KV_CONFLICTS, kv_conflicts)                                                               \
-    X(OP_KV_RESOLVE, kv_resolve)
+    X(OP_KV_RESOLVE, kv_resolve)                                                                   \
+    X(OP_KV_WATCH, kv_watch)                                                                       \
+    X(OP_KV_HISTORY, kv_history)                                                                   \
+    X(OP_REGISTRY_STATUS, registry_status)                                                         \
+    X(OP_REGISTRY_INSPECT, registry_inspect)                                                       \
+    X(OP_REGISTRY_EXPORT, registry_export)                                                         \
+    X(OP_REGISTRY_IMPORT, registry_import)
 
 #define OPS_LIST(X)                                                                                \
     X(OP_STATUS, status)                                                                           \
@@ -116,6 +122,7 @@ struct op_spec {
     enum op_kind kind;
     enum op_role role;
     enum op_scope scope;
+    bool never_ends; /* OP_STREAM: meshctl always follows it */
     const struct op_arg *args;
     size_t arg_count;
     /* The reply is an object. For a list, `items` names the field that holds the objects and

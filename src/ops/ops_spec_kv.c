@@ -58,6 +58,33 @@ static const struct op_arg resolve_args[] = {
      .help = "put this value instead of all"},
 };
 
+static const struct op_arg watch_args[] = {
+    PREFIX_ARG,
+    {.name = "since", .type = ARG_TEXT, .min = 1, .max = 40, .value = "PLACE",
+     .help = "go on behind this change (its field since) instead of beginning with all there is"},
+    {.name = "wait", .type = ARG_BOOL, .is_hidden = true, .value = "BOOL",
+     .help = "when there is none yet, wait for the next one until the request's deadline"},
+};
+static const struct op_arg history_args[] = {KEY_ARG, AFTER_ARG};
+static const struct op_arg inspect_args[] = {
+    {.name = "key", .type = ARG_TEXT, .is_required = true, .position = 1, .min = 1,
+     .max = HM_KEY_BYTES_MAX, .value = "KEY",
+     .help = "the key; also one that is no user's, as it is stored: node/…, svc/…"},
+    AFTER_ARG,
+};
+static const struct op_arg import_args[] = {
+    {.name = "key", .type = ARG_TEXT, .is_hidden = true, .min = 1,
+     .max = HM_USER_KEY_BYTES_MAX, .value = "KEY", .help = "the key"},
+    {.name = "value", .type = ARG_BYTES, .is_hidden = true, .max = HM_VALUE_BYTES_MAX,
+     .value = "VALUE", .help = "the value, an element, or what the counter's sum is to be"},
+    {.name = "type", .type = ARG_TEXT, .is_hidden = true, .min = 1, .max = 16, .value = "T",
+     .help = "register (default), set or counter"},
+    {.name = "dry_run", .type = ARG_BOOL, .value = "BOOL",
+     .help = "write nothing, only say what would be written"},
+    {.name = "file", .type = ARG_TEXT, .is_meshctls = true, .position = 1, .min = 1,
+     .max = OPS_TEXT_BYTES_MAX, .value = "FILE", .help = "what registry export wrote; - or nothing: stdin"},
+};
+
 #define WRITTEN_FIELDS                                                                             \
     {"origin", "BY", FIELD_TEXT, true, "name of the node that wrote it, its id if unknown"},       \
     {"origin_id", NULL, FIELD_ID, true, "its id"},                                                 \
@@ -68,6 +95,7 @@ static const struct op_arg resolve_args[] = {
     {"type", "TYPE", FIELD_TEXT, false, "register, set, counter"},                                 \
     {"value", "VALUE", FIELD_VALUE, false,                                                         \
      "the value; of a set a list of its elements, of a counter its sum as text"},                  \
+    {"cut", NULL, FIELD_BOOL, false, "the set has more elements than are listed"},                 \
     {"bytes", NULL, FIELD_UINT, false, "size of the value, of all elements"},                      \
     {"version", "VERSION", FIELD_TEXT, false, "opaque: another one after each write"},             \
     {"conflicts", "CONFLICTS", FIELD_UINT, false, "other values that stand beside the shown one"}, \
@@ -85,6 +113,80 @@ static const struct op_field delete_fields[] = {
     {"key", NULL, FIELD_TEXT, false, "the key"},
 };
 static const struct op_field list_fields[] = {ITEM_FIELDS};
+static const struct op_field list_around[] = {
+    {"since", NULL, FIELD_TEXT, false, "where kv.watch goes on behind what this page shows"},
+};
+#define CHANGE_FIELDS                                                                              \
+    {"op", "OP", FIELD_TEXT, false, "put or delete"},                                              \
+    {"key", "KEY", FIELD_TEXT, false, "the key"},                                                  \
+    {"type", NULL, FIELD_TEXT, false, "register, set, counter"},                                   \
+    {"value", "VALUE", FIELD_VALUE, true, "as in kv.list; null when deleted"},                     \
+    {"cut", NULL, FIELD_BOOL, false, "the set has more elements than are listed"},                 \
+    {"version", "VERSION", FIELD_TEXT, false, "as in kv.list"},                                    \
+    {"since", NULL, FIELD_TEXT, false, "the place of this change: what kv.watch goes on behind"},  \
+    WRITTEN_FIELDS
+static const struct op_field change_fields[] = {CHANGE_FIELDS};
+static const struct op_field watch_around[] = {
+    {"gap", NULL, FIELD_BOOL, false,
+     "what came after `since` is not kept any more: read all by kv.list, then go on at `next`"},
+};
+static const struct op_field history_around[] = {
+    {"since", NULL, FIELD_TEXT, false, "the newest change there is, of any key"},
+};
+static const struct op_field status_fields[] = {
+    {"node", NULL, FIELD_TEXT, false, "name of the node that was asked"},
+    {"hash", NULL, FIELD_HEX, false, "of all it holds and has seen: equal on nodes that agree"},
+    {"entries", NULL, FIELD_UINT, false, "values, elements and shares, other ones in conflicts included"},
+    {"tombstones", NULL, FIELD_UINT, false, "deletion marks that not all members have acknowledged"},
+    {"bytes", NULL, FIELD_UINT, false, "of both, with their keys"},
+    {"syncing", NULL, FIELD_BOOL, false,
+     "a new store that has not agreed with another node yet: it may lack what others have"},
+    {"synced", NULL, FIELD_BOOL, false, "it has agreed with another node in full, or began the mesh"},
+    {"divergent_seconds", NULL, FIELD_UINT, false,
+     "for how long a member that is up has had another hash; 0: all agree"},
+    {"waiting_bytes", NULL, FIELD_UINT, false, "not on disk yet"},
+    {"damaged", NULL, FIELD_BOOL, false, "its store was damaged: what is missing comes from others"},
+    {"lives", NULL, FIELD_UINT, false, "lives of nodes that wrote something"},
+    {"changes", NULL, FIELD_UINT, false, "changes of what is shown since meshd started"},
+    {"peers", NULL, FIELD_LIST, false, "members that are up, those that differ first, at most 256"},
+    {"peers.node", NULL, FIELD_TEXT, false, "its name"},
+    {"peers.id", NULL, FIELD_ID, false, "its id"},
+    {"peers.agrees", NULL, FIELD_BOOL, true, "it is the same as here; null: not known yet"},
+    {"peers.lag_ms", NULL, FIELD_UINT, false, "for how long it has been another; 0: it is not"},
+    {"peers.linked", NULL, FIELD_BOOL, false, "a link to it is open"},
+};
+static const struct op_field inspect_fields[] = {
+    {"key", "KEY", FIELD_TEXT, false, "as it is stored; | stands before what is below a key"},
+    {"type", "TYPE", FIELD_TEXT, false, "register, set (an element), counter (a share)"},
+    {"deleted", NULL, FIELD_BOOL, false, "it is a deletion mark (a tombstone)"},
+    {"value", "VALUE", FIELD_VALUE, true, "null: deleted, or larger than 4 KiB"},
+    {"bytes", NULL, FIELD_UINT, false, "size of the value"},
+    {"version", NULL, FIELD_TEXT, false, "its version"},
+    {"dot", NULL, FIELD_OBJECT, false, "the name of the write"},
+    {"dot.node", NULL, FIELD_TEXT, true, "who wrote it"},
+    {"dot.id", NULL, FIELD_ID, true, "its id"},
+    {"dot.boots", NULL, FIELD_UINT, false, "in which of its lives"},
+    {"dot.random", NULL, FIELD_HEX, false, "that life's random bits"},
+    {"dot.seq", NULL, FIELD_UINT, false, "as its how manieth write"},
+    {"lamport", NULL, FIELD_UINT, false, "Lamport version"},
+    {"context_count", NULL, FIELD_UINT, false, "length of the context"},
+    {"context", NULL, FIELD_LIST, false,
+     "what its writer had seen of the key, at most 64: objects like dot"},
+    {"owner", NULL, FIELD_TEXT, true, "the only node that may write this key; null: all may"},
+    {"signed", NULL, FIELD_BOOL, false, "it bears its owner's signature"},
+    {"age_ms", NULL, FIELD_UINT, false, "by the clocks of who wrote it and of who is asked"},
+    WRITTEN_FIELDS,
+};
+static const struct op_field export_fields[] = {
+    {"key", NULL, FIELD_TEXT, false, "the key"},
+    {"type", NULL, FIELD_TEXT, false, "register, set, counter"},
+    {"value", NULL, FIELD_VALUE, false, "the value; of a set a list, of a counter its sum as text"},
+    {"cut", NULL, FIELD_BOOL, false, "the set has more elements than are listed"},
+};
+static const struct op_field import_fields[] = {
+    {"key", NULL, FIELD_TEXT, false, "the key"},
+    {"written", NULL, FIELD_BOOL, false, "it was different, and is written (or would be)"},
+};
 static const struct op_field resolve_fields[] = {
     ITEM_FIELDS,
     {"written", NULL, FIELD_BOOL, false, "something was written; false: there was no conflict"},
@@ -103,6 +205,7 @@ static const struct op_field conflicts_fields[] = {
     {"values.modified", NULL, FIELD_TIME, false, "by the clock of who wrote it"},
 };
 
+static const int errors_none[] = {0};
 static const int errors_put[] = {HM_ESTALE, HM_EEXIST, HM_EFULL, HM_EBUSY, HM_EIO, HM_ETIMEDOUT, 0};
 static const int errors_get[] = {HM_ENOTFOUND, 0};
 static const int errors_delete[] = {HM_ENOTFOUND, HM_ESTALE, HM_EBUSY, HM_EIO, HM_ETIMEDOUT, 0};
@@ -110,6 +213,7 @@ static const int errors_list[] = {HM_EFULL, 0};
 
 #define ARGS(a) .args = (a), .arg_count = COUNT_OF(a)
 #define FIELDS(f) .fields = (f), .field_count = COUNT_OF(f)
+#define AROUND(f) .around = (f), .around_count = COUNT_OF(f)
 #define AT(op) [(op) - OPS_KV_FIRST]
 
 const struct op_spec ops_spec_kv[] = {
@@ -139,7 +243,7 @@ const struct op_spec ops_spec_kv[] = {
     AT(OP_KV_LIST) = {
         .op = OP_KV_LIST, .name = "kv.list", .kind = OP_CALL, .role = ROLE_VIEWER,
         .scope = SCOPE_NODE, ARGS(list_args), .items = "keys", FIELDS(list_fields),
-        .errors = errors_list,
+        AROUND(list_around), .errors = errors_list,
         .summary = "keys with their values",
         .help = "Lists keys in the order of their bytes, with value, version, who wrote it and "
                 "when. Long values are cut here, not in --format=json.",
@@ -147,7 +251,7 @@ const struct op_spec ops_spec_kv[] = {
     AT(OP_KV_CONFLICTS) = {
         .op = OP_KV_CONFLICTS, .name = "kv.conflicts", .kind = OP_CALL, .role = ROLE_VIEWER,
         .scope = SCOPE_NODE, ARGS(list_args), .items = "keys", FIELDS(conflicts_fields),
-        .errors = errors_list,
+        AROUND(list_around), .errors = errors_list,
         .summary = "keys with more than one value",
         .help = "Lists keys that nodes wrote without knowing of each other's write, with all their "
                 "values: who wrote each, when, and which one is shown. It is the same everywhere. "
@@ -161,6 +265,53 @@ const struct op_spec ops_spec_kv[] = {
                 "shown, or the one of VERSION, or puts a new one. Without a conflict nothing is "
                 "written, unless there is --value.",
         .example = "meshctl kv resolve dns/domain"},
+    AT(OP_KV_WATCH) = {
+        .op = OP_KV_WATCH, .name = "kv.watch", .kind = OP_STREAM, .role = ROLE_VIEWER,
+        .scope = SCOPE_NODE, .never_ends = true, ARGS(watch_args), .items = "changes",
+        FIELDS(change_fields), AROUND(watch_around), .errors = errors_list,
+        .summary = "what there is, then every change",
+        .help = "Shows the keys as they are, then every change as it comes, without a gap, until it "
+                "is stopped. When meshd restarts, or more changed at once than is kept, all is read "
+                "again and what differs is shown. --format=json prints one change a line.",
+        .example = "meshctl kv watch dns/"},
+    AT(OP_KV_HISTORY) = {
+        .op = OP_KV_HISTORY, .name = "kv.history", .kind = OP_CALL, .role = ROLE_VIEWER,
+        .scope = SCOPE_NODE, ARGS(history_args), .items = "changes", FIELDS(change_fields),
+        AROUND(history_around), .errors = errors_list,
+        .summary = "the last changes of a key",
+        .help = "Lists what the node asked still knows of the changes of a key, oldest first: those "
+                "since its meshd started, as long as they are among the last 4096 of all keys.",
+        .example = "meshctl kv history dns/domain"},
+    AT(OP_REGISTRY_STATUS) = {
+        .op = OP_REGISTRY_STATUS, .name = "registry.status", .kind = OP_CALL, .role = ROLE_VIEWER,
+        .scope = SCOPE_ALL, FIELDS(status_fields), .errors = errors_none,
+        .summary = "how full it is, and who has the same",
+        .help = "Shows what this node's copy of the registry holds, and which members hold the "
+                "same: equal hashes mean equal contents.",
+        .example = "meshctl registry status"},
+    AT(OP_REGISTRY_INSPECT) = {
+        .op = OP_REGISTRY_INSPECT, .name = "registry.inspect", .kind = OP_CALL,
+        .role = ROLE_VIEWER, .scope = SCOPE_NODE, ARGS(inspect_args), .items = "entries",
+        FIELDS(inspect_fields), .errors = errors_get,
+        .summary = "a key's entries as they are stored",
+        .help = "Shows everything that is stored of a key: each value that stands beside others, "
+                "elements and shares, deletion marks, who wrote each and what it had seen.",
+        .example = "meshctl registry inspect dns/domain"},
+    AT(OP_REGISTRY_EXPORT) = {
+        .op = OP_REGISTRY_EXPORT, .name = "registry.export", .kind = OP_CALL, .role = ROLE_VIEWER,
+        .scope = SCOPE_NODE, ARGS(list_args), .items = "keys", FIELDS(export_fields),
+        AROUND(list_around), .errors = errors_list,
+        .summary = "all keys and values, as JSON lines",
+        .help = "Prints keys with type and value, one JSON object a line: what registry import "
+                "reads. Of conflicts the value that is shown.",
+        .example = "meshctl registry export >registry.jsonl"},
+    AT(OP_REGISTRY_IMPORT) = {
+        .op = OP_REGISTRY_IMPORT, .name = "registry.import", .kind = OP_CALL, .role = ROLE_OPERATOR,
+        .scope = SCOPE_NODE, ARGS(import_args), FIELDS(import_fields), .errors = errors_put,
+        .summary = "write what differs from an export",
+        .help = "Reads JSON lines and writes what is not so already: values that differ, elements "
+                "that lack, counters to their sums. It deletes nothing.",
+        .example = "meshctl registry import --dry-run registry.jsonl"},
 };
 
 /* clang-format on */

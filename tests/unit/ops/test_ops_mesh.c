@@ -252,11 +252,21 @@ static void check_reply(enum op op, const json_t *json)
 static const char *const *least_args(const struct op_spec *spec)
 {
     static const char *args[5];
-    bool needs_arg = spec->arg_count > 0 && spec->args[0].is_required;
+    bool is_put = spec->op == OP_KV_PUT || spec->op == OP_REGISTRY_IMPORT;
+    bool needs_arg = is_put || (spec->arg_count > 0 && spec->args[0].is_required);
     args[0] = needs_arg ? spec->args[0].name : NULL;
     args[1] = "attic";
-    args[2] = spec->op == OP_KV_PUT ? "value" : NULL;
+    args[2] = is_put ? "value" : NULL;
     args[3] = "up on high";
+    if (spec->op == OP_KV_WATCH) {
+        static char place[64];
+        json_t *now = ask(fake_core_small(), "kv.watch", true, true, NO_ARGS);
+        text_copy(place, sizeof place, ctl_text(now, "next"));
+        json_decref(now);
+        text_copy(strrchr(place, '-'), 3, "-0"); /* all that there was */
+        args[0] = "since";
+        args[1] = place;
+    }
     return args;
 }
 
