@@ -135,6 +135,7 @@ static bool has_share_left(const core_t *c, const struct node_id *from)
 
 /* What a handler waits for, and what it left for its next run. */
 struct waiting {
+    bool is_crowded;
     unsigned wait_for; /* enum call_wake bits */
     uint64_t ticket, kept;
 };
@@ -143,7 +144,10 @@ struct waiting {
 static bool run_once(core_t *c, const struct asker *asker, const struct api_request *request,
                      bool is_last, struct waiting *w)
 {
-    struct call_result result = {.code = HM_ENOTFOUND, .ticket = w->ticket, .kept = w->kept};
+    struct call_result result = {.code = HM_ENOTFOUND,
+                                 .is_crowded = w->is_crowded,
+                                 .ticket = w->ticket,
+                                 .kept = w->kept};
     buf_clear(&c->reply);
     if (c->calls_handler == NULL) {
         refuse(c, asker, HM_ENOTFOUND, "this node answers no operations");
@@ -170,12 +174,13 @@ static bool run_once(core_t *c, const struct asker *asker, const struct api_requ
 static void run_here(core_t *c, const struct asker *asker, const struct api_request *request,
                      struct span bytes)
 {
-    struct waiting w = {0};
+    struct waiting w = {
+        .is_crowded = c->call_count >= HM_CALLS_MAX || !has_share_left(c, &asker->from)};
     if (run_once(c, asker, request, false, &w)) {
         return;
     }
     struct call *call = NULL;
-    if (has_share_left(c, &asker->from)) {
+    if (!w.is_crowded) {
         call = call_start(c, CALL_EVENT, asker, bytes, request->deadline_ms);
     } else {
         core_count(c, M_CALLS_REFUSED);

@@ -230,7 +230,6 @@ static void on_dots(core_t *c, struct member *m, struct span body)
 
 void compare_frame(core_t *c, struct member *m, uint8_t type, struct span body)
 {
-    m->unwanted_since_ns = 0; /* a guest link is kept while it is used */
     if (type == FRAME_REG_RANGES) {
         on_ranges(c, m, body);
     } else {

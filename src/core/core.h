@@ -38,6 +38,7 @@ struct call_result {
     char text[256];       /* for code != HM_OK: what was wrong and what would be right */
     bool wait;            /* nothing to say yet: call again when what it waits for happens, or at the deadline */
     unsigned wait_for;    /* enum call_wake bits; 0: WAKE_EVENT */
+    bool is_crowded;      /* set for the handler: it cannot wait, too many do; it should begin nothing then */
     uint64_t ticket;      /* 0 at the first run; what a handler sets when it waits comes back at the next */
     uint64_t kept;        /* likewise: another number for its next run */
 };
@@ -201,15 +202,28 @@ registry_t *core_registry(core_t *core);
 int core_write(core_t *core, const struct registry_write *w, struct dot *ret_dot,
                uint64_t *ret_ticket);
 struct core_registry_status {
-    uint64_t state;        /* equal on nodes that have seen and hold the same */
-    bool is_syncing;
-    uint64_t divergent_ns; /* longest time for which a member that is up has differed and we did not catch up */
-    size_t pending_bytes;  /* on their way to the disk */
+    uint64_t state;           /* hash of what is durable: equal on nodes that have seen and hold the same */
     struct registry_totals totals; /* with what is pending */
+    size_t lives;             /* of nodes, that wrote something: runs of the vector are kept for each */
+    size_t waiting_bytes;     /* not on disk yet */
+    bool is_syncing;          /* core_is_syncing */
+    bool is_damaged;          /* its store was: what is missing comes from others */
+    struct node_id repairing_from; /* whom it asks for what it lacks; zero: nobody */
+    /* Longest time for which a member that is up has told another state and we did not catch up; 0: all
+     * agree. */
+    uint64_t divergent_ns;
 };
 void core_registry_status(const core_t *core, struct core_registry_status *ret_status);
-/* For how long a member's registry has differed from ours; 0: it does not. False: it has not told yet. */
-bool core_registry_lag(const core_t *core, const struct node_id *id, uint64_t *ret_ns);
+
+struct core_registry_peer {
+    struct node_id id;
+    bool is_known;       /* it has told its state */
+    uint64_t state;      /* that */
+    uint64_t differs_ns; /* for how long it has been another than ours; 0: it is not */
+    bool is_linked;
+};
+/* The member of that index (core_member_at). False: it is this node, or not up. */
+bool core_registry_peer(const core_t *core, size_t idx, struct core_registry_peer *ret_peer);
 /* True while this node has not agreed with the mesh since its store is new: what it does not have may exist. */
 bool core_is_syncing(const core_t *core);
 enum registry_fate core_write_fate(const core_t *core, uint64_t ticket);

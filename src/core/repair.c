@@ -346,6 +346,13 @@ static void send_chunk(core_t *c, struct member *m, struct serving *s, const str
     buf_fini(&b);
 }
 
+/* The last chunk carries the vector, too. An origin takes at most 40 bytes, a run 20. */
+static bool fits_with_vector(const struct serving *s, const struct chunk *ch)
+{
+    return ch->entries.size + 40 * s->start.count + 20 * vector_runs(&s->start) + 128 <
+           HM_FRAME_BYTES_MAX;
+}
+
 static void serve(core_t *c, struct member *m, struct serving *s)
 {
     struct chunk ch = {.count = 0};
@@ -354,11 +361,11 @@ static void serve(core_t *c, struct member *m, struct serving *s)
     bool is_last = add_missing(c, s, &ch);
     size_t before = ch.entries.size;
     size_t before_count = ch.count;
-    if (is_last && !add_rest(c, s, &ch)) {
+    if (is_last && (!add_rest(c, s, &ch) || !fits_with_vector(s, &ch))) {
         is_last = false;
         buf_truncate(&ch.entries, before);
         ch.count = before_count;
-        if (begin_again(c, s) != HM_OK) {
+        if (before == 0 && begin_again(c, s) != HM_OK) {
             c->fx.failed = true;
         }
     }
@@ -453,7 +460,6 @@ static void on_refused(core_t *c, struct member *m, struct span body)
 
 void repair_frame(core_t *c, struct member *m, uint8_t type, struct span body)
 {
-    m->unwanted_since_ns = 0; /* a guest link is kept while it is used */
     switch (type) {
     case FRAME_REG_ASK: on_ask(c, m, body); break;
     case FRAME_REG_MORE: on_more(c, m, body); break;
@@ -504,7 +510,12 @@ static struct member *whom_to_ask(core_t *c, uint64_t *ret_next_ns)
     struct member *best = NULL;
     struct member *linked = NULL;
     bool differs = false;
+    bool has_neighbour = false;
     *ret_next_ns = TIMER_NEVER;
+    for (size_t i = 0; i < c->probe_order.count && !has_neighbour; i++) {
+        const struct member *m = c->probe_order.items[i];
+        has_neighbour = m->link == LINK_UP && m->is_neighbour;
+    }
     for (size_t i = 0; i < c->probe_order.count; i++) {
         struct member *m = c->probe_order.items[i];
         differs |= m->reg_differs_ns != 0;
@@ -513,8 +524,8 @@ static struct member *whom_to_ask(core_t *c, uint64_t *ret_next_ns)
             m->reg_diverged = true;
             report_notice(c, m, REASON_DIVERGED, &c->self->id);
         }
-        if (m->link != LINK_UP) {
-            continue;
+        if (m->link != LINK_UP || (has_neighbour && !m->is_neighbour)) {
+            continue; /* guests come and go */
         }
         if (linked == NULL || m->reg_asked_ns < linked->reg_asked_ns) {
             linked = m;
@@ -582,9 +593,12 @@ void core_registry_status(const core_t *c, struct core_registry_status *ret_stat
 {
     *ret_status = (struct core_registry_status){
         .state = registry_state(c->registry),
-        .is_syncing = repair_is_syncing(c),
-        .pending_bytes = registry_pending_bytes(c->registry),
         .totals = *registry_totals(c->registry),
+        .lives = registry_vector(c->registry)->count,
+        .waiting_bytes = registry_pending_bytes(c->registry),
+        .is_syncing = repair_is_syncing(c),
+        .is_damaged = registry_is_damaged(c->registry),
+        .repairing_from = c->asking.peer,
     };
     for (size_t i = 0; i < c->probe_order.count; i++) {
         uint64_t since = c->probe_order.items[i]->reg_differs_ns;
@@ -593,12 +607,18 @@ void core_registry_status(const core_t *c, struct core_registry_status *ret_stat
     }
 }
 
-bool core_registry_lag(const core_t *c, const struct node_id *id, uint64_t *ret_ns)
+bool core_registry_peer(const core_t *c, size_t idx, struct core_registry_peer *ret_peer)
 {
-    const struct member *m = roster_find(&c->roster, id);
-    if (m == NULL || m == c->self || (m->reg_state == 0 && m->reg_differs_ns == 0)) {
+    const struct member *m = c->roster.items[idx];
+    if (m == c->self || !member_is_up(m)) {
         return false;
     }
-    *ret_ns = m->reg_differs_ns == 0 ? 0 : c->now_ns - m->reg_differs_ns;
+    *ret_peer = (struct core_registry_peer){
+        .id = m->id,
+        .is_known = m->reg_state != 0 || m->reg_differs_ns != 0,
+        .state = m->reg_state,
+        .differs_ns = m->reg_differs_ns == 0 ? 0 : c->now_ns - m->reg_differs_ns,
+        .is_linked = m->link == LINK_UP,
+    };
     return true;
 }

@@ -69,8 +69,9 @@ static void handle(void *ctx, core_t *core, const char *op, struct span args, bo
                             .is_last = is_last,
                             .reply = reply,
                             .result = ret_result};
-    *ret_result =
-        (struct call_result){.ticket = ret_result->ticket, .kept = ret_result->kept};
+    *ret_result = (struct call_result){.is_crowded = ret_result->is_crowded,
+                                       .ticket = ret_result->ticket,
+                                       .kept = ret_result->kept};
     if (call.spec == NULL) {
         unknown_op(&call, op);
         return;

@@ -101,7 +101,9 @@ int kv_write(struct ops_call *call, struct span key, struct span entry_key, uint
                                .is_deleted = is_deleted,
                                .value = value,
                                .wall_ms = core_wall_ms(call->core)};
-    int rc = core_write(call->core, &w, ret_dot, &call->result->ticket);
+    int rc = call->result->is_crowded
+                 ? HM_EBUSY /* nobody could say later what became of it */
+                 : core_write(call->core, &w, ret_dot, &call->result->ticket);
     if (rc != HM_OK) {
         call->result->ticket = 0;
         fail_write(call, rc, key, value);

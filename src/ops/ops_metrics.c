@@ -119,7 +119,7 @@ static void gauges(struct ops_page *page, const core_t *core, const struct core_
     gauge(page, "mesh_registry_marks", "Deletion marks kept until every member has them", t->marks);
     gauge(page, "mesh_registry_bytes", "Of entries and marks with their keys", t->bytes);
     gauge(page, "mesh_registry_bytes_limit", "Bytes it may have", HM_REGISTRY_BYTES_MAX);
-    gauge(page, "mesh_registry_pending_bytes", "On their way to the disk", r.pending_bytes);
+    gauge(page, "mesh_registry_pending_bytes", "On their way to the disk", r.waiting_bytes);
     gauge(page, "mesh_registry_pending_bytes_limit", "Then writes are refused", HM_PENDING_BYTES_MAX);
     gauge(page, "mesh_registry_syncing", "1 until the first agreement with another node",
           r.is_syncing ? 1 : 0);

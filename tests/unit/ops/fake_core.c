@@ -164,19 +164,22 @@ void core_registry_status(const core_t *c, struct core_registry_status *ret_stat
     *ret_status = c->registry_status;
     ret_status->state = registry_state(c->replica.r);
     ret_status->totals = *registry_totals(c->replica.r);
-    ret_status->pending_bytes = registry_pending_bytes(c->replica.r);
+    ret_status->lives = registry_vector(c->replica.r)->count;
+    ret_status->waiting_bytes = registry_pending_bytes(c->replica.r);
 }
 
-bool core_registry_lag(const core_t *c, const struct node_id *id, uint64_t *ret_ns)
+bool core_registry_peer(const core_t *c, size_t idx, struct core_registry_peer *ret_peer)
 {
-    for (size_t i = 0; i < c->member_count; i++) {
-        if (node_id_eq(&c->members[i].id, id) && c->members[i].status == STATUS_ALIVE &&
-            !c->members[i].is_self) {
-            *ret_ns = c->registry_status.divergent_ns;
-            return true;
-        }
+    const struct member_view *m = &c->members[idx];
+    if (m->is_self || m->status != STATUS_ALIVE) {
+        return false;
     }
-    return false;
+    *ret_peer = (struct core_registry_peer){.id = m->id,
+                                            .is_known = true,
+                                            .state = 7,
+                                            .differs_ns = c->registry_status.divergent_ns,
+                                            .is_linked = true};
+    return true;
 }
 
 bool core_is_syncing(const core_t *c)
