@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "cmd/ctl_doctor.h"
 #include "cmd/ctl_out.h"
+#include "cmd/ctl_store.h"
 #include "config.h"
 
 #include <inttypes.h>
@@ -420,6 +421,12 @@ void ctl_print_text(struct out *out, enum op op, const json_t *reply)
         break;
     case OP_LIMITS:
         ctl_print_limits(out, reply);
+        break;
+    case OP_STORE_STATUS:
+        ctl_print_store(out, reply);
+        break;
+    case OP_STORE_CHECK:   /* what comes of them is asked for by store.status */
+    case OP_STORE_COMPACT:
         break;
     case OP_LEAVE:
         ctl_print_leave(out, reply);

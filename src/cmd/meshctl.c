@@ -7,6 +7,7 @@
 #include "cmd/ctl_all.h"
 #include "cmd/ctl_doctor.h"
 #include "cmd/ctl_out.h"
+#include "cmd/ctl_store.h"
 #include "config.h"
 
 #include <errno.h>
@@ -59,6 +60,7 @@ static int run(const struct ctl_opts *opts)
         return exit_code;
     }
     exit_code = ctl_is_kv(opts->spec->op) ? ctl_run_kv(&ctl, &out)
+                : ctl_is_store_work(opts->spec->op) ? ctl_run_store_work(&ctl, &out)
                 : opts->follow ? ctl_follow(&ctl, &out)
                 : opts->all  ? ctl_run_all(&ctl, &out)
                              : ask_and_print(&ctl, &out);

@@ -68,6 +68,7 @@ struct meshd {
     driver_t *driver;
     struct ops ops;
     struct facts facts; /* as last asked for */
+    struct store_condition store_shown;
     struct service service;
     struct reload reload;
     struct why config_error; /* of the file read last; "": none */
@@ -129,6 +130,19 @@ static size_t show_gauges(void *ctx, struct fact_gauge ret[FACT_GAUGES_MAX])
 {
     const struct meshd *m = ctx;
     return driver_gauges(m->driver, ret);
+}
+
+static const struct store_condition *show_store(void *ctx)
+{
+    struct meshd *m = ctx;
+    driver_store(m->driver, &m->store_shown);
+    return &m->store_shown;
+}
+
+static int begin_store_work(void *ctx, enum store_work_kind kind, uint64_t *ret_number)
+{
+    const struct meshd *m = ctx;
+    return driver_store_work(m->driver, kind, ret_number);
 }
 
 static void measure(void *ctx)
@@ -340,7 +354,7 @@ static int start(struct meshd *m, struct why *why)
 {
     struct ops_env env = {
         .token = issue_token, .peer = show_peer, .facts = show_facts, .measure = measure,
-        .gauges = show_gauges, .ctx = m};
+        .store = show_store, .store_work = begin_store_work, .gauges = show_gauges, .ctx = m};
     env.limits = driver_limits(&env.limit_count);
     int rc = store_open(m->paths.data_dir, &m->store, why);
     if (rc == HM_OK) {

@@ -151,10 +151,16 @@ bool driver_read_store(void *ctx)
     struct event ev = {.type = report.reason == HM_OK ? EV_DURABLE : EV_BATCH_FAILED,
                        .as.store = {.batch = report.batch, .reason = report.reason}};
     if (report.reason != HM_OK) {
-        log_stranger(
-            d->log, NOTE_ERROR, "store-failed", LOG_FIELDS({"reason", report.text}),
-            "cannot write what must be remembered; it is tried again with the next change");
+        log_stranger(d->log, NOTE_ERROR, "store-failed", LOG_FIELDS({"reason", report.text}),
+                     report.reason == HM_EFULL
+                         ? "the disk has no room for the store: writes are refused until there is "
+                           "(df tells; \"meshctl store status\")"
+                         : "the disk does not take what must be stored: writes are refused (dmesg "
+                           "tells more)");
+    } else if (d->store_failed) {
+        log_line(d->log, NOTE_INFO, NULL, "the store writes again");
     }
+    d->store_failed = report.reason != HM_OK;
     driver_step(d, &ev);
     return true;
 }

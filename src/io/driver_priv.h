@@ -56,6 +56,7 @@ struct driver {
     void *members_ctx;
     bool members_stale; /* told at the turn's end */
     bool stepping;
+    bool store_failed; /* its last report */
     bool store_spoke; /* the store may have a report although its socket is silent */
     bool stopped;
     int exit_code;

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "core/core.h"
 #include "ops/ops_facts.h"
+#include "ops/ops_store_facts.h"
 
 /* What handlers need from the driver, since the core must not know it. */
 struct ops_env {
@@ -19,6 +20,10 @@ struct ops_env {
     const struct facts *(*facts)(void *ctx);
     /* Begins to measure what takes time: the facts have it later. NULL: nothing is measured. */
     void (*measure)(void *ctx);
+    /* How the store is; borrowed until the next call. NULL: not told. */
+    const struct store_condition *(*store)(void *ctx);
+    /* Begins to check or to compact it. HM_EBUSY: one is under way; HM_EFULL. NULL: neither. */
+    int (*store_work)(void *ctx, enum store_work_kind kind, uint64_t *ret_number);
     /* How full its tables are; how many were written to ret. NULL: there are none. */
     size_t (*gauges)(void *ctx, struct fact_gauge ret[FACT_GAUGES_MAX]);
     /* Bounds beyond those of base/limits.h; borrowed. */

@@ -35,6 +35,7 @@ struct doctor {
     const core_t *core;
     const struct facts *facts;
     struct core_status status;
+    uint64_t store_damaged; /* records */
 };
 
 /* ---- one line -------------------------------------------------------------------------------- */
@@ -341,6 +342,12 @@ static void check_store(struct doctor *d)
             "nothing is to be done for the mesh; look at the disk: dmesg, smartctl -a (a worn SD card?)",
             "when it started, %s", d->facts->store_moved);
     }
+    if (d->store_damaged > 0) {
+        say(d, "store", VERDICT_WARN,
+            "meshctl store check lists them; look at the disk: dmesg, smartctl -a (a worn SD card?)",
+            "%" PRIu64 " damaged records of the store were passed over since it started",
+            d->store_damaged);
+    }
 }
 
 static void check_limits(struct doctor *d)
@@ -529,6 +536,7 @@ void ops_doctor(struct ops_call *call)
         }
     }
     d.facts = call->env->facts(call->env->ctx);
+    d.store_damaged = core_metrics(call->core)->value[M_STORE_DAMAGED];
     core_status(call->core, &d.status);
     ops_page_init(&d.page, call->reply, AROUND_BYTES);
     check_all(&d);

@@ -379,15 +379,21 @@ static const struct op_spec table[] = {
 
 _Static_assert(COUNT_OF(table) == OP_COUNT, "each operation has its entry in the table");
 
-static bool is_of_keys(enum op op)
+/* Its place in the part that begins with `first`; NULL: it is not of that part. */
+static const struct op_spec *in_part(enum op op, enum op first, const struct op_spec *part,
+                                     size_t count)
 {
-    return op >= OPS_KV_FIRST && (size_t) (op - OPS_KV_FIRST) < ops_spec_kv_count;
+    return op >= first && (size_t) (op - first) < count ? &part[op - first] : NULL;
 }
 
 const struct op_spec *ops_spec(enum op op)
 {
     HM_ASSERT(op < OP_COUNT);
-    const struct op_spec *spec = is_of_keys(op) ? &ops_spec_kv[op - OPS_KV_FIRST] : &table[op];
+    const struct op_spec *spec = in_part(op, OPS_KV_FIRST, ops_spec_kv, ops_spec_kv_count);
+    if (spec == NULL) {
+        spec = in_part(op, OPS_STORE_FIRST, ops_spec_store, ops_spec_store_count);
+    }
+    spec = spec != NULL ? spec : &table[op];
     HM_ASSERT(spec->name != NULL && spec->op == op);
     return spec;
 }

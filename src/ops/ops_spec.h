@@ -27,6 +27,12 @@
     X(OP_REGISTRY_EXPORT, registry_export)                                                         \
     X(OP_REGISTRY_IMPORT, registry_import)
 
+/* Those about the store, described in ops_spec_store.c. */
+#define OPS_STORE_LIST(X)                                                                          \
+    X(OP_STORE_STATUS, store_status)                                                               \
+    X(OP_STORE_CHECK, store_check)                                                                 \
+    X(OP_STORE_COMPACT, store_compact)
+
 #define OPS_LIST(X)                                                                                \
     X(OP_STATUS, status)                                                                           \
     X(OP_NODES_LIST, nodes_list)                                                                   \
@@ -39,6 +45,7 @@
     X(OP_PEERS, peers)                                                                             \
     X(OP_DOCTOR, doctor)                                                                           \
     X(OP_LIMITS, limits)                                                                           \
+    OPS_STORE_LIST(X)                                                                              \
     X(OP_LEAVE, leave)                                                                             \
     X(OP_TOKEN, token)                                                                             \
     X(OP_METRICS, metrics)                                                                         \
@@ -143,6 +150,10 @@ struct op_spec {
 #define OPS_KV_FIRST OP_KV_PUT
 extern const struct op_spec ops_spec_kv[];
 extern const size_t ops_spec_kv_count;
+/* And the one about the store. */
+#define OPS_STORE_FIRST OP_STORE_STATUS
+extern const struct op_spec ops_spec_store[];
+extern const size_t ops_spec_store_count;
 
 /* Never NULL. */
 const struct op_spec *ops_spec(enum op op);

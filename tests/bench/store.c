@@ -51,7 +51,7 @@ static void count_write(int fd, ssize_t size)
 
 ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at)
 {
-    ssize_t done = 
+    ssize_t done =
         ((ssize_t(*)(int, const void *, size_t, off_t)) dlsym(RTLD_NEXT, "pwrite"))(fd, bytes, size,
                                                                                at);
     count_write(fd, done);
@@ -60,7 +60,7 @@ ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at)
 
 ssize_t writev(int fd, const struct iovec *parts, int count)
 {
-    ssize_t done = 
+    ssize_t done =
         ((ssize_t(*)(int, const struct iovec *, int)) dlsym(RTLD_NEXT, "writev"))(fd, parts, count);
     count_write(fd, done);
     return done;

@@ -101,19 +101,54 @@ static size_t give_gauges(void *ctx, struct fact_gauge ret[FACT_GAUGES_MAX])
     return 1;
 }
 
+static const struct store_condition *give_store(void *ctx)
+{
+    static const struct store_work work = {.kind = STORE_WORK_CHECK,
+                                           .number = 3,
+                                           .is_done = true,
+                                           .took_ns = 12000000,
+                                           .records = 100,
+                                           .damaged_count = 2,
+                                           .damaged = {{STORE_ENTRIES, 12, "kv/a\nb\0hashed"},
+                                                       {STORE_DOTS, 2, {0xab, 0xcd}}}};
+    static const struct store_condition condition = {
+        .path = "/var/lib/meshd/home/store",
+        .figures = {1, 1 << 20, (uint64_t) 1 << 34, 4096, 256, 56, {0, 1, 2, 3, 40, 40, 5}},
+        .counts = {.commits = 10, .syncs = 20, .bytes_written = 300000, .is_bytes_known = true},
+        .are_figures_known = true,
+        .today_bytes = 1000,
+        .is_full = true,
+        .error = "No space left on device",
+        .error_wall_ms = 1700000000000,
+        .damaged = 2,
+        .work = &work};
+    (void) ctx;
+    return &condition;
+}
+
+static int store_work_code;
+
+static int begin_store_work(void *ctx, enum store_work_kind kind, uint64_t *ret_number)
+{
+    (void) ctx;
+    *ret_number = kind == STORE_WORK_CHECK ? 4 : 5;
+    return store_work_code;
+}
+
 static int set_up(void **state)
 {
     static char token[] = "hm1-secret";
     static const struct fact_limit limit = {"SOME_PART_MAX", 5, "things", "of some part"};
     const struct ops_env env = {
         .token = give_token, .peer = give_peer, .facts = give_facts, .measure = begin_measure,
-        .gauges = give_gauges, .limits = &limit, .limit_count = 1, .ctx = token};
+        .store = give_store, .store_work = begin_store_work, .gauges = give_gauges, .limits = &limit, .limit_count = 1, .ctx = token};
     well();
     measures = 0;
     (void) state;
     ops_init(&ops, &env);
     buf_init(&reply, HM_REPLY_BYTES_MAX);
     token_code = HM_OK;
+    store_work_code = HM_OK;
     return 0;
 }
 
@@ -877,6 +912,30 @@ static void test_small_reply_is_refused(void **state)
     buf_fini(&args);
 }
 
+/* Entries by their key, others in hex; what is under way is told by its number. */
+static void test_store(void **state)
+{
+    (void) state;
+    core_t *core = fake_core_small();
+    json_t *json = ask(core, "store.status", true, true, NO_ARGS);
+    assert_non_null(json);
+    const json_t *records = json_object_get(json, "damaged_records");
+    assert_int_equal(json_array_size(records), 2);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(records, 0), "key")),
+                        "kv/a?b");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(records, 1), "key")),
+                        "abcd");
+    json_decref(json);
+    json = ask(core, "store.compact", true, true, NO_ARGS);
+    assert_non_null(json);
+    assert_int_equal(json_integer_value(json_object_get(json, "work")), 5);
+    json_decref(json);
+    store_work_code = HM_EBUSY;
+    assert_null(ask(core, "store.check", true, true, NO_ARGS));
+    assert_int_equal(result.code, HM_EBUSY);
+    assert_non_null(strstr(result.text, "already"));
+}
+
 static void test_token(void **state)
 {
     json_t *json = ask(fake_core_small(), "token", true, true, NO_ARGS);
@@ -965,6 +1024,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_events_are_paged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_dispatch, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_small_reply_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_store, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_token, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_leave, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_status_without_trouble, set_up, tear_down),
