@@ -42,12 +42,10 @@ static void put_peers(struct ops_call *call)
     for (int agree = 0; agree < 2; agree++) {
         for (size_t i = 0; i < core_member_count(call->core) && count < PEERS_MAX; i++) {
             struct member_view m;
-            uint64_t lag_ns = 0;
+            struct core_registry_peer peer;
             core_member_at(call->core, i, &m);
-            bool is_up = m.status == STATUS_ALIVE || m.status == STATUS_SUSPECT;
-            bool is_known = core_registry_lag(call->core, &m.id, &lag_ns);
-            if (is_up && !m.is_self && (lag_ns == 0) == (agree == 1)) {
-                put_peer(&list, &m, is_known, lag_ns);
+            if (core_registry_peer(call->core, i, &peer) && (peer.differs_ns == 0) == (agree == 1)) {
+                put_peer(&list, &m, peer.is_known, peer.differs_ns);
                 count++;
             }
         }
@@ -74,7 +72,7 @@ void ops_registry_status(struct ops_call *call)
     ops_put_bool(call->reply, "syncing", s.is_syncing);
     ops_put_bool(call->reply, "synced", registry_is_synced(r));
     ops_put_uint(call->reply, "divergent_seconds", s.divergent_ns / NS_IN_S);
-    ops_put_uint(call->reply, "waiting_bytes", s.pending_bytes);
+    ops_put_uint(call->reply, "waiting_bytes", s.waiting_bytes);
     ops_put_bool(call->reply, "damaged", registry_is_damaged(r));
     ops_put_uint(call->reply, "lives", registry_durable_vector(r)->count);
     ops_put_uint(call->reply, "changes", registry_change_last(r));
