@@ -437,6 +437,8 @@ bool reach_hears_us(const struct member *m);
 
 /* swim.c */
 void swim_message(core_t *c, struct member *m, const struct swim_msg *msg, const struct addr *from);
+/* To a PING from there that could not be taken when it came. */
+void swim_answer(core_t *c, struct member *m, uint64_t nonce, const struct addr *from);
 void swim_relays_tick(core_t *c);
 void swim_period(core_t *c);
 void swim_failed_period(core_t *c);

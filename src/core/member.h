@@ -105,6 +105,7 @@ struct member {
     uint64_t challenge;       /* nonce we challenged it with; 0: none */
     uint64_t challenge_ns;    /* when the nonce was drawn */
     uint64_t challenged_ns;   /* when it was last sent */
+    uint64_t early_ping;      /* nonce of a PING that came before the ECHO it followed; 0: none */
     uint64_t tx_counter;
     uint64_t last_heard_ns;   /* 0: never in this run */
     uint64_t arrived_ns;      /* last datagram sealed by it, taken or not, for doctor; 0: never */

@@ -141,19 +141,21 @@ static struct candidate *candidate_by_nonce(core_t *c, uint64_t nonce)
 }
 
 /* Asks m to show that its session is live. One nonce stands until it is echoed or old, so that an answer
- * over a slow path still counts. To where it came from: no address is taken by this, only asked. */
-static void challenge(core_t *c, struct member *m, const struct addr *to)
+ * over a slow path still counts. To where it came from: no address is taken by this, only asked. False: it
+ * was asked a moment ago. */
+static bool challenge(core_t *c, struct member *m, const struct addr *to)
 {
     if (m->challenge == 0 || c->now_ns - m->challenge_ns >= CHALLENGE_OLD_NS) {
         m->challenge = core_nonce(c);
         m->challenge_ns = c->now_ns;
     } else if (c->now_ns - m->challenged_ns < CHALLENGE_AGAIN_NS) {
-        return;
+        return false;
     }
     core_count(c, M_CHALLENGES);
     m->challenged_ns = c->now_ns;
     struct swim_msg msg = {.type = SWIM_CHALLENGE, .nonce = m->challenge};
     send_pair_to(c, m, to, &msg);
+    return true;
 }
 
 static void on_answer(core_t *c, const struct event *ev, const struct swim_msg *msg)
@@ -246,6 +248,28 @@ static bool echoes_our_nonce(const struct member *m, const struct swim_msg *msg)
            msg->echo == m->watch->nonce;
 }
 
+/* Not taken: it has to show its session first. */
+static void stranger_speaks(core_t *c, struct member *m, const struct event *ev,
+                            const struct swim_msg *msg)
+{
+    if (msg->type == SWIM_ECHO) {
+        return; /* an echo too late would ask for ever */
+    }
+    if (!challenge(c, m, &ev->as.datagram.from) && msg->type == SWIM_PING && msg->padding == 0) {
+        m->early_ping = msg->nonce; /* it may have overtaken the ECHO; or it is an old one */
+    }
+}
+
+/* The ECHO is here that its PING has overtaken. To an old PING the answer means nothing. */
+static void answer_early_ping(core_t *c, struct member *m, const struct event *ev,
+                              const struct swim_msg *msg)
+{
+    if (msg->type == SWIM_ECHO && m->early_ping != 0) {
+        swim_answer(c, m, m->early_ping, &ev->as.datagram.from);
+    }
+    m->early_ping = 0;
+}
+
 static void on_pair_class(core_t *c, const struct event *ev, const struct swim_msg *msg)
 {
     struct member *m = roster_find(&c->roster, &ev->as.datagram.sender);
@@ -268,9 +292,7 @@ static void on_pair_class(core_t *c, const struct event *ev, const struct swim_m
     bool checks = (c->params.broken & BREAK_NO_REPLAY_CHECK) == 0;
     if (!known && checks) {
         core_count(c, M_DROP_UNKNOWN_SESSION);
-        if (msg->type != SWIM_ECHO) { /* an echo too late would ask for ever */
-            challenge(c, m, &ev->as.datagram.from);
-        }
+        stranger_speaks(c, m, ev, msg);
         return;
     }
     if (checks && !window_take(&m->window, ev->as.datagram.counter)) {
@@ -287,6 +309,7 @@ static void on_pair_class(core_t *c, const struct event *ev, const struct swim_m
     } else {
         swim_message(c, m, msg, &ev->as.datagram.from);
     }
+    answer_early_ping(c, m, ev, msg);
     if (is_new_session) {
         /* An answer of its earlier life may still be under way. It must not bring that session back:
          * the window of this one would be forgotten. */

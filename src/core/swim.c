@@ -423,6 +423,12 @@ static const struct addr *answer_to(const struct member *m, const struct addr *f
     return from == NULL ? NULL : &m->addr;
 }
 
+void swim_answer(core_t *c, struct member *m, uint64_t nonce, const struct addr *from)
+{
+    struct swim_msg ack = {.type = SWIM_ACK, .echo = nonce};
+    send_swim(c, m, answer_to(m, from), &ack);
+}
+
 static void on_ping(core_t *c, struct member *m, const struct swim_msg *msg,
                     const struct addr *from)
 {

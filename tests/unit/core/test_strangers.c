@@ -140,6 +140,37 @@ static void whom_we_probe_may_ask_who_we_are(void **state)
     mini_free(&m);
 }
 
+static void ping_as(struct mini *m, size_t from, uint64_t nonce, uint64_t padding)
+{
+    struct swim_msg ping = {.type = SWIM_PING, .nonce = nonce, .padding = padding};
+    mini_hear(m, from, DATAGRAM_PAIR, &ping);
+}
+
+/* Challenged, a stranger sends its ECHO and its PING again. Either may be here first. */
+static void a_ping_may_overtake_its_echo(void **state)
+{
+    (void) state;
+    for (int early = 0; early < 3; early++) {
+        struct mini *m = young_mesh();
+        size_t stranger = MET + 3;
+        struct swim_msg challenge, ack;
+        ping_as(m, stranger, 70, 0); /* an old one, played again, perhaps */
+        assert_true(mini_sent(m, SWIM_CHALLENGE, &challenge));
+        m->now_ns += MINI_MS;
+        if (early > 0) {
+            ping_as(m, stranger, 71, early == 2 ? 100 : 0);
+            assert_int_equal(m->fx.count, 0);
+        }
+        struct swim_msg echo = {.type = SWIM_ECHO, .echo = challenge.nonce};
+        mini_hear(m, stranger, DATAGRAM_PAIR, &echo);
+        assert_true(mini_sent(m, SWIM_ACK, &ack) == (early == 1)); /* large ones are to arrive as such */
+        assert_true(early != 1 || ack.echo == 71);
+        ping_as(m, stranger, 72, 0);
+        assert_true(mini_sent(m, SWIM_ACK, &ack) && ack.echo == 72);
+        mini_free(&m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +179,7 @@ int main(void)
         cmocka_unit_test(news_wait_for_a_listener),
         cmocka_unit_test(strangers_are_no_helpers),
         cmocka_unit_test(whom_we_probe_may_ask_who_we_are),
+        cmocka_unit_test(a_ping_may_overtake_its_echo),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
