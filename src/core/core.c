@@ -262,6 +262,7 @@ static void fire_owned(core_t *c, struct timer *t)
     case TIMER_REPAIR:
     case TIMER_SERVICES:
     case TIMER_TOMB:
+    case TIMER_REBUILD:
     case TIMER_CANDIDATES: HM_ASSERT(false); break;
     }
 }
@@ -269,7 +270,7 @@ static void fire_owned(core_t *c, struct timer *t)
 static void fire(core_t *c, struct timer *t)
 {
     bool is_needed = t->kind == TIMER_LEAVE || t->kind == TIMER_CALL;
-    bool is_aside = t->kind == TIMER_COPY || t->kind == TIMER_STORE;
+    bool is_aside = t->kind == TIMER_COPY || t->kind == TIMER_STORE || t->kind == TIMER_REBUILD;
     if ((c->leaving && !is_needed) || (c->copy.aside && !is_needed && !is_aside)) {
         return;
     }
@@ -291,6 +292,7 @@ static void fire(core_t *c, struct timer *t)
     case TIMER_REPAIR: repair_tick(c); break;
     case TIMER_SERVICES: services_tick(c); break;
     case TIMER_TOMB: tomb_tick(c); break;
+    case TIMER_REBUILD: spread_rebuild_tick(c); break;
     case TIMER_M_PROBE:
     case TIMER_M_VERDICT:
     case TIMER_M_REFUSED:
@@ -513,6 +515,7 @@ static void dispatch(core_t *c, const struct event *ev)
     case EV_CALL: call_local(c, ev->as.call.client, ev->as.call.request); break;
     case EV_CALL_GONE: call_gone(c, ev->as.call.client); break;
     case EV_DURABLE: durable(c, ev->as.store.batch); break;
+    case EV_STORE_DAMAGED: spread_damaged(c); break;
     case EV_BATCH_FAILED: batch_failed(c, ev->as.store.reason); break;
     case EV_LABELS: labels_change(c, ev->as.labels.labels, ev->as.labels.count); break;
     case EV_SERVICES:

@@ -50,6 +50,7 @@ enum timer_kind {
     TIMER_REMEMBERED, /* more members of the last run are to be asked */
     TIMER_REFUTE,     /* what is said of us again and again is to be refuted */
     TIMER_REPAIR,     /* a registry differs, or a pass is under way */
+    TIMER_REBUILD,    /* the registry reads all again */
     TIMER_TOMB,       /* deletion marks may be let go */
     TIMER_SERVICES,   /* our own services are to be looked at */
     TIMER_COPY,       /* another process with our identity is to be asked again */
@@ -523,6 +524,9 @@ void spread_frame(core_t *c, struct member *m, uint8_t type, struct span body);
 int spread_take(core_t *c, const struct member *m, struct span bytes, bool is_repair);
 /* At the end of a step: what gathered goes out. */
 void spread_flush(core_t *c);
+/* The store has lost records. */
+void spread_damaged(core_t *c);
+void spread_rebuild_tick(core_t *c);
 void spread_fini(core_t *c);
 
 /* repair.c */

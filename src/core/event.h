@@ -29,6 +29,7 @@ enum event_type {
     EV_CALL,         /* an operation asked by a local client */
     EV_CALL_GONE,    /* that client went away: forget what it waits for */
     EV_DURABLE,      /* batches up to n are committed and synced */
+    EV_STORE_DAMAGED, /* records of the store do not read: what it holds has to be looked at */
     EV_BATCH_FAILED, /* batch n and all after it are not */
     EV_LABELS,       /* this node's labels from now on: its configuration was read again */
     EV_SERVICES,      /* what the files in services.d say from now on */

@@ -28,6 +28,8 @@ registry_t *registry_new(const struct registry_conf *conf)
     vector_init(&r->durable);
     vector_init(&r->stable);
     vector_init(&r->released);
+    vector_init(&r->rebuild.seen);
+    buf_init(&r->rebuild.at, ENTRY_RECORD_BYTES_MAX);
     buf_init(&r->told, SIZE_MAX);
     buf_init(&r->key_bytes, TABLE_KEY_BYTES_MAX);
     buf_init(&r->body, HM_FRAME_BYTES_MAX);
@@ -80,6 +82,8 @@ void registry_destroy(registry_t **p)
     vector_fini(&r->released);
     sibling_list_fini(&r->all);
     sibling_list_fini(&r->found);
+    vector_fini(&r->rebuild.seen);
+    buf_fini(&r->rebuild.at);
     buf_fini(&r->told);
     buf_fini(&r->key_bytes);
     buf_fini(&r->body);
@@ -124,6 +128,7 @@ static int load_meta(registry_t *r, struct span value)
         return HM_EMALFORMED;
     }
     r->totals = t;
+    r->has_meta = true;
     r->durable_totals = t;
     r->is_synced = is_synced;
     return HM_OK;
@@ -242,7 +247,7 @@ int registry_claim(registry_t *r, const struct vector *theirs)
     struct origin origin;
     struct run run;
     struct pending_batch *b;
-    int rc = HM_OK;
+    int rc = r->rebuild.is_on ? HM_EBUSY : HM_OK;
     vector_diff_open(&diff, theirs, &r->vector);
     while (rc == HM_OK && vector_diff_next(&diff, &origin, &run)) {
         b = registry_gathering(r);
@@ -394,6 +399,11 @@ static int batch_durable(registry_t *r, struct pending_batch *b)
             omap_remove(r->pending, full);
         }
     }
+    if (b->is_rebuilt) {
+        vector_clear(&r->durable);
+        r->seen_hash = 0;
+        r->is_damaged = false;
+    }
     int rc = durable_add(r, &b->added);
     r->durable_totals = b->totals;
     r->durable_round = b->round;
@@ -420,7 +430,15 @@ int registry_failed(registry_t *r)
     r->failed_from = r->durable_round + 1;
     r->failed_to = r->round;
     r->round++;
+    bool was_rebuilt = false;
+    for (const struct pending_batch *b = r->first; b != NULL; b = b->next) {
+        was_rebuilt |= b->is_rebuilt;
+    }
+    was_rebuilt |= r->rebuild.is_on || (r->gathering != NULL && r->gathering->is_rebuilt);
     drop_batches(r);
+    if (was_rebuilt) {
+        registry_rebuild(r);
+    }
     omap_clear(r->pending);
     r->totals = r->durable_totals;
     return vector_copy(&r->vector, &r->durable);
@@ -495,6 +513,18 @@ const struct vector *registry_released(const registry_t *r)
 bool registry_is_damaged(const registry_t *r)
 {
     return r->is_damaged;
+}
+
+int registry_loaded(registry_t *r)
+{
+    struct span key;
+    struct entry e;
+    if (r->is_damaged ||
+        (!r->has_meta && registry_next(r, LOOK_COMMITTED, span_of(NULL, 0), true, &key, &e))) {
+        registry_rebuild(r);
+        return HM_EMALFORMED;
+    }
+    return HM_OK;
 }
 
 bool registry_is_synced(const registry_t *r)

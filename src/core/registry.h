@@ -63,6 +63,16 @@ void registry_destroy(registry_t **p);
  * registry_is_damaged; HM_ENOMEM. */
 int registry_load(registry_t *r, struct span key, struct span value);
 
+/* After the last record. HM_EMALFORMED: some are lacking or damaged, a rebuild has begun. */
+int registry_loaded(registry_t *r);
+
+/* The disk has lost records: all that is there is to be read again, by registry_rebuild_some, and claimed is only
+ * what is held. Until registry_is_rebuilding is false, writing and merging are refused with HM_EBUSY. */
+void registry_rebuild(registry_t *r);
+bool registry_is_rebuilding(const registry_t *r);
+/* Reads so many records. HM_ENOMEM. */
+int registry_rebuild_some(registry_t *r, size_t records);
+
 /* ---- writing ---- */
 
 struct registry_write {
@@ -102,7 +112,7 @@ bool registry_record_of(registry_t *r, const struct dot *dot, struct span *ret_r
 uint64_t registry_record_hash(const registry_t *r, struct span record_key);
 
 /* Drops an entry without a mark: a released deletion mark, or what a range comparison showed to be
- * gone. Its dot stays claimed. HM_ENOTFOUND, HM_ENOMEM. */
+ * gone. Its dot stays claimed. HM_ENOTFOUND, HM_EBUSY, HM_ENOMEM. */
 int registry_drop(registry_t *r, struct span record_key);
 
 /* The first committed deletion mark with a dot at or above this one (above it, if not inclusive). False: there

@@ -30,6 +30,7 @@ struct pending_batch {
     struct registry_totals totals; /* after it */
     struct buf own;          /* STORE_ENTRIES keys of own writes, likewise */
     bool is_meta;            /* the totals' record is to be written */
+    bool is_rebuilt;         /* `added` is all that is claimed from now on */
 };
 
 /* A list of siblings with their record keys. */
@@ -37,6 +38,14 @@ struct sibling_list {
     struct entry *items;
     struct span *record_keys;
     size_t count, room;
+};
+
+/* Reading all again after damage. */
+struct rebuild {
+    bool is_on;
+    struct buf at;         /* record key: those up to it are counted; empty: none is */
+    struct vector seen;
+    struct registry_totals totals;
 };
 
 struct registry {
@@ -54,6 +63,8 @@ struct registry {
     struct buf told;          /* records keys of own entries that are durable, not taken yet */
     size_t told_at;
     bool is_damaged, is_synced;
+    bool has_meta;            /* the disk knew the totals */
+    struct rebuild rebuild;
     struct vector stable, released;
     uint64_t seen_hash;       /* sum over the lives in `durable` */
     struct sibling_list all;  /* scratch of merging and writing */

@@ -69,13 +69,16 @@ static int remove_record(registry_t *r, struct span record_key, const struct ent
 
 static int check_room(const registry_t *r)
 {
-    return omap_bytes(r->pending) > HM_PENDING_BYTES_MAX ? HM_EBUSY : HM_OK;
+    return r->rebuild.is_on || omap_bytes(r->pending) > HM_PENDING_BYTES_MAX ? HM_EBUSY : HM_OK;
 }
 
 int registry_drop(registry_t *r, struct span record_key)
 {
     struct span value;
     struct entry e;
+    if (r->rebuild.is_on) {
+        return HM_EBUSY;
+    }
     if (!registry_read(r, LOOK_ALL, STORE_ENTRIES, record_key, &value) ||
         entry_read(value, &e) != HM_OK) {
         return HM_ENOTFOUND;
@@ -108,8 +111,8 @@ int registry_release(registry_t *r, struct span record_key, const struct entry *
     struct origin origin = mark->dot.origin;
     struct buf b;
     struct span value;
-    if (!registry_read(r, LOOK_ALL, STORE_ENTRIES, record_key, &value)) {
-        return HM_OK; /* superseded meanwhile */
+    if (r->rebuild.is_on || !registry_read(r, LOOK_ALL, STORE_ENTRIES, record_key, &value)) {
+        return HM_OK; /* later, or superseded meanwhile */
     }
     int rc = vector_add_run(&r->released, &origin, run);
     if (rc == HM_OK) {

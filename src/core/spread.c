@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#define REBUILD_RECORDS 2048 /* read in one step: some milliseconds */
 #define PUSH_BYTES 131072 /* of entries in a frame that may have several */
 
 static bool key_of(void *ctx, const struct node_id *id, uint8_t ret_key[32])
@@ -46,6 +47,10 @@ size_t spread_load(core_t *c, const struct store_entry *entries, size_t count)
                      : registry_load(c->registry, entries[i].key, entries[i].value);
         damaged += rc == HM_EMALFORMED;
         c->fx.failed |= rc == HM_ENOMEM;
+    }
+    if (registry_loaded(c->registry) == HM_EMALFORMED) {
+        damaged += damaged == 0;
+        core_arm(c, TIMER_REBUILD, c->now_ns);
     }
     if (c->is_founder && registry_set_synced(c->registry) != HM_OK) {
         c->fx.failed = true;
@@ -189,6 +194,26 @@ void spread_frame(core_t *c, struct member *m, uint8_t type, struct span body)
     }
     while (reg_entry_next(&entries.bytes, &bytes)) {
         (void) spread_take(c, m, bytes, false); /* what was refused is counted, and comes again by repair */
+    }
+}
+
+void spread_damaged(core_t *c)
+{
+    if (!registry_is_rebuilding(c->registry)) {
+        registry_rebuild(c->registry);
+        core_arm(c, TIMER_REBUILD, c->now_ns);
+    }
+}
+
+void spread_rebuild_tick(core_t *c)
+{
+    if (registry_rebuild_some(c->registry, REBUILD_RECORDS) != HM_OK) {
+        c->fx.failed = true;
+    }
+    if (registry_is_rebuilding(c->registry)) {
+        core_arm(c, TIMER_REBUILD, c->now_ns + MS_NS);
+    } else {
+        core_count(c, M_REGISTRY_REBUILDS);
     }
 }
 

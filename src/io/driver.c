@@ -56,6 +56,10 @@ static void step_once(driver_t *d, struct event *ev)
     for (size_t i = 0; i < fx.count; i++) {
         driver_effect(d, &fx.items[i]);
     }
+    if (store_damaged(d->store) > d->damaged_told) {
+        d->damaged_told = store_damaged(d->store);
+        driver_later(d, &(struct event){.type = EV_STORE_DAMAGED});
+    }
 }
 
 void driver_later(driver_t *d, const struct event *ev)
@@ -312,6 +316,9 @@ static int start_core(driver_t *d, struct why *why)
     driver_tell_addresses(d);
     driver_step(d, &ev);
     store_load_done(d->store);
+    if (dropped != 0) {
+        driver_step(d, &(struct event){.type = EV_STORE_DAMAGED});
+    }
     return HM_OK;
 }
 

@@ -47,6 +47,7 @@ struct driver {
     struct heard heard; /* beacons of others */
     struct store_measure measured; /* the last time that the disk was tried */
     bool is_measured;
+    uint64_t damaged_told; /* damaged records that the core has been told of */
     core_t *core;
     struct buf sealed; /* a datagram on its way out */
     struct buf opened; /* the body of one that came in; lives through the step */

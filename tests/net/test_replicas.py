@@ -153,3 +153,32 @@ def test_blackout(lab):
     have = listed(nodes[0])
     lost = [key for key, value in written.items() if have.get(key, (None,))[0] != value]
     expect(not lost and have["after"][0] == "dark", f"lost: {lost[:5]}")
+
+
+@options(timeout=90)
+def test_damaged_store_refills(lab):
+    """Bytes of the store change while its node is off, some or many: it starts, and the mesh fills what is lost (R4.7)."""
+    rng = random.Random(11)
+    nodes = start_mesh(lab, 3)
+    for i in range(40):
+        put(nodes[i % 3], f"k/{i}", "value " * 20 + str(i))
+    wait_same(nodes)
+    want = listed(nodes[0])
+    for changes in (1, 3, 10, 40, 200):
+        nodes[2].kill()
+        path = f"{nodes[2].data_dir}/store/data.mdb"
+        with open(path, "r+b") as file:
+            size = file.seek(0, 2)
+            for _ in range(changes):
+                at = rng.randrange(size)
+                file.seek(at)
+                byte = file.read(1)[0]
+                file.seek(at)
+                file.write(bytes([byte ^ (1 << rng.randrange(8))]))
+        nodes[2].start()
+        nodes[2].wait_up(10)
+        wait_formed(nodes, 15)
+        wait_same(nodes, 30)
+        expect(listed(nodes[2]) == want, f"after {changes} changed bytes all is there")
+        status = [node.json("registry", "status") for node in nodes]
+        expect(len({s["hash"] for s in status}) == 1, f"states agree: {status}")

@@ -229,6 +229,29 @@ static inline void replica_crash(struct replica *p)
     replica_start(p);
 }
 
+/* Takes records from the disk, one of `of` in each table, and starts anew as the daemon does after that. */
+static inline void replica_damage(struct replica *p, uint64_t of)
+{
+    struct span key = span_of("", 0);
+    struct span value;
+    uint8_t copy[REPLICA_KEY_BYTES];
+    for (bool first = true; omap_next(p->disk, key, first, &key, &value, NULL); first = false) {
+        memcpy(copy, key.data, key.size);
+        key = span_of(copy, key.size);
+        if (prng_below(p->prng, of) == 0) {
+            omap_remove(p->disk, key);
+        }
+    }
+    replica_crash(p);
+    if (registry_loaded(p->r) == HM_OK) {
+        registry_rebuild(p->r);
+    }
+    while (registry_is_rebuilding(p->r)) {
+        assert_int_equal(registry_rebuild_some(p->r, 3), HM_OK);
+    }
+    replica_commit(p);
+}
+
 static inline int replica_write(struct replica *p, const char *key, const char *value)
 {
     struct buf b;

@@ -421,6 +421,49 @@ static void any_history_converges(void **state)
     }
 }
 
+/* ---- damage ---------------------------------------------------------------------------------- */
+
+/* Whatever records a disk loses, nothing is claimed that is not held, and others bring it back. */
+static void what_a_disk_loses_comes_back(void **state)
+{
+    (void) state;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct history *h = calloc(1, sizeof *h);
+        prng_init(&h->prng, seed);
+        for (size_t i = 0; i < REPLICAS; i++) {
+            replica_init(&h->p[i], (uint8_t) (i + 1), &h->prng);
+        }
+        for (size_t i = 0; i < STEPS; i++) {
+            step(h);
+        }
+        for (size_t i = 0; i < REPLICAS; i++) {
+            replica_commit(&h->p[i]);
+            take_durable(h, &h->p[i]);
+        }
+        for (size_t i = 1; i < 2 * REPLICAS; i++) {
+            replica_pass(&h->p[(i - 1) % REPLICAS], &h->p[i % REPLICAS]);
+            replica_commit(&h->p[i % REPLICAS]);
+        }
+        replica_damage(&h->p[1], 1 + prng_below(&h->prng, 6));
+        check_claims(h, &h->p[1]);
+        assert_false(registry_is_damaged(h->p[1].r));
+        replica_crash(&h->p[1]);
+        check_claims(h, &h->p[1]);
+        replica_pass(&h->p[0], &h->p[1]);
+        replica_commit(&h->p[1]);
+        check_claims(h, &h->p[1]);
+        check_end(h, &h->p[1]);
+        assert_int_equal(registry_state(h->p[1].r), registry_state(h->p[0].r));
+        for (size_t i = 0; i < REPLICAS; i++) {
+            replica_fini(&h->p[i]);
+        }
+        for (size_t i = 0; i < h->count; i++) {
+            free(h->entries[i]);
+        }
+        free(h);
+    }
+}
+
 /* ---- the laws of merging --------------------------------------------------------------------- */
 
 /* The same entries in any order, any of them twice, leave the same. */
@@ -476,6 +519,7 @@ int main(void)
         cmocka_unit_test(limits_are_kept),
         cmocka_unit_test(changes_are_told_in_order),
         cmocka_unit_test(any_history_converges),
+        cmocka_unit_test(what_a_disk_loses_comes_back),
         cmocka_unit_test(order_and_repetition_do_not_matter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
