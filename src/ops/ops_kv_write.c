@@ -15,7 +15,11 @@ static void fail_busy(struct ops_call *call)
 {
     struct core_status s;
     core_status(call->core, &s);
-    if (s.leaving) {
+    if (call->result->is_crowded) {
+        ops_fail(call, HM_EBUSY,
+                 "as many operations wait at %s as may: nothing was written; try again in a second",
+                 s.name);
+    } else if (s.leaving) {
         ops_fail(call, HM_EBUSY, "%s is leaving: nothing is written any more", s.name);
     } else if (s.aside) {
         ops_fail(call, HM_EBUSY,

@@ -18,34 +18,40 @@
 #define PEERS_MAX 256
 #define NS_IN_S 1000000000u
 
-static void put_peer(struct buf *b, const struct member_view *m, bool is_known, uint64_t lag_ns)
+static void put_peer(struct buf *b, const core_t *core, const struct core_registry_peer *p)
 {
-    mp_map(b, 5);
-    ops_put_str(b, "node", m->name);
-    ops_put_id(b, "id", &m->id);
-    mp_str(b, "agrees");
-    if (is_known) {
-        mp_bool(b, lag_ns == 0);
+    mp_map(b, 6);
+    ops_put_node_name(b, "node", core, &p->id);
+    ops_put_id(b, "id", &p->id);
+    mp_str(b, "hash");
+    if (p->is_known) {
+        char text[17];
+        snprintf(text, sizeof text, "%016" PRIx64, p->state);
+        mp_str(b, text);
     } else {
         mp_nil(b);
     }
-    ops_put_uint(b, "lag_ms", lag_ns / 1000000);
-    ops_put_bool(b, "linked", m->is_linked);
+    mp_str(b, "agrees");
+    if (p->is_known) {
+        mp_bool(b, p->differs_ns == 0);
+    } else {
+        mp_nil(b);
+    }
+    ops_put_uint(b, "lag_ms", p->differs_ns / 1000000);
+    ops_put_bool(b, "linked", p->is_linked);
 }
 
 /* Members that are up: those that differ first, then the others. */
 static void put_peers(struct ops_call *call)
 {
+    struct core_registry_peer p;
     struct buf list;
     size_t count = 0;
     buf_init(&list, HM_REPLY_BYTES_MAX);
     for (int agree = 0; agree < 2; agree++) {
         for (size_t i = 0; i < core_member_count(call->core) && count < PEERS_MAX; i++) {
-            struct member_view m;
-            struct core_registry_peer peer;
-            core_member_at(call->core, i, &m);
-            if (core_registry_peer(call->core, i, &peer) && (peer.differs_ns == 0) == (agree == 1)) {
-                put_peer(&list, &m, peer.is_known, peer.differs_ns);
+            if (core_registry_peer(call->core, i, &p) && (p.differs_ns == 0) == (agree == 1)) {
+                put_peer(&list, call->core, &p);
                 count++;
             }
         }
@@ -63,7 +69,7 @@ void ops_registry_status(struct ops_call *call)
     struct core_status core;
     core_registry_status(call->core, &s);
     core_status(call->core, &core);
-    mp_map(call->reply, 13);
+    mp_map(call->reply, 14);
     ops_put_str(call->reply, "node", core.name);
     ops_put_hex(call->reply, "hash", s.state);
     ops_put_uint(call->reply, "entries", s.totals.entries);
@@ -73,8 +79,9 @@ void ops_registry_status(struct ops_call *call)
     ops_put_bool(call->reply, "synced", registry_is_synced(r));
     ops_put_uint(call->reply, "divergent_seconds", s.divergent_ns / NS_IN_S);
     ops_put_uint(call->reply, "waiting_bytes", s.waiting_bytes);
-    ops_put_bool(call->reply, "damaged", registry_is_damaged(r));
-    ops_put_uint(call->reply, "lives", registry_durable_vector(r)->count);
+    ops_put_bool(call->reply, "damaged", s.is_damaged);
+    ops_put_node_name(call->reply, "repairing_from", call->core, &s.repairing_from);
+    ops_put_uint(call->reply, "lives", s.lives);
     ops_put_uint(call->reply, "changes", registry_change_last(r));
     put_peers(call);
 }

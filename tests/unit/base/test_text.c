@@ -256,6 +256,7 @@ static void utf8_well_formed(void **state)
                                        "K\303\274che \xf0\x9f\x8f\xa0 \xe5\xae\xb6"};
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         assert_true(is_clean(rows[i], strlen(rows[i])));
+        assert_true(text_is_utf8((const uint8_t *) rows[i], strlen(rows[i])));
     }
 }
 
@@ -274,8 +275,13 @@ static void utf8_malformed(void **state)
             print_error("accepted row %zu\n", i);
             fail();
         }
+        /* Control characters are no fault of the encoding. */
+        struct span copy = exact_copy(rows[i], strlen(rows[i]));
+        assert_true(text_is_utf8(copy.data, copy.size) == (i >= 24));
+        exact_free(copy);
     }
     assert_false(is_clean("\0", 1));
+    assert_true(text_is_utf8((const uint8_t *) "\0", 1));
 }
 
 static void distances(void **state)

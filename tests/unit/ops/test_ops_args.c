@@ -123,6 +123,63 @@ static void test_wrong_types_and_bounds(void **state)
     }
 }
 
+/* Bytes come as text or bin, as they are, and are not copied. */
+static void test_bytes(void **state)
+{
+    const struct op_spec *spec = ops_spec(OP_KV_PUT);
+    size_t value = ops_args_index(spec, "value");
+    struct op_values values, back;
+    struct buf b;
+    (void) state;
+    for (int is_bin = 0; is_bin < 2; is_bin++) {
+        buf_init(&b, 4096);
+        mp_map(&b, 2);
+        mp_str(&b, "key");
+        mp_str(&b, "a");
+        mp_str(&b, "value");
+        if (is_bin) {
+            mp_bin(&b, "x\0\xff", 3);
+        } else {
+            mp_strn(&b, "x\0y", 3);
+        }
+        assert_int_equal(ops_args_read(spec, buf_span(&b), &values, why), HM_OK);
+        assert_int_equal(values.v[value].bytes.size, 3);
+        assert_true(values.v[value].bytes.data > b.data &&
+                    values.v[value].bytes.data < b.data + b.size);
+        assert_int_equal(values.v[value].raw.size, is_bin ? 5 : 4);
+        assert_int_equal(mp_check(values.v[value].raw), HM_OK);
+        /* Written again it is the same. */
+        struct buf again;
+        buf_init(&again, 4096);
+        ops_args_write(spec, &values, &again);
+        assert_int_equal(ops_args_read(spec, buf_span(&again), &back, why), HM_OK);
+        assert_int_equal(again.size, b.size);
+        assert_memory_equal(again.data, b.data, b.size);
+        buf_fini(&again);
+        buf_fini(&b);
+    }
+    b = args_with("value");
+    mp_uint(&b, 1);
+    expect_wrong(OP_KV_PUT, &b, "value must be a text or bytes");
+}
+
+/* What meshctl acts upon itself is no argument of a request. */
+static void test_meshctls_own_are_not_sent(void **state)
+{
+    const struct op_spec *spec = ops_spec(OP_KV_PUT);
+    struct op_values values;
+    struct buf b = args_with("file");
+    (void) state;
+    mp_str(&b, "/etc/passwd");
+    expect_wrong(OP_KV_PUT, &b, "has no argument \"file\"");
+    ops_args_init(spec, &values);
+    assert_int_equal(ops_args_set(spec, ops_args_index(spec, "file"), "f", &values, why), HM_OK);
+    buf_init(&b, 64);
+    ops_args_write(spec, &values, &b);
+    assert_int_equal(b.size, 1); /* an empty map */
+    buf_fini(&b);
+}
+
 static void test_shape(void **state)
 {
     struct buf b;
@@ -213,6 +270,8 @@ int main(void)
         cmocka_unit_test(test_nil_is_not_given),
         cmocka_unit_test(test_unknown_names_the_nearest),
         cmocka_unit_test(test_wrong_types_and_bounds),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_meshctls_own_are_not_sent),
         cmocka_unit_test(test_shape),
         cmocka_unit_test(test_truncated_at_each_byte),
         cmocka_unit_test(test_words_round_trip),

@@ -187,6 +187,7 @@ static json_t *ask(core_t *core, const char *op, bool is_local, bool is_last,
     memset(&result, 0x55, sizeof result);
     result.ticket = result.kept = 0;
     result.is_crowded = false;
+    result.is_crowded = false;
     ops.handler.handle(ops.handler.ctx, core, op, buf_span(&b), is_local, is_last, &reply, &result);
     buf_fini(&b);
     if (result.code != HM_OK || result.wait) {
