@@ -19,7 +19,6 @@ struct store_counts {
     uint64_t syncs;         /* that the disk was told to, for these */
     uint64_t bytes_written; /* to the file, also by compacting */
     uint64_t bytes_copied;  /* of these, by compacting */
-    uint64_t readers_cleared; /* of other programs that were killed while they read the store */
     bool is_bytes_known;
 };
 
