@@ -66,6 +66,7 @@
     X(M_COMPARISONS, "mesh_comparisons_total", "Comparisons of ranges that this node began")       \
     X(M_ENTRIES_GONE, "mesh_entries_gone_total", "Entries dropped: another node knew that they were deleted") \
     X(M_REGISTRY_REBUILDS, "mesh_registry_rebuilds_total", "Times that all of the registry was read again after damage") \
+    X(M_GRAFTS, "mesh_grafts_total", "Times that announced entries had to be asked for")           \
     X(M_PASSES_ASKED, "mesh_passes_asked_total", "Passes of repair that this node asked for")      \
     X(M_PASSES_DONE, "mesh_passes_done_total", "Of these, those that came to their end")           \
     X(M_PASSES_SERVED, "mesh_passes_served_total", "Passes of repair asked by others")             \

@@ -263,6 +263,7 @@ static void fire_owned(core_t *c, struct timer *t)
     case TIMER_SERVICES:
     case TIMER_TOMB:
     case TIMER_REBUILD:
+    case TIMER_GRAFT:
     case TIMER_CANDIDATES: HM_ASSERT(false); break;
     }
 }
@@ -292,6 +293,7 @@ static void fire(core_t *c, struct timer *t)
     case TIMER_REPAIR: repair_tick(c); break;
     case TIMER_SERVICES: services_tick(c); break;
     case TIMER_TOMB: tomb_tick(c); break;
+    case TIMER_GRAFT: plumtree_tick(c); break;
     case TIMER_REBUILD: spread_rebuild_tick(c); break;
     case TIMER_M_PROBE:
     case TIMER_M_VERDICT:
@@ -468,7 +470,10 @@ static void frame(core_t *c, const struct event *ev)
     case FRAME_LABELS: labels_frame(c, m, ev->as.frame.type, body); break;
     case FRAME_CALL:
     case FRAME_CALL_REPLY: call_frame(c, m, ev->as.frame.type, body); break;
-    case FRAME_REG_PUSH: spread_frame(c, m, ev->as.frame.type, body); break;
+    case FRAME_REG_PUSH:
+    case FRAME_REG_IHAVE:
+    case FRAME_REG_GRAFT:
+    case FRAME_REG_PRUNE: plumtree_frame(c, m, ev->as.frame.type, body); break;
     case FRAME_REG_ASK:
     case FRAME_REG_MORE:
     case FRAME_REG_CHUNK:
@@ -559,7 +564,7 @@ int core_step(core_t *c, const struct event *ev, struct effects *ret_fx)
         dispatch(c, ev);
     }
     if (c->loaded && c->self != NULL) {
-        spread_flush(c);
+        plumtree_flush(c);
         if (c->wakes != 0) {
             call_run_waiting(c);
         }

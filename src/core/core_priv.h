@@ -12,6 +12,7 @@
  *     reach.c     how members are reached, isolation  names.c     one name at two members, renaming
  *     spread.c    the registry's entries, out and in
  *     tomb.c      deletion marks are let go
+ *     plumtree.c  how new entries reach everybody
  *     compare.c   ranges are compared where vectors are not enough
  *     repair.c    passes: what a registry lacks comes from another
  *     service.c   services: reading all, keeping our own
@@ -50,6 +51,7 @@ enum timer_kind {
     TIMER_REMEMBERED, /* more members of the last run are to be asked */
     TIMER_REFUTE,     /* what is said of us again and again is to be refuted */
     TIMER_REPAIR,     /* a registry differs, or a pass is under way */
+    TIMER_GRAFT,      /* entries that were announced have not come */
     TIMER_REBUILD,    /* the registry reads all again */
     TIMER_TOMB,       /* deletion marks may be let go */
     TIMER_SERVICES,   /* our own services are to be looked at */
@@ -106,6 +108,22 @@ struct copy {
     bool is_seen;        /* it answered us, so we know when it is gone */
     bool is_unseen;      /* and cannot ask it */
     struct tokens tokens;
+};
+
+/* What goes out at the end of the step. */
+struct outbox {
+    struct buf entries;  /* as they stand in a frame */
+    struct buf dots;     /* theirs */
+    size_t count;
+    struct buf repaired; /* dots of what a pass brought: to be announced only */
+    struct node_id from; /* who gave it to us has it; zero: it is ours */
+};
+
+/* Announced by a neighbour, and not here yet. */
+struct missing {
+    struct dot dot;
+    struct node_id from;
+    uint64_t due_ns; /* then it is asked for */
 };
 
 /* A pass of repair that we asked for; one at a time. */
@@ -260,9 +278,9 @@ struct core {
     struct buf scratch;        /* a message being encoded */
 
     registry_t *registry;      /* NULL before EV_LOADED */
-    struct buf outbox;         /* entries for the neighbours, as they stand in a frame */
-    size_t outbox_count;
-    struct node_id outbox_from; /* who gave us those that are not ours: it has them; zero: nobody */
+    struct outbox outbox;
+    struct missing missing[HM_MISSING_MAX];
+    size_t missing_count;
     struct asking asking;
     struct serving serving[HM_PASSES_MAX];
     struct services services;
@@ -518,16 +536,23 @@ void persist_everything(core_t *c);
 /* Makes the registry and loads its records; returns how many were damaged. */
 size_t spread_load(core_t *c, const struct store_entry *entries, size_t count);
 void spread_durable(core_t *c, uint64_t batch);
-void spread_frame(core_t *c, struct member *m, uint8_t type, struct span body);
-/* Takes one entry of m. What is new goes on to others. HM_OK also when it was known; errors as
- * registry_merge. */
-int spread_take(core_t *c, const struct member *m, struct span bytes, bool is_repair);
-/* At the end of a step: what gathered goes out. */
-void spread_flush(core_t *c);
+/* Takes one entry that came. HM_OK also when it was known; errors as registry_merge. */
+int spread_take(core_t *c, struct span bytes, bool is_repair, enum registry_outcome *ret_outcome);
 /* The store has lost records. */
 void spread_damaged(core_t *c);
 void spread_rebuild_tick(core_t *c);
 void spread_fini(core_t *c);
+
+/* plumtree.c */
+/* An own entry is durable: it goes out at the end of the step. */
+void plumtree_own(core_t *c, struct span bytes);
+/* A pass with m brought this: the neighbours are told that it can be had. */
+void plumtree_repaired(core_t *c, const struct member *m, struct span bytes);
+void plumtree_flush(core_t *c);
+void plumtree_frame(core_t *c, struct member *m, uint8_t type, struct span body);
+void plumtree_tick(core_t *c);
+void plumtree_init(core_t *c);
+void plumtree_fini(core_t *c);
 
 /* repair.c */
 /* m told its registry's state with a probe. */
@@ -543,6 +568,7 @@ bool repair_is_syncing(const core_t *c);
 /* compare.c */
 void compare_start(core_t *c, struct member *m);
 void compare_frame(core_t *c, struct member *m, uint8_t type, struct span body);
+void repair_init(core_t *c);
 void repair_fini(core_t *c);
 
 /* tomb.c */

@@ -133,6 +133,7 @@ struct member {
     uint64_t reg_state;       /* as it last told; 0: not known */
     uint64_t reg_differs_ns;  /* since when it has been another than ours; 0: it is not */
     uint64_t reg_asked_ns;    /* our last pass with it began */
+    bool is_lazy;             /* new entries are only announced to it: others push them (plumtree.c) */
     bool reg_diverged;        /* it has been told that it differs for long */
     bool reg_syncing;         /* at the end of that it said that it is syncing, as we are */
 

@@ -108,6 +108,8 @@ int registry_claim(registry_t *r, const struct vector *theirs);
 
 /* Where the committed entry with this dot is. False: none is held. Lives until the end of the step. */
 bool registry_record_of(registry_t *r, const struct dot *dot, struct span *ret_record_key);
+/* The entry with this dot, as clients may see it. False: none is held. */
+bool registry_entry_of(registry_t *r, const struct dot *dot, struct span *ret_bytes);
 /* What a record counts in the hash of a range: of its key, which names its dot. */
 uint64_t registry_record_hash(const registry_t *r, struct span record_key);
 

@@ -210,6 +210,15 @@ bool registry_record_of(registry_t *r, const struct dot *dot, struct span *ret_r
                          ret_record_key);
 }
 
+bool registry_entry_of(registry_t *r, const struct dot *dot, struct span *ret_bytes)
+{
+    uint8_t bytes[DOT_BYTES];
+    struct span record_key;
+    dot_put(bytes, dot);
+    return registry_read(r, LOOK_SHOWN, STORE_DOTS, span_of(bytes, sizeof bytes), &record_key) &&
+           registry_read(r, LOOK_SHOWN, STORE_ENTRIES, record_key, ret_bytes);
+}
+
 /* ---- siblings -------------------------------------------------------------------------------- */
 
 void sibling_list_fini(struct sibling_list *list)

@@ -175,7 +175,11 @@ static void on_chunk(core_t *c, struct member *m, struct span body)
     a->heard_ns = c->now_ns;
     a->chunk++;
     while (reg_entry_next(&msg.entries.bytes, &bytes)) {
-        a->is_incomplete |= spread_take(c, m, bytes, false) != HM_OK;
+        enum registry_outcome outcome;
+        a->is_incomplete |= spread_take(c, bytes, false, &outcome) != HM_OK;
+        if (outcome == REGISTRY_NEW && msg.chunk == 1) {
+            plumtree_repaired(c, m, bytes); /* of a long pass the neighbours have the most themselves */
+        }
     }
     if (!msg.is_last) {
         ask_more(c, m);
@@ -578,6 +582,12 @@ void repair_tick(core_t *c)
     } else if (next_ns != TIMER_NEVER) {
         look_again(c, next_ns > c->now_ns ? next_ns - c->now_ns : 0);
     }
+}
+
+void repair_init(core_t *c)
+{
+    buf_init(&c->asking.at, REG_KEY_BYTES_MAX);
+    buf_init(&c->asking.ranges, HM_FRAME_BYTES_MAX);
 }
 
 void repair_fini(core_t *c)

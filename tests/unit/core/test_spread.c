@@ -153,6 +153,57 @@ static void a_new_node_gets_all(void **state)
     mesh_free(&m);
 }
 
+/* How often an entry was sent, and how often only its dot. */
+struct sent {
+    size_t pushes, announcements;
+};
+
+static bool count_sent(struct mesh *m, size_t from, const struct effect *fx)
+{
+    struct sent *sent = m->arg;
+    (void) from;
+    if (fx->type == FX_FRAME && fx->as.frame.type == FRAME_REG_PUSH) {
+        sent->pushes++;
+    } else if (fx->type == FX_FRAME && fx->as.frame.type == FRAME_REG_IHAVE) {
+        sent->announcements++;
+    }
+    return true;
+}
+
+/* In a large mesh an entry travels along a tree: each node gets it once, or hardly more often. */
+static void a_tree_forms_and_mends_itself(void **state)
+{
+    char op[32];
+    struct sent sent = {0};
+    (void) state;
+    struct mesh *m = mesh_new_started(24);
+    mesh_run(m, 20 * MINI_SECOND);
+    m->passes = count_sent;
+    m->arg = &sent;
+    put(m, 5, "put:kv/first=1");
+    mesh_run(m, MINI_SECOND);
+    assert_in_range(sent.pushes, 3 * m->count, 9 * m->count); /* over every link, both ways perhaps */
+    for (int k = 0; k < 10; k++) {
+        snprintf(op, sizeof op, "put:kv/%d=%d", k, k);
+        put(m, 5, op);
+        mesh_run(m, MINI_SECOND);
+    }
+    sent = (struct sent){0};
+    put(m, 5, "put:kv/tree=1");
+    mesh_run(m, MINI_SECOND);
+    assert_in_range(sent.pushes, m->count - 1, m->count + 3);
+    /* Half of the others die at once: what is left still hears of all within a second. */
+    for (size_t i = 0; i < m->count; i += 2) {
+        mesh_kill(m, i);
+    }
+    put(m, 5, "put:kv/after=1");
+    mesh_run(m, MINI_SECOND);
+    for (size_t i = 1; i < m->count; i += 2) {
+        assert_string_equal(shown(m, i, "kv/after"), "1");
+    }
+    mesh_free(&m);
+}
+
 static bool no_pushes(struct mesh *m, size_t from, const struct effect *fx)
 {
     (void) m, (void) from;
@@ -336,6 +387,7 @@ int main(void)
         cmocka_unit_test(what_one_writes_all_have_at_once),
         cmocka_unit_test(halves_write_and_agree_when_they_meet),
         cmocka_unit_test(a_new_node_gets_all),
+        cmocka_unit_test(a_tree_forms_and_mends_itself),
         cmocka_unit_test(repair_alone_is_enough),
         cmocka_unit_test(marks_go_when_all_have_them),
         cmocka_unit_test(a_restored_node_brings_nothing_back),

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* How new entries reach everybody (Leitão, Pereira, Rodrigues: Epidemic Broadcast Trees, 2007).
+ *
+ * With up to nine members all are linked: who writes pushes to all, nobody passes anything on.
+ * Beyond, what is new goes on over the links to the ring neighbours:
+ *
+ *     eager link   PUSH   the entries; such links form a tree in the end
+ *     lazy link    IHAVE  their dots only
+ *
+ * An eager link that brings only what was known before is made lazy, at both ends (PRUNE). A dot that was
+ * announced and whose entry does not come in GRAFT_NS is asked for (GRAFT), which makes the link eager
+ * again: so the tree mends itself where a node or link is gone. What gets lost all the same comes by
+ * repair, and what repair brought to one is announced to its neighbours, so that it goes on quickly. */
+#include "base/err.h"
+#include "core/core_priv.h"
+#include "wire/registry_msg.h"
+
+#include <string.h>
+
+#define PUSH_BYTES 131072 /* of entries in a frame that may have several */
+#define GRAFT_NS (150 * MS_NS) /* some round trips in a home; the tree is usually faster than that */
+
+/* With up to nine members all are linked, and who wrote it tells all of them. */
+static bool is_direct(const core_t *c)
+{
+    return core_up_others(c) <= 2 * HM_RING_SALTS;
+}
+
+/* ---- out ------------------------------------------------------------------------------------- */
+
+static void send_dots(core_t *c, struct member *m, enum frame_type type, struct span dots)
+{
+    struct buf b;
+    buf_init(&b, HM_FRAME_BYTES_MAX);
+    reg_dot_list_write(&b, dots);
+    if (!buf_failed(&b)) {
+        send_frame(c, m, type, buf_span(&b));
+    }
+    buf_fini(&b);
+}
+
+static void send_outbox(core_t *c, struct outbox *o)
+{
+    struct reg_entries entries = {buf_span(&o->entries), o->count};
+    struct buf push;
+    buf_init(&push, HM_FRAME_BYTES_MAX);
+    reg_push_write(&push, &entries);
+    for (size_t i = 0; i < c->probe_order.count && !buf_failed(&push); i++) {
+        struct member *m = c->probe_order.items[i];
+        if (m->link != LINK_UP || node_id_eq(&m->id, &o->from)) {
+            continue;
+        }
+        if (o->count > 0 && (!m->is_lazy || is_direct(c))) {
+            send_frame(c, m, FRAME_REG_PUSH, buf_span(&push));
+        } else if (o->count > 0) {
+            send_dots(c, m, FRAME_REG_IHAVE, buf_span(&o->dots));
+        }
+        if (o->repaired.size > 0) {
+            send_dots(c, m, FRAME_REG_IHAVE, buf_span(&o->repaired));
+        }
+    }
+    buf_fini(&push);
+}
+
+void plumtree_flush(core_t *c)
+{
+    struct outbox *o = &c->outbox;
+    if (o->count == 0 && o->repaired.size == 0) {
+        return;
+    }
+    if (!buf_failed(&o->entries) && !buf_failed(&o->dots) && !buf_failed(&o->repaired)) {
+        send_outbox(c, o);
+    }
+    buf_clear(&o->entries);
+    buf_clear(&o->dots);
+    buf_clear(&o->repaired);
+    o->count = 0;
+    o->from = (struct node_id){{0}};
+}
+
+/* Goes out at the end of the step, with what else there is. */
+static void put_out(core_t *c, const struct node_id *from, const struct dot *dot, struct span bytes)
+{
+    struct outbox *o = &c->outbox;
+    if (o->count > 0 && (o->entries.size + bytes.size > PUSH_BYTES || o->count == REG_DOTS_MAX)) {
+        plumtree_flush(c);
+    }
+    o->from = *from;
+    reg_entry_append(&o->entries, bytes);
+    reg_dot_append(&o->dots, dot);
+    o->count++;
+}
+
+void plumtree_own(core_t *c, struct span bytes)
+{
+    static const struct node_id nobody;
+    struct entry e;
+    if (core_up_others(c) > 0 && entry_read(bytes, &e) == HM_OK) {
+        put_out(c, &nobody, &e.dot, bytes);
+    }
+}
+
+void plumtree_repaired(core_t *c, const struct member *m, struct span bytes)
+{
+    struct outbox *o = &c->outbox;
+    struct entry e;
+    if (!is_direct(c) && o->repaired.size < REG_DOTS_MAX * DOT_BYTES &&
+        entry_read(bytes, &e) == HM_OK) {
+        o->from = m->id;
+        reg_dot_append(&o->repaired, &e.dot);
+    }
+}
+
+/* ---- in -------------------------------------------------------------------------------------- */
+
+static void on_push(core_t *c, struct member *m, struct span body)
+{
+    struct reg_entries entries;
+    struct span bytes;
+    struct entry e;
+    size_t news = 0;
+    size_t known = 0;
+    if (reg_push_read(body, &entries) != HM_OK) {
+        core_count(c, M_DROP_MALFORMED);
+        return;
+    }
+    while (reg_entry_next(&entries.bytes, &bytes)) {
+        enum registry_outcome outcome;
+        if (spread_take(c, bytes, false, &outcome) != HM_OK) {
+            continue; /* counted, and it comes again by repair */
+        }
+        known += outcome == REGISTRY_KNOWN;
+        news += outcome != REGISTRY_KNOWN;
+        if (outcome == REGISTRY_NEW && !is_direct(c) && entry_read(bytes, &e) == HM_OK) {
+            put_out(c, &m->id, &e.dot, bytes);
+        }
+    }
+    if (news > 0) {
+        m->is_lazy = false;
+    } else if (known > 0 && !m->is_lazy && !is_direct(c)) {
+        struct buf b;
+        m->is_lazy = true;
+        buf_init(&b, HM_FRAME_BYTES_MAX);
+        reg_prune_write(&b);
+        send_frame(c, m, FRAME_REG_PRUNE, buf_span(&b));
+        buf_fini(&b);
+    }
+}
+
+static void on_ihave(core_t *c, struct member *m, struct span dots)
+{
+    struct dot dot;
+    while (reg_dot_next(&dots, &dot)) {
+        if (c->missing_count == HM_MISSING_MAX || vector_has(registry_vector(c->registry), &dot)) {
+            continue;
+        }
+        c->missing[c->missing_count++] =
+            (struct missing){.dot = dot, .from = m->id, .due_ns = c->now_ns + GRAFT_NS};
+        core_arm_earlier(c, TIMER_GRAFT, c->now_ns + GRAFT_NS);
+    }
+}
+
+static void on_graft(core_t *c, struct member *m, struct span dots)
+{
+    struct reg_entries entries = {.count = 0};
+    struct buf list, b;
+    struct dot dot;
+    struct span bytes;
+    m->is_lazy = false;
+    buf_init(&list, HM_FRAME_BYTES_MAX);
+    buf_init(&b, HM_FRAME_BYTES_MAX);
+    while (list.size < PUSH_BYTES && reg_dot_next(&dots, &dot)) {
+        if (registry_entry_of(c->registry, &dot, &bytes)) {
+            reg_entry_append(&list, bytes);
+            entries.count++;
+        }
+    }
+    entries.bytes = buf_span(&list);
+    reg_push_write(&b, &entries);
+    if (entries.count > 0 && !buf_failed(&b)) {
+        send_frame(c, m, FRAME_REG_PUSH, buf_span(&b));
+    }
+    buf_fini(&list);
+    buf_fini(&b);
+}
+
+void plumtree_frame(core_t *c, struct member *m, uint8_t type, struct span body)
+{
+    struct span dots;
+    if (type == FRAME_REG_PUSH) {
+        on_push(c, m, body);
+    } else if (type == FRAME_REG_PRUNE && reg_prune_read(body) == HM_OK) {
+        m->is_lazy = true;
+    } else if (type == FRAME_REG_IHAVE && reg_dot_list_read(body, &dots) == HM_OK) {
+        on_ihave(c, m, dots);
+    } else if (type == FRAME_REG_GRAFT && reg_dot_list_read(body, &dots) == HM_OK) {
+        on_graft(c, m, dots);
+    } else {
+        core_count(c, M_DROP_MALFORMED);
+    }
+}
+
+/* Asks one member for all that is due from it. The table shrinks by that and by what has come. */
+static void graft(core_t *c, struct node_id from)
+{
+    struct member *m = roster_find(&c->roster, &from);
+    struct buf dots;
+    size_t kept = 0;
+    buf_init(&dots, REG_DOTS_MAX * DOT_BYTES);
+    for (size_t i = 0; i < c->missing_count; i++) {
+        const struct missing *one = &c->missing[i];
+        if (vector_has(registry_vector(c->registry), &one->dot)) {
+            continue;
+        }
+        if (one->due_ns <= c->now_ns && node_id_eq(&one->from, &from) &&
+            dots.size < REG_DOTS_MAX * DOT_BYTES) {
+            reg_dot_append(&dots, &one->dot);
+            continue;
+        }
+        c->missing[kept++] = *one;
+    }
+    c->missing_count = kept;
+    if (m != NULL && m->link == LINK_UP && dots.size > 0) {
+        m->is_lazy = false;
+        core_count(c, M_GRAFTS);
+        send_dots(c, m, FRAME_REG_GRAFT, buf_span(&dots));
+    }
+    buf_fini(&dots);
+}
+
+void plumtree_tick(core_t *c)
+{
+    uint64_t next_ns = TIMER_NEVER;
+    for (size_t i = 0; i < c->missing_count;) {
+        const struct missing *one = &c->missing[i];
+        if (vector_has(registry_vector(c->registry), &one->dot)) {
+            c->missing[i] = c->missing[--c->missing_count];
+        } else if (one->due_ns <= c->now_ns) {
+            graft(c, one->from);
+            i = 0; /* the table was packed; each round takes at least one away */
+        } else {
+            next_ns = one->due_ns < next_ns ? one->due_ns : next_ns;
+            i++;
+        }
+    }
+    if (next_ns != TIMER_NEVER) {
+        core_arm(c, TIMER_GRAFT, next_ns);
+    }
+}
+
+void plumtree_init(core_t *c)
+{
+    buf_init(&c->outbox.entries, HM_FRAME_BYTES_MAX);
+    buf_init(&c->outbox.dots, REG_DOTS_MAX * DOT_BYTES);
+    buf_init(&c->outbox.repaired, REG_DOTS_MAX * DOT_BYTES);
+}
+
+void plumtree_fini(core_t *c)
+{
+    buf_fini(&c->outbox.entries);
+    buf_fini(&c->outbox.dots);
+    buf_fini(&c->outbox.repaired);
+}
