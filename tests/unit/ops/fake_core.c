@@ -207,9 +207,6 @@ void fake_core_other(core_t *c, const char *key, const char *value)
 static void make_registry(core_t *c)
 {
     static struct prng prng;
-    if (c->replica.disk != NULL) {
-        replica_fini(&c->replica);
-    }
     prng_init(&prng, 1);
     replica_init(&c->replica, 0x0a, &prng);
     c->replica.id = id_of(0x0a);
@@ -227,6 +224,9 @@ core_t *fake_core_small(void)
     static struct core core;
     static struct member_view members[3];
     static struct member_event events[2];
+    if (core.replica.disk != NULL) {
+        replica_fini(&core.replica);
+    }
     memset(&core, 0, sizeof core);
     core.wall_ms = WALL_MS;
     members[0] = (struct member_view){.id = id_of(0x0a),
