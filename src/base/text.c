@@ -85,6 +85,34 @@ static bool is_label_char(char c)
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
+int text_to_ms(const char *text, uint64_t max_ms, uint64_t *ret_ms)
+{
+    static const struct {
+        const char *unit;
+        uint64_t ms;
+    } units[] = {{"ms", 1},       {"s", 1000},      {"m", 60000},      {"min", 60000},
+                 {"h", 3600000}, {"d", 86400000}, {"", 1000}};
+    char number[24];
+    uint64_t count = 0;
+    size_t digits = 0;
+    while (text[digits] >= '0' && text[digits] <= '9') {
+        digits++;
+    }
+    if (digits == 0 || digits >= sizeof number) {
+        return HM_EMALFORMED;
+    }
+    memcpy(number, text, digits);
+    number[digits] = '\0';
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (strcmp(text + digits, units[i].unit) == 0 &&
+            text_to_u64(number, max_ms / units[i].ms, &count) == HM_OK) {
+            *ret_ms = count * units[i].ms;
+            return HM_OK;
+        }
+    }
+    return HM_EMALFORMED;
+}
+
 bool text_is_dns_label(const char *text, size_t size)
 {
     if (size == 0 || size > 63 || text[0] == '-' || text[size - 1] == '-') {

@@ -19,6 +19,10 @@ int text_unhex(const char *text, uint8_t *ret_bytes, size_t size);
 /* Reads a decimal number without sign, spaces or other decoration, at most max. HM_EMALFORMED. */
 int text_to_u64(const char *text, uint64_t max, uint64_t *ret_value);
 
+/* Reads a number and its unit, "500ms", "5s", "2m", "2min", "3h", "7d"; without a unit it is seconds.
+ * HM_EMALFORMED: anything else, or more than max. */
+int text_to_ms(const char *text, uint64_t max_ms, uint64_t *ret_ms);
+
 /* True for 1..63 of a-z 0-9 and '-', not at the ends (RFC 1123 label, lower case). */
 bool text_is_dns_label(const char *text, size_t size);
 

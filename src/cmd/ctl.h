@@ -144,6 +144,9 @@ void ctl_print_events(struct out *out, const json_t *reply);
 void ctl_print_kv(struct out *out, enum op op, const json_t *reply);
 void ctl_print_registry(struct out *out, const json_t *reply);
 void ctl_print_entries(struct out *out, const json_t *reply);
+void ctl_print_services(struct out *out, enum op op, const json_t *reply);
+/* Services as they are, then each change, without an end; returns an exit code. */
+int ctl_watch_services(struct ctl *ctl, struct out *out);
 /* True if the command is one that ctl_run_kv runs. */
 bool ctl_is_kv(enum op op);
 /* Commands on keys that read a value, write one as it is, or have no end; returns an exit code. */

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define LIST_COLUMNS 78 /* a longer usage is cut down in a list */
+
 static void print_buf(struct buf *b, FILE *to)
 {
     fwrite(b->data, 1, b->size, to);
@@ -25,6 +27,11 @@ static void list_commands(const char *group, FILE *to)
         buf_init(&usage_text, 512);
         ops_help_usage(spec, &usage_text);
         buf_append(&usage_text, "", 1);
+        if (usage_text.size > LIST_COLUMNS) {
+            buf_clear(&usage_text);
+            ops_help_usage_short(spec, &usage_text);
+            buf_append(&usage_text, "", 1);
+        }
         const char *text = buf_failed(&usage_text) ? "?" : (const char *) usage_text.data;
         if (strlen(text) <= 30) {
             fprintf(to, "  %-30s  %s\n", text, spec->summary);
@@ -87,7 +94,7 @@ void ctl_help(const struct ctl_opts *opts, FILE *to)
         list_options(to);
         fputs("\nWithout --data-dir and --socket it asks the only running node of this user.\n"
               "Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon reachable,\n"
-              "4 timed out or not all answered, 5 no such node.\n",
+              "4 timed out or not all answered, 5 no such thing.\n",
               to);
     }
 }

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAMES_MAX 64 /* words or options that one could have meant */
+#define NAMES_MAX 192 /* words or options that one could have meant */
 #define TIMEOUT_DEFAULT_MS 5000
 
 enum option {
@@ -136,24 +136,10 @@ static int choose(const char *option, const char *value, const char *const *choi
 /* "500ms", "5s", "2m", "5" */
 static int parse_timeout(const char *value, uint64_t *ret_ms)
 {
-    static const struct {
-        const char *unit;
-        uint64_t ms;
-    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"min", 60000}, {"", 1000}};
-    char number[16];
-    uint64_t count = 0;
-    size_t digits = strspn(value, "0123456789");
-    if (digits > 0 && digits < sizeof number) {
-        memcpy(number, value, digits);
-        number[digits] = '\0';
-        for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-            if (strcmp(value + digits, units[i].unit) == 0 &&
-                text_to_u64(number, API_DEADLINE_MS_MAX / units[i].ms, &count) == HM_OK &&
-                count > 0) {
-                *ret_ms = count * units[i].ms;
-                return EXIT_DONE;
-            }
-        }
+    uint64_t ms = 0;
+    if (text_to_ms(value, API_DEADLINE_MS_MAX, &ms) == HM_OK && ms > 0) {
+        *ret_ms = ms;
+        return EXIT_DONE;
     }
     return ctl_usage("--timeout is \"%s\", but must be like 500ms, 5s or 2m, at most 10m", value);
 }
@@ -210,6 +196,24 @@ static size_t find_option(const char *name)
     return i;
 }
 
+/* An option of this name that the command has which the words begin with, although meshctl has one too: so
+ * behind the words of `services list`, --node is whose services, and before them who is asked. */
+static const struct op_arg *own_option(const struct words *w, const char *name)
+{
+    for (size_t i = 0; i < OP_COUNT && w->count > 1; i++) {
+        const struct op_spec *spec = ops_spec((enum op) i);
+        const char *dot = strchr(spec->name, '.');
+        size_t idx = ops_args_index(spec, name);
+        size_t size = dot == NULL ? 0 : (size_t) (dot - spec->name);
+        if (size > 0 && idx < spec->arg_count && spec->args[idx].position == 0 &&
+            strlen(w->word[0]) == size && strncmp(w->word[0], spec->name, size) == 0 &&
+            strcmp(w->word[1], dot + 1) == 0) {
+            return &spec->args[idx];
+        }
+    }
+    return NULL;
+}
+
 /* Takes the option at argv[*at] and its value. */
 static int take_option(struct ctl_opts *o, struct words *w, int *at)
 {
@@ -223,7 +227,8 @@ static int take_option(struct ctl_opts *o, struct words *w, int *at)
     memcpy(name, text, size);
     name[size] = '\0';
     size_t option = find_option(name);
-    const struct op_arg *arg = option == OPTION_COUNT ? command_option(name) : NULL;
+    const struct op_arg *arg =
+        option == OPTION_COUNT ? command_option(name) : own_option(w, name);
     if (option == OPTION_COUNT && arg == NULL) {
         return unknown_option(name);
     }

@@ -410,6 +410,16 @@ void ctl_print_text(struct out *out, enum op op, const json_t *reply)
     case OP_REGISTRY_INSPECT:
         ctl_print_entries(out, reply);
         break;
+    case OP_SERVICES_REGISTER:
+    case OP_SERVICES_DEREGISTER:
+    case OP_SERVICES_LIST:
+    case OP_SERVICES_SHOW:
+    case OP_SERVICES_WATCH:
+    case OP_SERVICES_PASS:
+    case OP_SERVICES_WARN:
+    case OP_SERVICES_FAIL:
+        ctl_print_services(out, op, reply);
+        break;
     case OP_RTT:
         ctl_print_rtt(out, reply);
         break;

@@ -169,7 +169,10 @@ static int check_required(const struct ctl_opts *o)
     for (size_t i = 0; i < o->spec->arg_count; i++) {
         const struct op_arg *arg = &o->spec->args[i];
         if (arg->is_required && !o->values.v[i].is_given) {
-            return ctl_usage("\"meshctl %s\" needs %s, %s", words, arg->value, arg->help);
+            char option[64], shown[96];
+            snprintf(shown, sizeof shown, "--%s=%s", ops_help_option(arg, option), arg->value);
+            return ctl_usage("\"meshctl %s\" needs %s, %s", words,
+                             arg->position > 0 ? arg->value : shown, arg->help);
         }
     }
     return EXIT_DONE;

@@ -7,7 +7,7 @@
 #include "cmd/ctl.h"
 
 #define WORDS_MAX 16 /* a command and its arguments */
-#define GIVEN_MAX 16 /* options of the command */
+#define GIVEN_MAX 80 /* options of the command, of which some may be given many times */
 
 /* What was found on the command line, before it is known which command it is. */
 struct words {

@@ -60,6 +60,7 @@ static int run(const struct ctl_opts *opts)
         return exit_code;
     }
     exit_code = ctl_is_kv(opts->spec->op) ? ctl_run_kv(&ctl, &out)
+                : opts->spec->op == OP_SERVICES_WATCH ? ctl_watch_services(&ctl, &out)
                 : ctl_is_store_work(opts->spec->op) ? ctl_run_store_work(&ctl, &out)
                 : opts->follow ? ctl_follow(&ctl, &out)
                 : opts->all  ? ctl_run_all(&ctl, &out)

@@ -31,7 +31,7 @@ static struct span empty(void)
 
 static bool span_same(struct span a, struct span b)
 {
-    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+    return span_cmp(a, b) == 0;
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -249,21 +249,19 @@ static int delete_service(core_t *c, struct span id, uint64_t *ret_ticket)
 
 /* ---- registering ----------------------------------------------------------------------------- */
 
-/* The name, or name-port: of these the one that this very service has already, else the first that is
- * free. */
-static struct span default_id(core_t *c, const struct svc *s, char id[HM_SERVICE_ID_BYTES_MAX + 1])
+struct span core_service_id(core_t *c, const struct svc *s, char text[HM_SERVICE_ID_BYTES_MAX + 1])
 {
     struct service_view v;
-    struct span with_port = empty();
-    snprintf(id, HM_SERVICE_ID_BYTES_MAX + 1, "%.*s-%u", (int) s->name.size,
+    snprintf(text, HM_SERVICE_ID_BYTES_MAX + 1, "%.*s-%u", (int) s->name.size,
              (const char *) s->name.data, (unsigned) s->port);
-    with_port = span_of(id, strlen(id));
-    bool is_there = own_get(c, with_port, &v) == HM_OK;
-    if (is_there && v.svc.port == s->port && span_same(v.svc.name, s->name)) {
-        return with_port;
-    }
+    bool is_there = own_get(c, span_of(text, strlen(text)), &v) == HM_OK;
+    bool is_it = is_there && v.svc.port == s->port && span_same(v.svc.name, s->name);
     bool is_taken = own_get(c, s->name, &v) == HM_OK && v.svc.port != s->port;
-    return is_taken ? with_port : s->name;
+    if (!is_it && !is_taken) {
+        memcpy(text, s->name.data, s->name.size);
+        text[s->name.size] = '\0';
+    }
+    return span_of(text, strlen(text));
 }
 
 static int check_room(core_t *c, bool is_new)
@@ -305,32 +303,21 @@ static bool may_write(const core_t *c)
     return c->ready && !c->leaving && !c->copy.aside;
 }
 
-int core_service_register(core_t *c, const struct svc *given,
-                          char ret_id[HM_SERVICE_ID_BYTES_MAX + 1], uint64_t *ret_ticket)
+int core_service_register(core_t *c, const struct svc *s, uint64_t *ret_ticket)
 {
     struct service_view v;
-    struct svc s = *given;
-    char id[HM_SERVICE_ID_BYTES_MAX + 1];
     if (!may_write(c)) {
         return HM_EBUSY;
     }
-    if (s.id.size == 0) {
-        s.id = default_id(c, given, id);
-    }
-    bool is_there = own_get(c, s.id, &v) == HM_OK;
-    if (is_there && v.svc.source == SVC_FILE && s.source != SVC_FILE) {
+    bool is_there = own_get(c, s->id, &v) == HM_OK;
+    if (is_there && v.svc.source == SVC_FILE && s->source != SVC_FILE) {
         return HM_EEXIST;
     }
     int rc = check_room(c, !is_there);
     if (rc == HM_OK) {
-        rc = put_service(c, &s, is_there, &v.svc, ret_ticket);
+        rc = put_service(c, s, is_there, &v.svc, ret_ticket);
     }
-    if (rc == HM_OK) {
-        memcpy(ret_id, s.id.data, s.id.size);
-        ret_id[s.id.size] = '\0';
-        rc = refresh(c, s.id, s.ttl_ms);
-    }
-    return rc;
+    return rc == HM_OK ? refresh(c, s->id, s->ttl_ms) : rc;
 }
 
 int core_service_deregister(core_t *c, struct span id, uint64_t *ret_ticket)

@@ -43,11 +43,13 @@ int core_service_get(core_t *core, const struct node_id *node, struct span id,
 /* Each returns HM_OK with a ticket for core_write_fate, 0 if nothing had to be written and all of it is
  * durable. HM_EBUSY: starting, leaving, standing aside, or the disk is behind; HM_EFULL; HM_ENOMEM. */
 
-/* Registers, or refreshes. s->id may be empty: it is then the name, or name-port where another service
- * has that. The health that a check gave stays; one that was critical for not being refreshed passes
- * again. HM_EEXIST: a file has registered this id; HM_EFULL: too many. ret_id: the service's id. */
-int core_service_register(core_t *core, const struct svc *s,
-                          char ret_id[HM_SERVICE_ID_BYTES_MAX + 1], uint64_t *ret_ticket);
+/* Registers, or refreshes. The health that a check gave stays; one that was critical for not being
+ * refreshed passes again. HM_EEXIST: a file has registered this id; HM_EFULL: too many. */
+int core_service_register(core_t *core, const struct svc *s, uint64_t *ret_ticket);
+/* The id for a service that was given none: the one that this node's service of the same name and port has,
+ * else the name, else, if that is taken, name-port. Lives in text. */
+struct span core_service_id(core_t *core, const struct svc *s,
+                            char text[HM_SERVICE_ID_BYTES_MAX + 1]);
 /* HM_ENOTFOUND; HM_EEXIST: a file has registered it; HM_ESTALE: this node is syncing. */
 int core_service_deregister(core_t *core, struct span id, uint64_t *ret_ticket);
 /* What a check says of it; refreshes it. A new text alone is written at most once a minute.

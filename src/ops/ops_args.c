@@ -3,6 +3,7 @@
 #include "ops/ops_args.h"
 
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/text.h"
 #include "wire/mpack.h"
 
@@ -123,6 +124,97 @@ static int wrong_type(const struct op_arg *arg, char why[OPS_WHY_BYTES])
     return HM_EINVAL;
 }
 
+/* One text of a list, or a key or value of a map. */
+static int check_word(const struct op_arg *arg, struct span s, uint64_t min, uint64_t max,
+                      char why[OPS_WHY_BYTES])
+{
+    char text[SHOWN_BYTES_MAX + 1], cut[SHOWN_BYTES_MAX + 4];
+    size_t keep = s.size < SHOWN_BYTES_MAX ? s.size : SHOWN_BYTES_MAX;
+    if (s.size >= min && s.size <= max &&
+        (s.size == 0 || text_is_clean_utf8(s.data, s.size))) {
+        return HM_OK;
+    }
+    if (keep > 0) {
+        memcpy(text, s.data, keep);
+    }
+    text[keep] = '\0';
+    snprintf(why, OPS_WHY_BYTES,
+             "%s \"%s\" must be from %" PRIu64 " to %" PRIu64
+             " bytes of UTF-8 without control characters",
+             arg->name, shown(text, cut), min, max);
+    return HM_EINVAL;
+}
+
+static int check_words(const struct op_arg *arg, size_t count, char why[OPS_WHY_BYTES])
+{
+    if (count > OPS_WORDS_MAX) {
+        snprintf(why, OPS_WHY_BYTES, "%s is given %zu times, but may be at most %d", arg->name,
+                 count, OPS_WORDS_MAX);
+        return HM_EFULL;
+    }
+    return HM_OK;
+}
+
+/* A map's keys are names of labels in length; what else they must be is its operation's to say. */
+static int read_words(const struct op_arg *arg, struct mp_reader *r, struct op_value *value,
+                      char why[OPS_WHY_BYTES])
+{
+    bool is_map = arg->type == ARG_PAIRS;
+    value->raw.data = r->at;
+    size_t count = is_map ? mp_read_map(r) : mp_read_array(r);
+    int code = check_words(arg, count, why);
+    for (size_t i = 0; i < (is_map ? 2 * count : count) && code == HM_OK; i++) {
+        bool is_key = is_map && i % 2 == 0;
+        if (mp_peek(r) != MP_STR) {
+            snprintf(why, OPS_WHY_BYTES, "%s must hold texts only", arg->name);
+            return HM_EINVAL;
+        }
+        struct span s = mp_read_str(r, SIZE_MAX);
+        code = is_key ? check_word(arg, s, 1, HM_LABEL_KEY_BYTES_MAX, why)
+                      : check_word(arg, s, arg->min, arg->max, why);
+    }
+    value->raw.size = (size_t) (r->at - value->raw.data);
+    return code;
+}
+
+static int check_time(const struct op_arg *arg, uint64_t ms, char why[OPS_WHY_BYTES])
+{
+    if (ms < arg->min || ms > arg->max) {
+        snprintf(why, OPS_WHY_BYTES,
+                 "%s is %" PRIu64 " ms, but must be from %" PRIu64 " to %" PRIu64 " ms", arg->name,
+                 ms, arg->min, arg->max);
+        return HM_EINVAL;
+    }
+    return HM_OK;
+}
+
+static int set_time(const struct op_arg *arg, const char *text, struct op_value *value,
+                    char why[OPS_WHY_BYTES])
+{
+    char cut[SHOWN_BYTES_MAX + 4];
+    if (text_to_ms(text, UINT64_MAX, &value->number) != HM_OK) {
+        snprintf(why, OPS_WHY_BYTES, "%s is \"%s\", but must be like 500ms, 10s, 5m, 2h or 7d",
+                 arg->name, shown(text, cut));
+        return HM_EINVAL;
+    }
+    return check_time(arg, value->number, why);
+}
+
+static int read_time(const struct op_arg *arg, struct mp_reader *r, struct op_value *value,
+                     char why[OPS_WHY_BYTES])
+{
+    char text[SHOWN_BYTES_MAX];
+    if (mp_peek(r) == MP_UINT) {
+        value->number = mp_read_uint(r, UINT64_MAX);
+        return check_time(arg, value->number, why);
+    }
+    mp_read_text(r, text, sizeof text);
+    if (mp_failed(r)) {
+        return wrong_type(arg, why);
+    }
+    return set_time(arg, text, value, why);
+}
+
 static int read_value(const struct op_arg *arg, struct mp_reader *r, struct op_value *value,
                       char why[OPS_WHY_BYTES])
 {
@@ -166,6 +258,19 @@ static int read_value(const struct op_arg *arg, struct mp_reader *r, struct op_v
         value->bytes = kind == MP_STR ? mp_read_str(r, SIZE_MAX) : mp_read_bin(r, SIZE_MAX);
         value->raw.size = (size_t) (r->at - value->raw.data);
         code = check_bytes(arg, value->bytes, why);
+        break;
+    case ARG_TEXTS:
+    case ARG_PAIRS:
+        if (kind != (arg->type == ARG_TEXTS ? MP_ARRAY : MP_MAP)) {
+            return wrong_type(arg, why);
+        }
+        code = read_words(arg, r, value, why);
+        break;
+    case ARG_TIME:
+        if (kind != MP_UINT && kind != MP_STR) {
+            return wrong_type(arg, why);
+        }
+        code = read_time(arg, r, value, why);
         break;
     }
     value->is_given = code == HM_OK;
@@ -252,6 +357,32 @@ static int set_bool(const struct op_arg *arg, const char *text, struct op_value 
     return HM_OK;
 }
 
+/* One more text, or K=V. */
+static int add_word(const struct op_arg *arg, const char *text, struct op_value *value,
+                    char why[OPS_WHY_BYTES])
+{
+    const char *equals = strchr(text, '=');
+    char cut[SHOWN_BYTES_MAX + 4];
+    int code = check_words(arg, value->word_count + 1, why);
+    if (code == HM_OK && arg->type == ARG_TEXTS) {
+        code = check_word(arg, span_of(text, strlen(text)), arg->min, arg->max, why);
+    } else if (code == HM_OK && (equals == NULL || equals == text)) {
+        snprintf(why, OPS_WHY_BYTES, "%s is \"%s\", but must be KEY=VALUE", arg->name,
+                 shown(text, cut));
+        code = HM_EINVAL;
+    } else if (code == HM_OK) {
+        code = check_word(arg, span_of(text, (size_t) (equals - text)), 1, HM_LABEL_KEY_BYTES_MAX,
+                          why);
+        code = code == HM_OK ? check_word(arg, span_of(equals + 1, strlen(equals + 1)), arg->min,
+                                          arg->max, why)
+                             : code;
+    }
+    if (code == HM_OK) {
+        value->words[value->word_count++] = text;
+    }
+    return code;
+}
+
 int ops_args_set(const struct op_spec *spec, size_t idx, const char *text, struct op_values *values,
                  char why[OPS_WHY_BYTES])
 {
@@ -283,6 +414,15 @@ int ops_args_set(const struct op_spec *spec, size_t idx, const char *text, struc
         value.bytes = span_of(text, strlen(text));
         code = check_bytes(arg, value.bytes, why);
         break;
+    case ARG_TEXTS:
+    case ARG_PAIRS:
+        value = values->v[idx];
+        value.is_given = true;
+        code = add_word(arg, text, &value, why);
+        break;
+    case ARG_TIME:
+        code = set_time(arg, text, &value, why);
+        break;
     }
     if (code == HM_OK) {
         values->v[idx] = value;
@@ -304,6 +444,48 @@ int ops_args_set_bytes(const struct op_spec *spec, size_t idx, struct span bytes
 static bool is_sent(const struct op_spec *spec, const struct op_values *values, size_t idx)
 {
     return values->v[idx].is_given && !spec->args[idx].is_meshctls;
+}
+
+static void write_words(const struct op_arg *arg, const struct op_value *value, struct buf *b)
+{
+    if (value->raw.data != NULL) {
+        buf_append(b, value->raw.data, value->raw.size);
+        return;
+    }
+    if (arg->type == ARG_TEXTS) {
+        mp_array(b, value->word_count);
+    } else {
+        mp_map(b, value->word_count);
+    }
+    for (size_t i = 0; i < value->word_count; i++) {
+        const char *word = value->words[i];
+        if (arg->type == ARG_PAIRS) {
+            const char *equals = strchr(word, '=');
+            HM_ASSERT(equals != NULL); /* add_word has seen it */
+            mp_strn(b, word, (size_t) (equals - word));
+            word = equals + 1;
+        }
+        mp_str(b, word);
+    }
+}
+
+bool ops_args_next(const struct op_value *value, struct op_words *w, struct span *ret_text)
+{
+    struct mp_reader r;
+    mp_open(&r, w->is_open ? w->rest : value->raw);
+    if (!w->is_open) {
+        w->is_open = true;
+        w->left = !value->is_given                ? 0
+                  : mp_peek(&r) == MP_MAP ? 2 * mp_read_map(&r)
+                                          : mp_read_array(&r);
+    }
+    if (w->left == 0) {
+        return false;
+    }
+    w->left--;
+    *ret_text = mp_read_str(&r, SIZE_MAX);
+    w->rest = span_of(r.at, (size_t) (r.end - r.at));
+    return !mp_failed(&r);
 }
 
 void ops_args_write(const struct op_spec *spec, const struct op_values *values, struct buf *b)
@@ -336,6 +518,13 @@ void ops_args_write(const struct op_spec *spec, const struct op_values *values, 
             } else {
                 mp_bin(b, value->bytes.data, value->bytes.size);
             }
+            break;
+        case ARG_TEXTS:
+        case ARG_PAIRS:
+            write_words(&spec->args[i], value, b);
+            break;
+        case ARG_TIME:
+            mp_uint(b, value->number);
             break;
         }
     }

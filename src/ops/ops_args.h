@@ -17,10 +17,13 @@
 
 struct op_value {
     bool is_given;
-    uint64_t number; /* ARG_UINT, ARG_BOOL; the default when not given */
+    uint64_t number; /* ARG_UINT, ARG_BOOL, ARG_TIME; the default when not given */
     char text[OPS_TEXT_BYTES_MAX + 1];
     struct span bytes; /* ARG_BYTES: borrowed from the request, or from who set it */
     struct span raw;   /* of a request: the same as it came, one msgpack value */
+    /* ARG_TEXTS, ARG_PAIRS: as they were set, borrowed; of a request they are in raw */
+    const char *words[OPS_WORDS_MAX];
+    size_t word_count;
 };
 
 /* One value per argument of the operation, in the table's order. */
@@ -37,6 +40,14 @@ int ops_args_read(const struct op_spec *spec, struct span args, struct op_values
 /* Sets one argument from text (a word, an option's value). HM_EINVAL with a line in why. */
 int ops_args_set(const struct op_spec *spec, size_t idx, const char *text, struct op_values *values,
                  char why[OPS_WHY_BYTES]);
+/* Walks the texts of a list, or the keys and values of a map, that came with a request: `rest` begins
+ * zeroed. False: no more. */
+struct op_words {
+    bool is_open;
+    size_t left;
+    struct span rest;
+};
+bool ops_args_next(const struct op_value *value, struct op_words *w, struct span *ret_text);
 /* HM_EINVAL with a line in why if a required one is not given. */
 int ops_args_complete(const struct op_spec *spec, const struct op_values *values,
                       char why[OPS_WHY_BYTES]);

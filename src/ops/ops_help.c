@@ -63,13 +63,13 @@ const char *ops_help_option(const struct op_arg *arg, char text[64])
     return text;
 }
 
-void ops_help_usage(const struct op_spec *spec, struct buf *b)
+static void put_usage(const struct op_spec *spec, bool is_short, struct buf *b)
 {
     char words[64];
     put(b, ops_help_words(spec, words));
     for (size_t i = 0; i < spec->arg_count; i++) {
         const struct op_arg *arg = &spec->args[i];
-        if (arg->is_hidden) {
+        if (arg->is_hidden || (is_short && !arg->is_required && arg->position == 0)) {
             continue;
         }
         put(b, arg->is_required ? " " : " [");
@@ -82,15 +82,30 @@ void ops_help_usage(const struct op_spec *spec, struct buf *b)
         put(b, arg->position == 0 && arg->type == ARG_BOOL ? "" : arg->value);
         put(b, arg->is_required ? "" : "]");
     }
+    put(b, is_short ? " [OPTION]..." : "");
     if (spec->kind == OP_STREAM && !spec->never_ends) {
         put(b, " [--follow]");
     }
+}
+
+void ops_help_usage(const struct op_spec *spec, struct buf *b)
+{
+    put_usage(spec, false, b);
+}
+
+void ops_help_usage_short(const struct op_spec *spec, struct buf *b)
+{
+    put_usage(spec, true, b);
 }
 
 static void put_option(struct buf *b, const char *name, const char *help)
 {
     put(b, "  ");
     put_padded(b, name, 14);
+    if (strlen(name) > 14) {
+        put(b, "\n");
+        put_padded(b, "", 16);
+    }
     put(b, "  ");
     put_wrapped(b, help, 18);
 }
@@ -131,9 +146,14 @@ static bool has_options(const struct op_spec *spec)
 
 void ops_help_command(const struct op_spec *spec, struct buf *b)
 {
+    struct buf usage;
+    buf_init(&usage, 4096);
+    ops_help_usage(spec, &usage);
+    buf_append(&usage, "", 1);
     put(b, "meshctl ");
-    ops_help_usage(spec, b);
-    put(b, "\n\n");
+    put_wrapped(b, buf_failed(&usage) ? "?" : (const char *) usage.data, 8);
+    buf_fini(&usage);
+    put(b, "\n");
     put_wrapped(b, spec->help, 0);
     if (has_options(spec)) {
         put(b, "\n");

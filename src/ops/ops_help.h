@@ -8,6 +8,8 @@
 
 /* "nodes show NAME" */
 void ops_help_usage(const struct op_spec *spec, struct buf *b);
+/* The same with "[OPTION]..." for all that may be left out. */
+void ops_help_usage_short(const struct op_spec *spec, struct buf *b);
 /* "nodes show": the operation's name as words; returns text. */
 const char *ops_help_words(const struct op_spec *spec, char text[64]);
 /* "if-version": the name of an argument as an option; returns text. */

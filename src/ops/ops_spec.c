@@ -393,6 +393,9 @@ const struct op_spec *ops_spec(enum op op)
     if (spec == NULL) {
         spec = in_part(op, OPS_STORE_FIRST, ops_spec_store, ops_spec_store_count);
     }
+    if (spec == NULL) {
+        spec = in_part(op, OPS_SERVICES_FIRST, ops_spec_services, ops_spec_services_count);
+    }
     spec = spec != NULL ? spec : &table[op];
     HM_ASSERT(spec->name != NULL && spec->op == op);
     return spec;
@@ -470,6 +473,12 @@ const char *arg_type_name(enum arg_type type)
         return "boolean";
     case ARG_BYTES:
         return "text or bytes";
+    case ARG_TEXTS:
+        return "list of texts";
+    case ARG_PAIRS:
+        return "map of texts";
+    case ARG_TIME:
+        return "milliseconds or text";
     }
     return "?";
 }

@@ -33,6 +33,17 @@
     X(OP_STORE_CHECK, store_check)                                                                 \
     X(OP_STORE_COMPACT, store_compact)
 
+/* Those about services, described in ops_spec_services.c. */
+#define OPS_SERVICES_LIST(X)                                                                       \
+    X(OP_SERVICES_REGISTER, services_register)                                                     \
+    X(OP_SERVICES_DEREGISTER, services_deregister)                                                 \
+    X(OP_SERVICES_LIST, services_list)                                                             \
+    X(OP_SERVICES_SHOW, services_show)                                                             \
+    X(OP_SERVICES_WATCH, services_watch)                                                           \
+    X(OP_SERVICES_PASS, services_pass)                                                             \
+    X(OP_SERVICES_WARN, services_warn)                                                             \
+    X(OP_SERVICES_FAIL, services_fail)
+
 #define OPS_LIST(X)                                                                                \
     X(OP_STATUS, status)                                                                           \
     X(OP_NODES_LIST, nodes_list)                                                                   \
@@ -41,6 +52,7 @@
     X(OP_NODES_RENAME, nodes_rename)                                                               \
     X(OP_EVENTS, events)                                                                           \
     OPS_KV_LIST(X)                                                                                 \
+    OPS_SERVICES_LIST(X)                                                                           \
     X(OP_RTT, rtt)                                                                                 \
     X(OP_PEERS, peers)                                                                             \
     X(OP_DOCTOR, doctor)                                                                           \
@@ -79,9 +91,13 @@ enum arg_type {
     ARG_UINT,
     ARG_BOOL,
     ARG_BYTES, /* a value: any bytes; a word of the command line as it is */
+    ARG_TEXTS, /* a list of texts; an option that may be given several times */
+    ARG_PAIRS, /* a map of texts to texts; likewise, K=V */
+    ARG_TIME,  /* milliseconds, or a text like 500ms, 10s, 5m, 2h, 7d */
 };
 
-#define OPS_ARGS_MAX 6         /* of one operation */
+#define OPS_ARGS_MAX 10        /* of one operation */
+#define OPS_WORDS_MAX 32       /* texts of one list, pairs of one map */
 #define OPS_TEXT_BYTES_MAX 703 /* of a text argument: a cursor is a record's key in base64 */
 
 struct op_arg {
@@ -91,7 +107,7 @@ struct op_arg {
     bool is_hidden;    /* for programs: meshctl uses it itself and does not offer it */
     bool is_meshctls;  /* the other way round: meshctl acts upon it and does not send it */
     unsigned position; /* 1, 2, …: a word after the command; 0: an option --name */
-    uint64_t min, max; /* ARG_UINT: bounds; texts and bytes: bounds of their length in bytes */
+    uint64_t min, max; /* ARG_UINT, ARG_TIME: bounds; texts and bytes: bounds of their length in bytes */
     uint64_t def;      /* ARG_UINT, ARG_BOOL: value when it is not given */
     const char *value; /* what stands for the value in help: "SEQ" */
     const char *help;
@@ -154,6 +170,11 @@ extern const size_t ops_spec_kv_count;
 #define OPS_STORE_FIRST OP_STORE_STATUS
 extern const struct op_spec ops_spec_store[];
 extern const size_t ops_spec_store_count;
+
+/* The part that is about services. */
+#define OPS_SERVICES_FIRST OP_SERVICES_REGISTER
+extern const struct op_spec ops_spec_services[];
+extern const size_t ops_spec_services_count;
 
 /* Never NULL. */
 const struct op_spec *ops_spec(enum op op);

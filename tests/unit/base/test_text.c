@@ -361,9 +361,33 @@ static void ties_go_to_the_first(void **state)
     assert_ptr_equal(text_nearest("abcz", words), words[2]);
 }
 
+static void test_times(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t ms; /* 0: refused */
+    } rows[] = {
+        {"500ms", 500}, {"5s", 5000},     {"5", 5000},          {"2m", 120000}, {"2min", 120000},
+        {"3h", 10800000}, {"7d", 604800000}, {"8d", 0},           {"", 0},        {"s", 0},
+        {"5 s", 0},     {"-5s", 0},       {"5sec", 0},          {"1.5s", 0},    {"99999999999999999999d", 0},
+        {"604800001ms", 0}, {"604800s", 604800000},
+    };
+    (void) state;
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        uint64_t ms = 0;
+        int rc = text_to_ms(rows[i].text, 604800000, &ms);
+        if (ms != rows[i].ms || (rc == HM_OK) != (rows[i].ms > 0)) {
+            print_error("\"%s\"\n", rows[i].text);
+        }
+        assert_true(ms == rows[i].ms);
+        assert_true((rc == HM_OK) == (rows[i].ms > 0));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_times),
         cmocka_unit_test(copies_what_fits),
         cmocka_unit_test(hex_round_trip),
         cmocka_unit_test(hex_refuses),

@@ -27,7 +27,10 @@ static bool own_op(core_t *core, const char *op, struct buf *reply, struct call_
     if (ret_result->ticket == 0) {
         switch (asked.what) {
         case REGISTER:
-            rc = core_service_register(core, &asked.svc, asked.id, &ret_result->ticket);
+            if (asked.svc.id.size == 0) {
+                asked.svc.id = core_service_id(core, &asked.svc, asked.id);
+            }
+            rc = core_service_register(core, &asked.svc, &ret_result->ticket);
             break;
         case DEREGISTER:
             rc = core_service_deregister(core, asked.svc.id, &ret_result->ticket);

@@ -187,6 +187,55 @@ bool core_is_syncing(const core_t *c)
     return c->registry_status.is_syncing;
 }
 
+/* ---- services, as they are told ---------------------------------------------------------------- */
+
+bool core_service_next(core_t *c, struct service_walk *walk, struct service_view *ret_view)
+{
+    while (walk->at_bytes < c->service_count) {
+        *ret_view = c->services[walk->at_bytes++];
+        if (node_id_is_zero(&walk->only) || node_id_eq(&walk->only, &ret_view->node)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+struct span core_service_id(core_t *c, const struct svc *s, char text[HM_SERVICE_ID_BYTES_MAX + 1])
+{
+    (void) c;
+    memcpy(text, s->name.data, s->name.size);
+    text[s->name.size] = '\0';
+    return span_of(text, s->name.size);
+}
+
+int core_service_register(core_t *c, const struct svc *s, uint64_t *ret_ticket)
+{
+    *ret_ticket = 0;
+    c->said = *s;
+    return c->service_code;
+}
+
+int core_service_deregister(core_t *c, struct span id, uint64_t *ret_ticket)
+{
+    *ret_ticket = 0;
+    c->said = (struct svc){.id = id};
+    return c->service_code;
+}
+
+int core_service_check(core_t *c, struct span id, enum svc_health health, struct span text,
+                       uint64_t *ret_ticket)
+{
+    *ret_ticket = 0;
+    c->said = (struct svc){.id = id, .health = health, .text = text};
+    return c->service_code;
+}
+
+struct span core_service_file(core_t *c, struct span id)
+{
+    (void) c, (void) id;
+    return span_of("web.yaml", 8);
+}
+
 void fake_core_other(core_t *c, const char *key, const char *value)
 {
     struct replica other;
@@ -224,6 +273,7 @@ core_t *fake_core_small(void)
     static struct core core;
     static struct member_view members[3];
     static struct member_event events[2];
+    static struct service_view services[2];
     if (core.replica.disk != NULL) {
         replica_fini(&core.replica);
     }
@@ -279,6 +329,29 @@ core_t *fake_core_small(void)
     core.member_count = 3;
     core.events = events;
     core.event_count = 2;
+    services[0] = (struct service_view){.node = id_of(0x0a),
+                                        .svc = {.id = span_of("attic-80", 8),
+                                                .name = span_of("attic", 5),
+                                                .version = span_of("1.2", 3),
+                                                .port = 80,
+                                                .tags = span_of("\xa4" "blue\xa3web", 9),
+                                                .tag_count = 2,
+                                                .meta = span_of("\xa4rack\xa1" "1", 7),
+                                                .meta_count = 1,
+                                                .health = SVC_WARNING,
+                                                .text = span_of("slow", 4),
+                                                .ttl_ms = 30000},
+                                        .wall_ms = WALL_MS - 1000};
+    services[1] = (struct service_view){.node = id_of(0x0c),
+                                        .svc = {.id = span_of("nas", 3),
+                                                .name = span_of("nas", 3),
+                                                .address = span_of("fd00::1", 7),
+                                                .port = 445,
+                                                .source = SVC_FILE,
+                                                .file = span_of("nas.yaml", 8)},
+                                        .wall_ms = WALL_MS - 2000};
+    core.services = services;
+    core.service_count = 2;
     core.last_seq = 8;
     core.status = (struct core_status){.id = id_of(0x0a),
                                        .mesh = "homelab",

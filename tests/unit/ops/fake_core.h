@@ -8,6 +8,7 @@
 
 #include "../core/replica.h"
 #include "core/core.h"
+#include "core/service.h"
 
 struct core {
     struct member_view *members; /* sorted by id */
@@ -28,6 +29,10 @@ struct core {
     struct core_registry_status registry_status; /* is_syncing and divergent_ns of it */
     int write_code;         /* what writing fails with */
     uint64_t others;        /* lives of b that wrote */
+    const struct service_view *services; /* as core_service_next hands them out */
+    size_t service_count;
+    int service_code;       /* what registering, deregistering and checking answer */
+    struct svc said;        /* what was registered last, or the id and health of a check; borrowed */
 };
 
 /* Node b has written this without knowing of anything here. */

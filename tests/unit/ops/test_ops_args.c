@@ -263,9 +263,86 @@ static void test_wrong_words(void **state)
     }
 }
 
+/* Lists, maps and times come as words or as values, and go out the same. */
+static void test_lists_maps_and_times(void **state)
+{
+    const struct op_spec *spec = ops_spec(OP_SERVICES_REGISTER);
+    struct op_values values, again;
+    struct op_words w = {.is_open = false};
+    struct span text;
+    struct buf b;
+    (void) state;
+    ops_args_init(spec, &values);
+    size_t tag = ops_args_index(spec, "tag"), meta = ops_args_index(spec, "meta");
+    size_t ttl = ops_args_index(spec, "ttl");
+    assert_int_equal(ops_args_set(spec, ops_args_index(spec, "name"), "web", &values, why), HM_OK);
+    assert_int_equal(ops_args_set(spec, ops_args_index(spec, "port"), "80", &values, why), HM_OK);
+    assert_int_equal(ops_args_set(spec, tag, "b", &values, why), HM_OK);
+    assert_int_equal(ops_args_set(spec, tag, "a=1", &values, why), HM_OK);
+    assert_int_equal(ops_args_set(spec, tag, "", &values, why), HM_EINVAL);
+    assert_int_equal(ops_args_set(spec, meta, "k=v=w", &values, why), HM_OK);
+    assert_int_equal(ops_args_set(spec, meta, "empty=", &values, why), HM_OK);
+    assert_int_equal(ops_args_set(spec, meta, "=v", &values, why), HM_EINVAL);
+    assert_int_equal(ops_args_set(spec, meta, "none", &values, why), HM_EINVAL);
+    assert_int_equal(ops_args_set(spec, ttl, "2m", &values, why), HM_OK);
+    assert_int_equal(ops_args_set(spec, ttl, "999ms", &values, why), HM_EINVAL);
+    assert_int_equal(ops_args_set(spec, ttl, "8d", &values, why), HM_EINVAL);
+    buf_init(&b, 4096);
+    ops_args_write(spec, &values, &b);
+    assert_int_equal(ops_args_read(spec, buf_span(&b), &again, why), HM_OK);
+    assert_true(again.v[ttl].number == 120000);
+    assert_true(ops_args_next(&again.v[tag], &w, &text) && text.size == 1 && text.data[0] == 'b');
+    assert_true(ops_args_next(&again.v[tag], &w, &text) && text.size == 3);
+    assert_false(ops_args_next(&again.v[tag], &w, &text));
+    w = (struct op_words){.is_open = false};
+    assert_true(ops_args_next(&again.v[meta], &w, &text) && text.size == 1);
+    assert_true(ops_args_next(&again.v[meta], &w, &text) && text.size == 3);
+    assert_true(ops_args_next(&again.v[meta], &w, &text) && text.size == 5);
+    assert_true(ops_args_next(&again.v[meta], &w, &text) && text.size == 0);
+    assert_false(ops_args_next(&again.v[meta], &w, &text));
+    w = (struct op_words){.is_open = false};
+    assert_false(ops_args_next(&again.v[ops_args_index(spec, "id")], &w, &text));
+    for (size_t i = 0; i < OPS_WORDS_MAX - 2; i++) {
+        assert_int_equal(ops_args_set(spec, tag, "t", &values, why), HM_OK);
+    }
+    assert_int_equal(ops_args_set(spec, tag, "t", &values, why), HM_EFULL);
+    buf_fini(&b);
+}
+
+static void test_wrong_lists_are_refused(void **state)
+{
+    static const uint8_t rows[][32] = {
+        "\x81\xa3tag\xa1x",             /* no list */
+        "\x81\xa3tag\x91\x01",          /* a number in it */
+        "\x81\xa3tag\x91\xa1\x1b",      /* no clean text */
+        "\x81\xa4meta\x91\xa1x",        /* no map */
+        "\x81\xa4meta\x81\xa1x\x91\x01",
+        "\x81\xa4meta\x81\xa0\xa1x",    /* no name */
+        "\x81\xa3ttl\xa3" "abc",
+        "\x81\xa3ttl\xc3",
+        "\x81\xa3ttl\x01",
+    };
+    static const size_t sizes[] = {7, 7, 8, 8, 10, 9, 9, 6, 6};
+    struct op_values values;
+    (void) state;
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct span copy = exact_copy(rows[i], sizes[i]);
+        why[0] = '\0';
+        int code = ops_args_read(ops_spec(OP_SERVICES_REGISTER), copy, &values, why);
+        if (code != HM_EINVAL || strstr(why, "needs") != NULL || strstr(why, "map") == why) {
+            print_error("row %zu: %s\n", i, why);
+        }
+        assert_int_equal(code, HM_EINVAL);
+        assert_null(strstr(why, "needs"));
+        exact_free(copy);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lists_maps_and_times),
+        cmocka_unit_test(test_wrong_lists_are_refused),
         cmocka_unit_test(test_defaults_and_values),
         cmocka_unit_test(test_nil_is_not_given),
         cmocka_unit_test(test_unknown_names_the_nearest),

@@ -295,6 +295,10 @@ static const char *const *least_args(const struct op_spec *spec)
     args[1] = "attic";
     args[2] = is_put ? "value" : NULL;
     args[3] = "up on high";
+    if (spec->op == OP_SERVICES_REGISTER) {
+        args[2] = "port";
+        args[3] = "#80";
+    }
     if (spec->op == OP_KV_WATCH) {
         static char place[64];
         json_t *now = ask(fake_core_small(), "kv.watch", true, true, NO_ARGS);
