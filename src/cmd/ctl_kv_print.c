@@ -17,14 +17,16 @@
 
 /* ---- one value ------------------------------------------------------------------------------- */
 
-/* A text up to its first NUL, or how many bytes there are. */
+/* A text up to its first NUL, without the line end behind its only line, or how many bytes there are. */
 static void put_part(const json_t *value, FILE *to)
 {
     const char *text = json_string_value(value);
     uint8_t *bytes = NULL;
     size_t size = 0;
-    if (text != NULL && text[0] != '\0') {
-        fprintf(to, "%.*s", VALUE_BYTES, text);
+    size_t line = text != NULL ? strcspn(text, "\n") : 0;
+    if (line > 0) {
+        bool is_line = text[line] == '\n' && text[line + 1] == '\0';
+        fprintf(to, "%.*s", (int) (is_line && line < VALUE_BYTES ? line : VALUE_BYTES), text);
     } else if (ctl_json_bytes(value, &bytes, &size) != HM_OK) {
         fputc('-', to);
     } else if (size == 0) {

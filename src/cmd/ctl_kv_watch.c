@@ -18,6 +18,7 @@
 #define WAIT_MS 20000 /* how long one request may wait for a change */
 #define RETRY_MS 200  /* between two tries to reach a daemon that is gone */
 #define TEXT_KEY_COLUMNS 24
+#define TEXT_ORIGIN_COLUMNS 12
 #define TEXT_VALUE_COLUMNS 60
 
 struct watcher {
@@ -47,9 +48,9 @@ static void print_change(const struct watcher *w, const json_t *change)
     out_put(w->out, is_put ? STYLE_GREEN : STYLE_RED, op, 8);
     out_put(w->out, STYLE_BOLD, ctl_text(change, "key"), TEXT_KEY_COLUMNS);
     fputs("  ", stdout);
-    out_put_cut(w->out, STYLE_PLAIN, value != NULL ? value : "-", TEXT_VALUE_COLUMNS);
+    out_put(w->out, STYLE_DIM, ctl_text(change, "origin"), TEXT_ORIGIN_COLUMNS);
     fputs("  ", stdout);
-    out_put(w->out, STYLE_DIM, ctl_text(change, "origin"), 0);
+    out_put_cut(w->out, STYLE_PLAIN, value != NULL ? value : "-", TEXT_VALUE_COLUMNS);
     fputc('\n', stdout);
     free(value);
 }

@@ -166,8 +166,7 @@ void out_put(const struct out *out, enum out_style style, const char *text, size
 
 void out_put_cut(const struct out *out, enum out_style style, const char *text, size_t columns)
 {
-    size_t done = put_styled(out, style, text, columns);
-    put_blanks(columns > done ? columns - done : 0);
+    put_styled(out, style, text, columns);
 }
 
 /* Bytes of text that fit, up to a blank; a word that is too long is not broken. */

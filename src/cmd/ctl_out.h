@@ -24,7 +24,7 @@ struct out {
 void out_init(struct out *out, enum ctl_color color);
 /* Prints text in a style, padded with blanks to width columns (0: as it is). */
 void out_put(const struct out *out, enum out_style style, const char *text, size_t width);
-/* Prints at most `columns` characters of a text and pads to as many. */
+/* Prints at most `columns` characters of a text. */
 void out_put_cut(const struct out *out, enum out_style style, const char *text, size_t columns);
 /* Prints text that begins at column `indent` and a line end. On a terminal it goes on in further
  * lines, indented alike, instead of beyond the edge. */

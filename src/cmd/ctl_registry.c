@@ -86,8 +86,10 @@ static void print_trouble(const struct out *out, const json_t *reply)
 void ctl_print_registry(struct out *out, const json_t *reply)
 {
     char text[160], size[OUT_TEXT_BYTES];
-    snprintf(text, sizeof text, "%" PRId64 " entries, %" PRId64 " deletion marks, %s",
-             ctl_int(reply, "entries"), ctl_int(reply, "tombstones"),
+    int64_t entries = ctl_int(reply, "entries");
+    int64_t marks = ctl_int(reply, "tombstones");
+    snprintf(text, sizeof text, "%" PRId64 " %s, %" PRId64 " deletion mark%s, %s", entries,
+             entries == 1 ? "entry" : "entries", marks, marks == 1 ? "" : "s",
              size_text((uint64_t) ctl_int(reply, "bytes"), size));
     print_fact(out, "holds", text);
     print_trouble(out, reply);
