@@ -522,6 +522,9 @@ static struct member *whom_to_ask(core_t *c, uint64_t *ret_next_ns)
     }
     for (size_t i = 0; i < c->probe_order.count; i++) {
         struct member *m = c->probe_order.items[i];
+        if (m->reg_state == registry_state(c->registry) && registry_is_synced(c->registry)) {
+            caught_up(m); /* it came from elsewhere */
+        }
         differs |= m->reg_differs_ns != 0;
         if (m->reg_differs_ns != 0 && !m->reg_diverged && m->reg_state != 0 &&
             c->now_ns - m->reg_differs_ns >= DIVERGED_NS) {
