@@ -23,23 +23,33 @@ static const struct {
     unsigned bit;
     const char *summary;
     bool is_compared; /* no rule is broken by it; for comparisons */
+    unsigned registry_bit;
 } breaks[] = {
-    {"no-refutation", BREAK_NO_REFUTATION, "a suspected node keeps silent", false},
-    {"icmp-verdict", BREAK_ICMP_VERDICT, "one port-unreachable is a verdict", false},
+    {"no-refutation", BREAK_NO_REFUTATION, "a suspected node keeps silent", false, 0},
+    {"icmp-verdict", BREAK_ICMP_VERDICT, "one port-unreachable is a verdict", false, 0},
     {"stale-incarnation", BREAK_STALE_INCARNATION, "full exchange revives at an old incarnation",
-     false},
-    {"no-replay-check", BREAK_NO_REPLAY_CHECK, "old datagrams are taken again", false},
-    {"no-verify", BREAK_NO_VERIFY, "records are not verified", false},
-    {"single-observer", BREAK_SINGLE_OBSERVER, "anybody's verdict is believed", false},
-    {"no-retry-failed", BREAK_NO_RETRY_FAILED, "failed members are never probed again", false},
+     false, 0},
+    {"no-replay-check", BREAK_NO_REPLAY_CHECK, "old datagrams are taken again", false, 0},
+    {"no-verify", BREAK_NO_VERIFY, "records are not verified", false, 0},
+    {"single-observer", BREAK_SINGLE_OBSERVER, "anybody's verdict is believed", false, 0},
+    {"no-retry-failed", BREAK_NO_RETRY_FAILED, "failed members are never probed again", false, 0},
     {"no-incarnation-store", BREAK_NO_INCARNATION_STORE,
-     "a restart begins at incarnation 1 and never catches up", false},
-    {"no-isolation", BREAK_NO_ISOLATION, "a node that nobody answers spreads its doubts", true},
-    {"no-held-up", BREAK_NO_HELD_UP, "who was held up judges by what it did not hear", true},
+     "a restart begins at incarnation 1 and never catches up", false, 0},
+    {"dot-reused", 0, "a life of a node is its stored counter alone", false, REG_BREAK_DOT_REUSED},
+    {"early-ack", 0, "a write is acknowledged before it is durable", false, REG_BREAK_EARLY_ACK},
+    {"early-push", 0, "a write is told to others before it is durable", false,
+     REG_BREAK_EARLY_PUSH},
+    {"early-claim", 0, "a pass's vector is taken over with its first chunk", false,
+     REG_BREAK_EARLY_CLAIM},
+    {"early-release", 0, "a deletion mark goes when the writer alone has it", false,
+     REG_BREAK_EARLY_RELEASE},
+    {"clock-wins", 0, "the later wall clock ends a conflict", false, REG_BREAK_CLOCK_WINS},
+    {"no-isolation", BREAK_NO_ISOLATION, "a node that nobody answers spreads its doubts", true, 0},
+    {"no-held-up", BREAK_NO_HELD_UP, "who was held up judges by what it did not hear", true, 0},
     {"plain-suspicion", BREAK_PLAIN_SUSPICION, "who heard of a suspicion judges by the time alone",
-     true},
+     true, 0},
     {"long-suspicion", BREAK_LONG_SUSPICION, "it lasts 5 s times log10 of the members at least",
-     true},
+     true, 0},
 };
 #define BREAKS (sizeof breaks / sizeof breaks[0])
 
@@ -156,6 +166,7 @@ static bool read_one_break(const char *text, struct sim_opts *o)
         names[i] = breaks[i].name;
         if (strcmp(text, breaks[i].name) == 0) {
             o->run.broken |= breaks[i].bit;
+            o->run.broken_registry |= breaks[i].registry_bit;
             return true;
         }
     }

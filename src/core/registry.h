@@ -42,10 +42,11 @@ struct registry_conf {
 /* Test-only: rules that are broken, so that the simulator can show that it notices. */
 enum registry_break {
     REG_BREAK_DOT_REUSED = 1 << 0,   /* a life begins where the stored counter says, without random bits */
-    REG_BREAK_EARLY_ACK = 1 << 1,    /* a write is acknowledged and told before it is durable */
+    REG_BREAK_EARLY_ACK = 1 << 1,    /* a write is acknowledged before it is durable */
     REG_BREAK_EARLY_CLAIM = 1 << 2,  /* a pass's vector is taken over with its first chunk */
     REG_BREAK_EARLY_RELEASE = 1 << 3, /* a deletion mark goes when the writer alone has it */
     REG_BREAK_CLOCK_WINS = 1 << 4,   /* the later wall clock ends a conflict */
+    REG_BREAK_EARLY_PUSH = 1 << 5,   /* a write is told to others before it is durable */
 };
 
 struct registry_totals {

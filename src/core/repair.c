@@ -373,6 +373,7 @@ static void serve(core_t *c, struct member *m, struct serving *s)
             c->fx.failed = true;
         }
     }
+    is_last |= (c->params.broken_registry & REG_BREAK_EARLY_CLAIM) != 0;
     send_chunk(c, m, s, &ch, is_last);
     buf_fini(&ch.entries);
     if (is_last) {

@@ -19,6 +19,11 @@ static bool key_of(void *ctx, const struct node_id *id, uint8_t ret_key[32])
     return m != NULL;
 }
 
+static bool is_broken(const core_t *c, enum registry_break how)
+{
+    return (c->params.broken_registry & (unsigned) how) != 0;
+}
+
 size_t spread_load(core_t *c, const struct store_entry *entries, size_t count)
 {
     struct registry_conf conf = {
@@ -30,6 +35,9 @@ size_t spread_load(core_t *c, const struct store_entry *entries, size_t count)
         .key_of = key_of,
         .ctx = c,
     };
+    if (is_broken(c, REG_BREAK_DOT_REUSED)) {
+        conf.self.random = 0;
+    }
     size_t damaged = 0;
     plumtree_init(c);
     repair_init(c);
@@ -60,6 +68,15 @@ registry_t *core_registry(core_t *c)
     return c->registry;
 }
 
+/* Test-only: told before it is durable. */
+static void push_early(core_t *c, struct span key)
+{
+    struct registry_siblings s;
+    if (registry_get(c->registry, LOOK_ALL, key, &s) == HM_OK) {
+        plumtree_own(c, s.items[0].bytes);
+    }
+}
+
 int core_write(core_t *c, const struct registry_write *w, struct dot *ret_dot, uint64_t *ret_ticket)
 {
     if (!c->ready || c->leaving || c->copy.aside) {
@@ -71,6 +88,10 @@ int core_write(core_t *c, const struct registry_write *w, struct dot *ret_dot, u
     int rc = registry_write(c->registry, w, ret_dot);
     if (rc == HM_OK) {
         *ret_ticket = registry_round(c->registry);
+        c->wakes |= is_broken(c, REG_BREAK_EARLY_ACK) ? WAKE_DURABLE : 0;
+        if (is_broken(c, REG_BREAK_EARLY_PUSH)) {
+            push_early(c, w->key);
+        }
     }
     return rc;
 }
@@ -82,7 +103,7 @@ bool core_is_syncing(const core_t *c)
 
 enum registry_fate core_write_fate(const core_t *c, uint64_t ticket)
 {
-    return registry_fate(c->registry, ticket);
+    return is_broken(c, REG_BREAK_EARLY_ACK) ? REGISTRY_DURABLE : registry_fate(c->registry, ticket);
 }
 
 void spread_durable(core_t *c, uint64_t batch)

@@ -98,6 +98,7 @@ static struct world *make_world(const struct run_conf *conf, const struct plan *
     core_params_default(&wc.params);
     wc.params.lifeguard = !conf->no_lifeguard;
     wc.params.broken = conf->broken;
+    wc.params.broken_registry = conf->broken_registry;
     wc.keep_disks = (p->flags & PLAN_NO_DISKS) == 0;
     wc.note_sink = conf->note_sink;
     wc.note_ctx = conf->note_ctx;

@@ -28,6 +28,7 @@ struct run_conf {
     bool no_lifeguard;
     bool is_lenient; /* false failures are counted, not judged */
     unsigned broken; /* enum core_break bits */
+    unsigned broken_registry; /* enum registry_break bits */
     note_sink_fn *note_sink;
     void *note_ctx;
     struct timeline *timeline; /* NULL: no picture is wanted */

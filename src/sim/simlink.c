@@ -22,6 +22,7 @@
 #define RTO_LONGEST_NS (120ULL * SECOND_NS)
 #define FLOW_GIVES_UP_NS (6ULL * SECOND_NS)     /* the daemon's: UNACKED_MS in io/links.c */
 #define ORPHAN_GIVES_UP_NS (100ULL * SECOND_NS) /* nobody owns the socket any more */
+#define SEGMENT_BYTES 1448U /* what waits goes together, as far as it fits */
 #define DIAL_GIVES_UP_NS (5ULL * SECOND_NS)
 #define SYN_TRIES_MAX 3U /* at 0, 1 and 3 s */
 
@@ -31,7 +32,8 @@ struct flow {
     struct conn *conn;
     unsigned side;            /* who sends */
     uint64_t last_arrival_ns; /* nothing overtakes */
-    struct msg *first, *last; /* stalled */
+    struct msg *first, *last; /* stalled, in the order in which they were sent */
+    uint64_t numbered;        /* so many were sent */
     unsigned queued;          /* frames sent and not yet taken */
     size_t queued_bytes;
     uint64_t stalled_ns; /* since when */
@@ -177,16 +179,30 @@ static void arm_retry(struct world *w, struct flow *f)
 
 static void stall(struct world *w, struct flow *f, struct msg *m)
 {
-    m->next = NULL;
+    struct msg **at = &f->first;
     if (f->first == NULL) {
-        f->first = m;
         f->stalled_ns = w->now_ns;
         f->tries = 0;
+        f->last = NULL;
         arm_retry(w, f);
-    } else {
-        f->last->next = m;
     }
-    f->last = m;
+    if (f->last != NULL && f->last->as.link.number < m->as.link.number) {
+        at = &f->last->next;
+    }
+    while (*at != NULL && (*at)->as.link.number < m->as.link.number) {
+        at = &(*at)->next;
+    }
+    m->next = *at;
+    *at = m;
+    if (m->next == NULL) {
+        f->last = m;
+    }
+}
+
+/* Something that was sent before it is not there yet. */
+static bool waits_for_others(const struct flow *f, const struct msg *m)
+{
+    return f->first != NULL && f->first->as.link.number < m->as.link.number;
 }
 
 /* Puts a segment on the wire, behind what is there. */
@@ -225,6 +241,7 @@ static void send_segment(struct world *w, struct flow *f, enum msg_kind kind, ui
     m->as.link.conn = c;
     m->as.link.side = 1 - f->side;
     m->as.link.type = type;
+    m->as.link.number = ++f->numbered;
     if (body.size > 0) {
         memcpy(m->bytes, body.data, body.size);
     }
@@ -309,11 +326,18 @@ void simlink_retry(struct world *w, void *flow)
     struct msg *rest = m->next;
     f->first = NULL;
     f->last = NULL;
+    size_t room = m->size < SEGMENT_BYTES ? SEGMENT_BYTES - m->size : 0;
     put_on_wire(w, f, m);
     while (rest != NULL) {
         m = rest;
         rest = m->next;
-        transmit(w, f, m);
+        if (f->first == NULL && m->size <= room) { /* in the segment of the one before */
+            room -= m->size;
+            put_on_wire(w, f, m);
+        } else {
+            room = m->size < SEGMENT_BYTES ? SEGMENT_BYTES - m->size : 0;
+            transmit(w, f, m);
+        }
     }
 }
 
@@ -505,7 +529,7 @@ void simlink_arrive(struct world *w, struct msg *m)
     }
     unsigned side = m->as.link.side;
     struct flow *f = &c->flow[1 - side];
-    if (!m->as.link.is_local && (f->first != NULL || !is_path_open(w, c))) {
+    if (!m->as.link.is_local && (waits_for_others(f, m) || !is_path_open(w, c))) {
         stall(w, f, m);
     } else if (is_open(c->end[side])) {
         world_take(w, m);

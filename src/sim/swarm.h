@@ -10,4 +10,8 @@
 void swarm_net(struct net_conf *net, struct prng *p, unsigned nodes);
 void swarm_plan(struct plan *p);
 
+/* The same of clients that write to the registry, with what goes wrong there. */
+void swarm_writes_net(struct net_conf *net, struct prng *p, unsigned nodes);
+void swarm_writes_plan(struct plan *p);
+
 #endif

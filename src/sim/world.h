@@ -153,6 +153,7 @@ struct msg {
             unsigned side;     /* who receives: 0 dialled, 1 was dialled */
             bool is_local;     /* MSG_FIN: of its own kernel, needs no path */
             uint8_t type;
+            uint64_t number;     /* within its flow */
             struct node_id peer; /* MSG_SEND_REFUSED */
         } link;
         uint64_t batch;
