@@ -247,12 +247,15 @@ static void print_resolved(struct out *out, const json_t *reply)
 
 void ctl_print_kv(struct out *out, enum op op, const json_t *reply)
 {
-    if (op == OP_KV_RESOLVE) {
+    struct kv_printer printer = {.out = out, .is_conflicts = op == OP_KV_CONFLICTS};
+    if (op == OP_KV_LIST || op == OP_KV_CONFLICTS) {
+        kv_print_page(&printer, json_object_get(reply, "keys"));
+    } else if (op == OP_KV_RESOLVE) {
         print_resolved(out, reply);
     } else if (op == OP_KV_HISTORY) {
         kv_print_history(out, reply);
     }
-    /* A write that was done says nothing; what else there is, ctl_run_kv prints. */
+    /* A write that was done says nothing. */
 }
 
 /* ---- history --------------------------------------------------------------------------------- */

@@ -235,7 +235,10 @@ static int take_answer(struct import *im)
     if (ctl_bool(json, "written") && o->format == FORMAT_JSON) {
         ctl_json_print(json, true);
     } else if (ctl_bool(json, "written") && im->values.v[ops_args_index(o->spec, "dry_run")].number) {
-        printf("%s\n", ctl_text(json, "key"));
+        char key[HM_KEY_BYTES_MAX + 1];
+        text_copy(key, sizeof key, ctl_text(json, "key"));
+        ctl_clean(key);
+        printf("%s\n", key);
     }
     json_decref(json);
     return EXIT_DONE;

@@ -21,7 +21,15 @@ static void check(const struct op_spec *spec, const struct op_values *values)
     FUZZ_ASSERT(!buf_failed(&b));
     FUZZ_ASSERT(ops_args_read(spec, buf_span(&b), &again, why) == HM_OK);
     for (size_t i = 0; i < spec->arg_count; i++) {
+        if (spec->args[i].is_meshctls) {
+            FUZZ_ASSERT(!again.v[i].is_given);
+            continue;
+        }
         FUZZ_ASSERT(values->v[i].is_given == again.v[i].is_given);
+        FUZZ_ASSERT(values->v[i].bytes.size == again.v[i].bytes.size);
+        FUZZ_ASSERT(again.v[i].bytes.size == 0 ||
+                    memcmp(values->v[i].bytes.data, again.v[i].bytes.data,
+                           again.v[i].bytes.size) == 0);
         FUZZ_ASSERT(values->v[i].number == again.v[i].number);
         FUZZ_ASSERT(strcmp(values->v[i].text, again.v[i].text) == 0);
     }
@@ -38,11 +46,13 @@ static void words(const struct op_spec *spec, struct input *in)
     struct op_values values;
     char why[OPS_WHY_BYTES] = "";
     bool is_good = true;
+    static char texts[8][600]; /* bytes are borrowed */
     ops_args_init(spec, &values);
     for (unsigned i = 0; i < 8 && in->left > 0 && spec->arg_count > 0; i++) {
-        char text[600] = "";
+        char *text = texts[i];
         size_t idx = in_u8(in) % spec->arg_count;
-        struct span word = in_bytes(in, in_u16(in) % sizeof text);
+        struct span word = in_bytes(in, in_u16(in) % sizeof texts[0]);
+        memset(text, 0, sizeof texts[0]);
         if (word.size > 0) {
             memcpy(text, word.data, word.size);
         }
