@@ -67,6 +67,7 @@
 #define HM_RING_SALTS 4             /* 4 rings, 2 neighbours each: degree 8 (architecture.md) */
 #define HM_DIRECT_RECEIVERS_MAX 64  /* up to here verdicts go to all directly */
 #define HM_EVENTS_MAX 1024          /* member events kept for `meshctl events` */
+#define HM_REQUESTS_PER_MESSAGE_MAX 64 /* of a local client: one wake-up for all of them */
 #define HM_CALLS_MAX 1024           /* operations that wait for another node, an event or the disk */
 #define HM_CALLS_PER_MEMBER_MAX 8   /* of these, waiting here for one and the same other node */
 #define HM_RELAYS_MAX 64            /* probes made for others; beyond, the requester has other helpers */

@@ -5,39 +5,23 @@
 
 #include "base/err.h"
 #include "base/limits.h"
+#include "client/conn.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <poll.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
-#include <unistd.h>
-#include <zmq.h>
 
-#define ENDPOINT_BYTES 128
-#define PATH_BYTES 108 /* of a socket: sockaddr_un, with the NUL */
-#define DIR_BYTES 4096
-#define LAST_WORDS_MS 20 /* a reply may be on its way through libzmq when its connection ends */
-/* Not -1: then libzmq 4.3.4 drops a reply that came just before the connection ended. */
-#define RECONNECT_NEVER_MS 86400000
-#define ENDS                                                                                       \
-    (ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_CONNECT_RETRIED |                       \
-     ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL)
+#define BUSY_PAUSE_NS 20000000 /* before it is tried again to connect to a busy one */
+#define BUSY_TRIES 50
 
 struct client {
-    void *zmq_ctx;
-    void *socket;
-    void *monitor; /* one event on it means that the connection is over */
-    zmq_msg_t reply;
+    conn_t *conn;
+    struct span reply;
     struct buf request;
     uint64_t last_id;
     int output_fd;
-    int dir_fd; /* of a socket with a long path, while we may connect; -1: none */
-    bool has_ended;
 };
 
 static uint64_t now_ms(void)
@@ -47,106 +31,20 @@ static uint64_t now_ms(void)
     return (uint64_t) ts.tv_sec * 1000 + (uint64_t) ts.tv_nsec / 1000000;
 }
 
-/* The path itself, or a short way to it through an open directory. HM_EINVAL: the name alone is too
- * long. HM_EUNREACHABLE: no such directory. */
-static int shorten(const char *path, char ret_path[PATH_BYTES], int *ret_dir_fd)
-{
-    char dir[DIR_BYTES];
-    const char *slash = strrchr(path, '/');
-    size_t size = strlen(path);
-    if (size == 0) {
-        return HM_EINVAL;
-    }
-    if (size < PATH_BYTES) {
-        memcpy(ret_path, path, size + 1);
-        return HM_OK;
-    }
-    if (slash == NULL || (size_t) (slash - path) >= sizeof dir) {
-        return HM_EINVAL;
-    }
-    snprintf(dir, sizeof dir, "%.*s/", (int) (slash - path), path);
-    int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return errno == EACCES ? HM_EDENIED : HM_EUNREACHABLE;
-    }
-    int n = snprintf(ret_path, PATH_BYTES, "/proc/self/fd/%d/%s", fd, slash + 1);
-    if (n < 0 || n >= PATH_BYTES) {
-        close(fd);
-        return HM_EINVAL;
-    }
-    *ret_dir_fd = fd;
-    return HM_OK;
-}
-
-/* libzmq would try to connect for ever, and not say why it cannot. */
-static int try_connect(const char *path)
-{
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    _Static_assert(sizeof sa.sun_path == PATH_BYTES, "a socket's path");
-    memcpy(sa.sun_path, path, strlen(path) + 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) {
-        return HM_EIO;
-    }
-    int code = HM_OK;
-    if (connect(fd, (const struct sockaddr *) &sa, sizeof sa) != 0) {
-        switch (errno) {
-        case EAGAIN: /* it listens, but is busy */
-            break;
-        case EACCES:
-        case EPERM:
-            code = HM_EDENIED;
-            break;
-        default:
-            code = HM_EUNREACHABLE;
-            break;
-        }
-    }
-    close(fd);
-    return code;
-}
-
-static int set_int(void *socket, int option, int value)
-{
-    return zmq_setsockopt(socket, option, &value, sizeof value);
-}
-
-static int open_sockets(client_t *c, const char *path)
-{
-    char endpoint[ENDPOINT_BYTES];
-    int64_t bytes_max = HM_FRAME_BYTES_MAX + 4096;
-    c->zmq_ctx = zmq_ctx_new();
-    if (c->zmq_ctx == NULL) {
-        return HM_ENOMEM;
-    }
-    c->socket = zmq_socket(c->zmq_ctx, ZMQ_DEALER);
-    c->monitor = zmq_socket(c->zmq_ctx, ZMQ_PAIR);
-    snprintf(endpoint, sizeof endpoint, "ipc://%s", path);
-    bool is_open = c->socket != NULL && c->monitor != NULL &&
-                   set_int(c->socket, ZMQ_LINGER, 0) == 0 &&
-                   set_int(c->monitor, ZMQ_LINGER, 0) == 0 &&
-                   set_int(c->socket, ZMQ_RECONNECT_IVL, RECONNECT_NEVER_MS) == 0 &&
-                   zmq_setsockopt(c->socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max) == 0 &&
-                   zmq_socket_monitor(c->socket, "inproc://client-monitor", ENDS) == 0 &&
-                   zmq_connect(c->monitor, "inproc://client-monitor") == 0 &&
-                   zmq_connect(c->socket, endpoint) == 0;
-    return is_open ? HM_OK : HM_EIO;
-}
-
 int client_new(const char *path, client_t **ret_client)
 {
-    char short_path[PATH_BYTES];
+    const struct timespec pause = {.tv_nsec = BUSY_PAUSE_NS};
     client_t *c = calloc(1, sizeof *c);
     if (c == NULL) {
         return HM_ENOMEM;
     }
     c->output_fd = -1;
-    c->dir_fd = -1;
-    zmq_msg_init(&c->reply);
     buf_init(&c->request, HM_REQUEST_BYTES_MAX);
-    int code = shorten(path, short_path, &c->dir_fd);
-    code = code != HM_OK ? code : try_connect(short_path);
-    code = code != HM_OK ? code : open_sockets(c, short_path);
+    int code = conn_new(path, &c->conn);
+    for (int i = 0; i < BUSY_TRIES && code == HM_EBUSY; i++) {
+        nanosleep(&pause, NULL);
+        code = conn_new(path, &c->conn);
+    }
     if (code != HM_OK) {
         client_destroy(&c);
         return code;
@@ -161,21 +59,8 @@ void client_destroy(client_t **p)
     if (c == NULL) {
         return;
     }
-    if (c->socket != NULL) {
-        zmq_socket_monitor(c->socket, NULL, 0);
-        zmq_close(c->socket);
-    }
-    if (c->monitor != NULL) {
-        zmq_close(c->monitor);
-    }
-    if (c->dir_fd >= 0) {
-        close(c->dir_fd);
-    }
-    zmq_msg_close(&c->reply);
+    conn_destroy(&c->conn);
     buf_fini(&c->request);
-    if (c->zmq_ctx != NULL) {
-        zmq_ctx_term(c->zmq_ctx);
-    }
     free(c);
     *p = NULL;
 }
@@ -185,65 +70,32 @@ void client_watch_output(client_t *client, int fd)
     client->output_fd = fd;
 }
 
-/* Waits for the socket. HM_OK: it can be read. Remembers that the connection has ended, in which
- * case a reply may still be there. */
-static int wait_socket(client_t *c, uint64_t deadline_ms)
+/* Waits until the connection can be read, or written while something is to be sent, and does that.
+ * HM_OK: look what there is now. */
+static int wait_conn(client_t *c, uint64_t deadline_ms)
 {
-    for (;;) {
-        uint64_t now = now_ms();
-        if (c->has_ended && deadline_ms > now + LAST_WORDS_MS) {
-            deadline_ms = now + LAST_WORDS_MS;
-        }
-        zmq_pollitem_t items[3] = {{.socket = c->socket, .events = ZMQ_POLLIN}};
-        int count = 1;
-        if (!c->has_ended) {
-            items[count++] = (zmq_pollitem_t){.socket = c->monitor, .events = ZMQ_POLLIN};
-        }
-        if (c->output_fd >= 0) {
-            items[count++] = (zmq_pollitem_t){.fd = c->output_fd, .events = ZMQ_POLLERR};
-        }
-        int got = zmq_poll(items, count, now < deadline_ms ? (long) (deadline_ms - now) : 0);
-        if (got < 0 && errno != EINTR) {
-            return HM_EIO;
-        }
-        if (got > 0 && items[0].revents != 0) {
-            return HM_OK;
-        }
-        if (got > 0 && !c->has_ended && items[1].revents != 0) {
-            c->has_ended = true;
-        } else if (got > 0) {
-            return HM_EIO;
-        } else if (got == 0 && c->has_ended) {
-            return HM_EUNREACHABLE;
-        } else if (got == 0 && now_ms() >= deadline_ms) {
-            return HM_ETIMEDOUT;
-        }
+    uint64_t now = now_ms();
+    struct pollfd polls[2] = {{.fd = conn_fd(c->conn), .events = POLLIN},
+                              {.fd = c->output_fd}};
+    if (conn_wants_write(c->conn)) {
+        polls[0].events |= POLLOUT;
     }
-}
-
-/* Takes one message: *ret_id and c->reply. HM_ENOTFOUND: there is none, or it is no reply. */
-static int receive(client_t *c, uint64_t *ret_id)
-{
-    int parts = 0;
-    size_t id_bytes = 0;
-    bool more = true;
-    while (more) {
-        if (zmq_msg_recv(&c->reply, c->socket, ZMQ_DONTWAIT) < 0) {
-            if (errno == EINTR) {
-                continue;
-            }
-            return errno == EAGAIN ? HM_ENOTFOUND : HM_EIO;
-        }
-        if (parts == 0) {
-            id_bytes = zmq_msg_size(&c->reply);
-            if (id_bytes == sizeof *ret_id) {
-                memcpy(ret_id, zmq_msg_data(&c->reply), id_bytes);
-            }
-        }
-        parts++;
-        more = zmq_msg_more(&c->reply);
+    uint64_t left = now < deadline_ms ? deadline_ms - now : 0;
+    int got = poll(polls, c->output_fd >= 0 ? 2 : 1, left < 86400000 ? (int) left : 86400000);
+    if (got < 0) {
+        return errno == EINTR ? HM_OK : HM_EIO;
     }
-    return parts == 2 && id_bytes == sizeof *ret_id ? HM_OK : HM_ENOTFOUND;
+    if (got == 0) {
+        return now_ms() >= deadline_ms ? HM_ETIMEDOUT : HM_OK;
+    }
+    if ((polls[0].revents & POLLOUT) != 0) {
+        (void) conn_flush(c->conn); /* that it has ended shows at the read, behind what came */
+    }
+    if ((polls[0].revents & ~POLLOUT) != 0) {
+        int code = conn_read(c->conn);
+        return code == HM_ENOTFOUND ? HM_OK : code;
+    }
+    return polls[1].revents != 0 ? HM_EIO : HM_OK;
 }
 
 static int send_request(client_t *c, const struct api_request *request)
@@ -253,12 +105,8 @@ static int send_request(client_t *c, const struct api_request *request)
     if (buf_failed(&c->request)) {
         return HM_EFULL;
     }
-    c->last_id++;
-    if (zmq_send(c->socket, &c->last_id, sizeof c->last_id, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        zmq_send(c->socket, c->request.data, c->request.size, ZMQ_DONTWAIT) < 0) {
-        return HM_EUNREACHABLE;
-    }
-    return HM_OK;
+    int code = conn_put(c->conn, ++c->last_id, buf_span(&c->request));
+    return code == HM_OK ? conn_flush(c->conn) : code;
 }
 
 int client_send(client_t *client, const struct api_request *request, uint64_t *ret_id)
@@ -270,20 +118,20 @@ int client_send(client_t *client, const struct api_request *request, uint64_t *r
     return code;
 }
 
-/* The next message, kept in c->reply and not looked into. */
+/* The next reply, not looked into. */
 static int receive_any(client_t *c, uint64_t deadline_ms, uint64_t *ret_id)
 {
-    int code = HM_ENOTFOUND;
+    int code = conn_next(c->conn, ret_id, &c->reply);
     while (code == HM_ENOTFOUND) {
-        code = wait_socket(c, deadline_ms);
-        code = code == HM_OK ? receive(c, ret_id) : code;
+        code = wait_conn(c, deadline_ms);
+        code = code == HM_OK ? conn_next(c->conn, ret_id, &c->reply) : code;
     }
     return code;
 }
 
 static int read_reply(client_t *c, struct api_reply *ret_reply)
 {
-    return api_reply_read(span_of(zmq_msg_data(&c->reply), zmq_msg_size(&c->reply)), ret_reply);
+    return api_reply_read(c->reply, ret_reply);
 }
 
 int client_receive(client_t *client, uint64_t timeout_ms, uint64_t *ret_id,
@@ -310,12 +158,10 @@ int client_call(client_t *client, const struct api_request *request, uint64_t ti
 int client_wait_end(client_t *client, uint64_t timeout_ms)
 {
     uint64_t deadline_ms = now_ms() + timeout_ms;
-    for (;;) {
-        uint64_t id;
-        int code = wait_socket(client, deadline_ms);
-        if (code != HM_OK) {
-            return code == HM_EUNREACHABLE ? HM_OK : code;
-        }
-        receive(client, &id);
+    uint64_t id;
+    int code = HM_OK;
+    while (code == HM_OK) {
+        code = receive_any(client, deadline_ms, &id);
     }
+    return code == HM_EUNREACHABLE || code == HM_EMALFORMED ? HM_OK : code;
 }

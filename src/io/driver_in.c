@@ -197,6 +197,7 @@ bool driver_read_api(void *ctx)
     struct event ev = {.type = call.is_gone ? EV_CALL_GONE : EV_CALL,
                        .as.call = {.client = call.client, .request = call.request}};
     driver_step(d, &ev);
+    local_api_flush(d->api);
     return true;
 }
 

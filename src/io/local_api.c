@@ -23,23 +23,41 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#define PARTS_MAX 4    /* routing id, empty, request id, request */
-#define OUT_MAX 64     /* replies per client that it has not read: fewer of large ones */
+#define OUT_MAX 256    /* messages of replies per client that it has not read: fewer of large ones */
 #define IN_MAX 8       /* requests per client that wait for us, then it is pushed back */
 #define TURN_MAX 64    /* messages of which none is a request, in one turn */
 #define READERS_MAX 64 /* clients that are slow to read large replies at the same time */
 #define FLUSH_MS 200   /* for replies at the end */
 #define MONITOR_TURN_MAX 256
+#define REPLIES_BYTES_MAX 16384 /* of small replies that travel in one message */
+#define INDEX_BITS 16           /* of a call's number: its place; above it, a count that makes it unique */
 
-struct call {
-    uint64_t client; /* 0: free */
+/* Where a message came from. */
+struct sender {
     int fd;
-    bool is_gone;
     bool has_empty;
     uint8_t routing[255]; /* ZeroMQ's limit */
     size_t routing_bytes;
+};
+
+struct call {
+    uint64_t client; /* 0: free */
+    bool is_gone;
+    uint32_t next_free; /* place of the next one, LOCAL_CALLS_MAX: none */
+    struct sender from;
     uint8_t id[LOCAL_REQUEST_ID_BYTES_MAX];
     size_t id_bytes;
+};
+
+/* The message that is being taken, request by request, and the small replies to it that are there already:
+ * they go in one message too. */
+struct exchange {
+    bool is_begun; /* the message has parts left */
+    unsigned taken; /* requests of it */
+    struct sender from;
+    struct buf replies;                            /* ids and replies, one behind the other */
+    uint32_t sizes[2 * HM_REQUESTS_PER_MESSAGE_MAX]; /* of these */
+    size_t count;                                  /* twice the replies */
 };
 
 /* A connection whose replies are counted until libzmq has passed them on. */
@@ -57,8 +75,10 @@ struct local_api {
     uint64_t last_client;
     size_t waiting;
     size_t gone;
-    zmq_msg_t request; /* what local_call.request points into */
+    zmq_msg_t part;    /* what local_call.request points into */
     struct buf answer; /* for what we refuse ourselves */
+    struct exchange now;
+    uint32_t first_free;
     struct call calls[LOCAL_CALLS_MAX];
     struct reader readers[READERS_MAX];
 };
@@ -160,8 +180,12 @@ int local_api_new(void *zmq_ctx, const char *path, struct metrics *metrics, loca
     }
     snprintf(a->path, sizeof a->path, "%s", path);
     a->metrics = metrics;
-    zmq_msg_init(&a->request);
+    zmq_msg_init(&a->part);
     buf_init(&a->answer, 4096);
+    buf_init(&a->now.replies, REPLIES_BYTES_MAX + OUTQ_SMALL_BYTES + LOCAL_REQUEST_ID_BYTES_MAX);
+    for (uint32_t i = 0; i < LOCAL_CALLS_MAX; i++) {
+        a->calls[i].next_free = i + 1;
+    }
     /* The daemon's umask gives 0600 from the first moment; chmod for callers with another one. */
     if (open_sockets(a, zmq_ctx) != 0 || chmod(path, 0600) != 0) {
         int code = errno == EACCES || errno == EPERM ? HM_EDENIED : HM_EIO;
@@ -189,8 +213,9 @@ void local_api_destroy(local_api_t **p)
     for (size_t i = 0; i < READERS_MAX; i++) {
         outq_destroy(&a->readers[i].out);
     }
-    zmq_msg_close(&a->request);
+    zmq_msg_close(&a->part);
     buf_fini(&a->answer);
+    buf_fini(&a->now.replies);
     free(a);
     *p = NULL;
 }
@@ -216,7 +241,7 @@ static void mark_gone(local_api_t *a, int fd)
 {
     for (size_t i = 0; i < LOCAL_CALLS_MAX; i++) {
         struct call *c = &a->calls[i];
-        if (c->client != 0 && !c->is_gone && c->fd == fd) {
+        if (c->client != 0 && !c->is_gone && c->from.fd == fd) {
             c->is_gone = true;
             a->gone++;
         }
@@ -270,7 +295,10 @@ static void release(local_api_t *a, struct call *c)
 {
     a->gone -= c->is_gone;
     a->waiting--;
-    memset(c, 0, sizeof *c);
+    c->client = 0;
+    c->is_gone = false;
+    c->next_free = a->first_free;
+    a->first_free = (uint32_t) (c - a->calls);
 }
 
 static bool take_gone(local_api_t *a, struct local_call *ret_call)
@@ -287,52 +315,93 @@ static bool take_gone(local_api_t *a, struct local_call *ret_call)
     return false;
 }
 
-/* ---- requests and replies -------------------------------------------------------------------- */
+/* ---- replies --------------------------------------------------------------------------------- */
 
-/* Reads one message of any number of parts; keeps the first PARTS_MAX. Returns how many there were,
- * or -1 if there is none. Each of parts is initialised. */
-static int receive(void *socket, zmq_msg_t parts[PARTS_MAX])
+/* The parts that a message begins with; how many. */
+static size_t address(const struct sender *to, struct span parts[2])
 {
-    int count = 0;
-    zmq_msg_t rest;
-    for (int i = 0; i < PARTS_MAX; i++) {
-        zmq_msg_init(&parts[i]);
-    }
-    zmq_msg_init(&rest);
-    for (;;) {
-        zmq_msg_t *to = count < PARTS_MAX ? &parts[count] : &rest;
-        int got = zmq_msg_recv(to, socket, ZMQ_DONTWAIT);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            count = -1;
-            break;
-        }
-        count++;
-        if (!zmq_msg_more(to)) {
-            break;
-        }
-    }
-    zmq_msg_close(&rest);
-    return count;
+    parts[0] = span_of(to->routing, to->routing_bytes);
+    parts[1] = span_of("", 0);
+    return to->has_empty ? 2 : 1;
 }
 
-static int send_reply(local_api_t *a, const struct call *c, struct span reply)
+/* Sends the parts, the last one as the body. */
+static int send_parts(local_api_t *a, int fd, const struct span *parts, size_t count)
 {
-    struct span parts[3];
-    size_t count = 0;
-    outq_t *out = out_of(a, c->fd);
-    parts[count++] = span_of(c->routing, c->routing_bytes);
-    if (c->has_empty) {
-        parts[count++] = span_of("", 0);
-    }
-    parts[count++] = span_of(c->id, c->id_bytes);
+    outq_t *out = out_of(a, fd);
     if (out == NULL) {
         return HM_EFULL;
     }
-    int rc = outq_send(out, a->socket, parts, count, reply, HM_QUEUE_BYTES_MAX);
+    int rc = outq_send(out, a->socket, parts, count - 1, parts[count - 1], HM_QUEUE_BYTES_MAX);
     return rc == HM_EUNREACHABLE ? HM_ENOTFOUND : rc == HM_OK ? HM_OK : HM_EFULL;
+}
+
+/* Sends the replies that were gathered. */
+static void flush_replies(local_api_t *a)
+{
+    struct exchange *now = &a->now;
+    struct span parts[2 + 2 * HM_REQUESTS_PER_MESSAGE_MAX];
+    const uint8_t *at = now->replies.data;
+    if (now->count == 0) {
+        return;
+    }
+    size_t count = address(&now->from, parts);
+    for (size_t i = 0; i < now->count; i++) {
+        parts[count++] = span_of(at, now->sizes[i]);
+        at += now->sizes[i];
+    }
+    if (send_parts(a, now->from.fd, parts, count) != HM_OK) {
+        metric_add(a->metrics, M_REPLIES_LOST, now->count / 2);
+    }
+    buf_clear(&now->replies);
+    now->count = 0;
+}
+
+static bool is_same(const struct sender *a, const struct sender *b)
+{
+    return a->fd == b->fd && a->has_empty == b->has_empty &&
+           a->routing_bytes == b->routing_bytes &&
+           memcmp(a->routing, b->routing, a->routing_bytes) == 0;
+}
+
+/* Keeps it for the message of replies. False: it is to be sent by itself. */
+static bool gather(local_api_t *a, const struct call *c, struct span reply)
+{
+    struct exchange *now = &a->now;
+    bool has_company = now->count > 0 || (now->is_begun && zmq_msg_more(&a->part) != 0);
+    if (!has_company || reply.size >= OUTQ_SMALL_BYTES || !is_same(&now->from, &c->from)) {
+        return false;
+    }
+    if (now->count + 2 > sizeof now->sizes / sizeof now->sizes[0] ||
+        now->replies.size + c->id_bytes + reply.size > REPLIES_BYTES_MAX) {
+        flush_replies(a);
+    }
+    buf_append(&now->replies, c->id, c->id_bytes);
+    buf_append(&now->replies, reply.data, reply.size);
+    if (buf_failed(&now->replies)) { /* no memory: those before it still go */
+        now->replies.failed = false;
+        flush_replies(a);
+        return false;
+    }
+    now->sizes[now->count++] = (uint32_t) c->id_bytes;
+    now->sizes[now->count++] = (uint32_t) reply.size;
+    return true;
+}
+
+/* HM_OK also for what is gathered: that it is lost shows later, and is counted then. */
+static int send_reply(local_api_t *a, const struct call *c, struct span reply)
+{
+    struct span parts[4];
+    if (gather(a, c, reply)) {
+        local_api_flush(a);
+        return HM_OK;
+    }
+    size_t count = address(&c->from, parts);
+    parts[count++] = span_of(c->id, c->id_bytes);
+    parts[count++] = reply;
+    int rc = send_parts(a, c->from.fd, parts, count);
+    metric_add(a->metrics, M_REPLIES_LOST, rc != HM_OK);
+    return rc;
 }
 
 static void refuse(local_api_t *a, const struct call *c, int code, const char *text)
@@ -342,102 +411,155 @@ static void refuse(local_api_t *a, const struct call *c, int code, const char *t
     snprintf(reply.text, sizeof reply.text, "%s", text);
     buf_clear(&a->answer);
     api_reply_write(&a->answer, &reply);
-    if (send_reply(a, c, buf_span(&a->answer)) != HM_OK) {
-        metric_add(a->metrics, M_REPLIES_LOST, 1);
-    }
+    (void) send_reply(a, c, buf_span(&a->answer));
 }
 
 static struct call *find(local_api_t *a, uint64_t client)
 {
-    for (size_t i = 0; i < LOCAL_CALLS_MAX; i++) {
-        if (a->calls[i].client == client) {
-            return &a->calls[i];
-        }
-    }
-    return NULL;
+    struct call *c = &a->calls[client & ((1u << INDEX_BITS) - 1)];
+    bool is_place = (client & ((1u << INDEX_BITS) - 1)) < LOCAL_CALLS_MAX;
+    return client != 0 && is_place && c->client == client ? c : NULL;
 }
 
-/* Fills who asks from the parts; returns the request's part or NULL if the framing is wrong. */
-static zmq_msg_t *read_parts(zmq_msg_t parts[PARTS_MAX], int count, struct call *c)
+/* ---- requests -------------------------------------------------------------------------------- */
+
+/* The next part of the socket's message. False: there is none. */
+static bool next_part(local_api_t *a)
 {
-    int at = 1;
-    c->routing_bytes = zmq_msg_size(&parts[0]);
-    memcpy(c->routing, zmq_msg_data(&parts[0]), c->routing_bytes);
+    int got;
+    do {
+        got = zmq_msg_recv(&a->part, a->socket, ZMQ_DONTWAIT);
+    } while (got < 0 && errno == EINTR);
+    return got >= 0;
+}
+
+/* The parts of a message come together, so that there is one where `more` was said. */
+static bool has_more(const local_api_t *a)
+{
+    return zmq_msg_more(&a->part) != 0;
+}
+
+static void skip_rest(local_api_t *a)
+{
+    while (has_more(a) && next_part(a)) {
+    }
+    a->now.is_begun = false;
+}
+
+static void refuse_frames(local_api_t *a, const struct call *c)
+{
+    refuse(a, c, HM_EMALFORMED,
+           "a request has two frames: a request id of 1 to 32 bytes, and the request; a message has "
+           "at most 64 requests");
+    skip_rest(a);
+    flush_replies(a);
+}
+
+/* Takes the head of a message: who sent it. The part is its first request id then. False: no message. */
+static bool begin_message(local_api_t *a)
+{
+    struct sender *from = &a->now.from;
+    if (!next_part(a)) {
+        return false;
+    }
+    from->routing_bytes = zmq_msg_size(&a->part);
+    memcpy(from->routing, zmq_msg_data(&a->part), from->routing_bytes);
+    from->has_empty = false;
+    from->fd = -1;
+    a->now.is_begun = true;
+    a->now.taken = 0;
+    if (!has_more(a) || !next_part(a)) {
+        return true;
+    }
     /* Not of the routing id's part: when poll fetched it, libzmq 4.3.4 leaves its origin out. */
-    c->fd = count > 1 ? zmq_msg_get(&parts[1], ZMQ_SRCFD) : -1;
-    if (count > 1 && zmq_msg_size(&parts[1]) == 0) {
-        c->has_empty = true;
-        at = 2;
+    from->fd = zmq_msg_get(&a->part, ZMQ_SRCFD);
+    if (zmq_msg_size(&a->part) == 0) {
+        from->has_empty = true;
+        a->now.is_begun = !has_more(a) || next_part(a);
     }
-    if (count != at + 2) {
-        return NULL;
-    }
-    size_t size = zmq_msg_size(&parts[at]);
-    if (size == 0 || size > sizeof c->id) {
-        return NULL;
-    }
-    memcpy(c->id, zmq_msg_data(&parts[at]), size);
-    c->id_bytes = size;
-    return &parts[at + 1];
+    return true;
 }
 
-/* True: a call is in ret_call. */
-static bool take_request(local_api_t *a, zmq_msg_t parts[PARTS_MAX], int count,
-                         struct local_call *ret_call)
+/* Takes id and request of the message under way, whose id is the part. False: they are refused. */
+static bool take_request(local_api_t *a, struct local_call *ret_call)
 {
-    struct call c = {.fd = -1};
-    zmq_msg_t *request = read_parts(parts, count, &c);
-    if (request == NULL) {
-        refuse(a, &c, HM_EMALFORMED,
-               "a request has two frames: a request id of 1 to 32 bytes, and the request");
+    struct call wrong = {.from = a->now.from};
+    uint8_t id[LOCAL_REQUEST_ID_BYTES_MAX];
+    size_t size = zmq_msg_size(&a->part);
+    bool is_good = size > 0 && size <= sizeof id && has_more(a) &&
+                   a->now.taken < HM_REQUESTS_PER_MESSAGE_MAX;
+    if (is_good) {
+        memcpy(id, zmq_msg_data(&a->part), size);
+        is_good = next_part(a);
+    }
+    if (!is_good) {
+        refuse_frames(a, &wrong);
         return false;
     }
-    struct call *place = find(a, 0);
-    if (place == NULL) {
-        refuse(a, &c, HM_EBUSY, "too many requests wait on this node: try again later");
+    a->now.taken++;
+    struct call *c = a->first_free < LOCAL_CALLS_MAX ? &a->calls[a->first_free] : &wrong;
+    memcpy(c->id, id, size);
+    c->id_bytes = size;
+    if (c == &wrong) {
+        refuse(a, c, HM_EBUSY, "too many requests wait on this node: try again later");
         return false;
     }
-    c.client = ++a->last_client;
-    *place = c;
+    c->from = a->now.from;
+    c->client = ++a->last_client << INDEX_BITS | a->first_free;
+    a->first_free = c->next_free;
     a->waiting++;
-    zmq_msg_move(&a->request, request);
-    ret_call->client = c.client;
+    ret_call->client = c->client;
     ret_call->is_gone = false;
-    ret_call->request = span_of(zmq_msg_data(&a->request), zmq_msg_size(&a->request));
+    ret_call->request = span_of(zmq_msg_data(&a->part), zmq_msg_size(&a->part));
     return true;
+}
+
+/* On to the next request of the message; false: it has no more. */
+static bool goes_on(local_api_t *a)
+{
+    if (a->now.is_begun && (!has_more(a) || !next_part(a))) {
+        a->now.is_begun = false;
+    }
+    return a->now.is_begun;
 }
 
 int local_api_take(local_api_t *api, struct local_call *ret_call)
 {
-    drain_monitor(api);
-    if (take_gone(api, ret_call)) {
-        return HM_OK;
-    }
+    bool is_within = goes_on(api);
     for (int i = 0; i < TURN_MAX; i++) {
-        zmq_msg_t parts[PARTS_MAX];
-        int count = receive(api->socket, parts);
-        bool taken = count > 0 && take_request(api, parts, count, ret_call);
-        for (int k = 0; k < PARTS_MAX; k++) {
-            zmq_msg_close(&parts[k]);
+        if (!is_within) {
+            flush_replies(api);
+            drain_monitor(api);
+            if (take_gone(api, ret_call)) {
+                return HM_OK;
+            }
+            if (!begin_message(api)) {
+                break;
+            }
         }
-        if (taken) {
+        if (take_request(api, ret_call)) {
             return HM_OK;
         }
-        if (count < 0) {
-            break;
-        }
+        is_within = goes_on(api);
     }
+    flush_replies(api);
     return HM_ENOTFOUND;
+}
+
+void local_api_flush(local_api_t *api)
+{
+    if (!api->now.is_begun || !has_more(api)) {
+        flush_replies(api);
+    }
 }
 
 int local_api_reply(local_api_t *api, uint64_t client, struct span reply)
 {
-    struct call *c = client == 0 ? NULL : find(api, client);
+    struct call *c = find(api, client);
     if (c == NULL) {
         return HM_ENOTFOUND;
     }
     int rc = send_reply(api, c, reply);
-    metric_add(api->metrics, M_REPLIES_LOST, rc != HM_OK);
     release(api, c);
     return rc;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The local socket: a ZeroMQ ROUTER on D/meshd.sock, for meshctl and programs.
  *
- * Frames of a request: [empty, from REQ sockets only] [request id, 1 to 32 bytes] [api_request]; of
- * a reply the same with an api_reply (wire/api_msg.h, docs/protocol/local.md). Requests may
- * overlap; replies carry the id of their request. Who may connect is decided by the file's mode,
- * 0600.
+ * Frames of a message: [empty, from REQ sockets only], then at most HM_REQUESTS_PER_MESSAGE_MAX times
+ * [request id, 1 to 32 bytes] [api_request]; of replies the same with an api_reply (wire/api_msg.h,
+ * docs/protocol/local.md). Requests may overlap; replies carry the id of their request. Who may connect is
+ * decided by the file's mode, 0600.
  *
  * Each request gets a number, the core's name for who asks. At most LOCAL_CALLS_MAX wait; more are
  * answered HM_EBUSY. A client that does not read loses its reply, counted. A client that went away
@@ -49,6 +49,10 @@ int local_api_take(local_api_t *api, struct local_call *ret_call);
 /* Answers a call (FX_REPLY) and forgets it. HM_ENOTFOUND: no such call (its client went away);
  * HM_EFULL: the client does not read, the reply is lost and counted. Never blocks. */
 int local_api_reply(local_api_t *api, uint64_t client, struct span reply);
+
+/* Replies to the requests of one message go together, when the last of them was answered. To be called when
+ * a call that was taken has been worked on: if it was the last and waits, the others go now. */
+void local_api_flush(local_api_t *api);
 
 size_t local_api_waiting(const local_api_t *api);
 

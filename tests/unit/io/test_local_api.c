@@ -153,6 +153,7 @@ static void test_wrong_frames(void **state)
     zmq_send(dealer, "alone", 5, 0);
     zmq_send(dealer, large, sizeof large, ZMQ_SNDMORE);
     zmq_send(dealer, "r", 1, 0);
+    zmq_send(dealer, large, sizeof large, ZMQ_SNDMORE); /* what is behind it is not looked at */
     for (int i = 0; i < 9; i++) {
         zmq_send(dealer, "x", 1, ZMQ_SNDMORE);
     }
@@ -166,6 +167,85 @@ static void test_wrong_frames(void **state)
     for (int i = 0; i < 4; i++) {
         read_refusal(dealer, HM_EMALFORMED);
     }
+    zmq_close(dealer);
+}
+
+static void send_many(void *dealer, int count)
+{
+    for (int i = 0; i < count; i++) {
+        char id = (char) ('a' + i);
+        zmq_send(dealer, &id, 1, ZMQ_SNDMORE);
+        zmq_send(dealer, &id, 1, i + 1 < count ? ZMQ_SNDMORE : 0);
+    }
+}
+
+static void read_pair(void *dealer, char id, const char *reply, bool is_last)
+{
+    char bytes[64];
+    int more = 0;
+    size_t size = sizeof more;
+    assert_int_equal(zmq_recv(dealer, bytes, sizeof bytes, 0), 1);
+    assert_int_equal(bytes[0], id);
+    assert_int_equal(zmq_recv(dealer, bytes, sizeof bytes, 0), strlen(reply));
+    assert_memory_equal(bytes, reply, strlen(reply));
+    assert_int_equal(zmq_getsockopt(dealer, ZMQ_RCVMORE, &more, &size), 0);
+    assert_int_equal(more, !is_last);
+}
+
+/* Several requests in one message: those that are answered at once are answered in one message. */
+static void test_many_in_one_message(void **state)
+{
+    struct fixture *f = *state;
+    struct local_call call;
+    uint64_t waits = 0;
+    void *dealer = client_new(f, ZMQ_DEALER);
+    send_many(dealer, 5);
+    for (int i = 0; i < 5; i++) {
+        wait_call(f, &call);
+        assert_int_equal(call.request.data[0], 'a' + i);
+        if (i == 2) {
+            waits = call.client;
+        } else {
+            assert_int_equal(local_api_reply(f->api, call.client, span_of("yes", 3)), HM_OK);
+        }
+        local_api_flush(f->api);
+    }
+    read_pair(dealer, 'a', "yes", false);
+    read_pair(dealer, 'b', "yes", false);
+    read_pair(dealer, 'd', "yes", false);
+    read_pair(dealer, 'e', "yes", true);
+    assert_int_equal(local_api_reply(f->api, waits, span_of("late", 4)), HM_OK);
+    read_pair(dealer, 'c', "late", true);
+    /* The last one waits: the others need not wait for it. */
+    send_many(dealer, 2);
+    wait_call(f, &call);
+    assert_int_equal(local_api_reply(f->api, call.client, span_of("one", 3)), HM_OK);
+    local_api_flush(f->api);
+    wait_call(f, &call);
+    local_api_flush(f->api);
+    read_pair(dealer, 'a', "one", true);
+    assert_int_equal(local_api_reply(f->api, call.client, span_of("two", 3)), HM_OK);
+    read_pair(dealer, 'b', "two", true);
+    assert_int_equal(local_api_waiting(f->api), 0);
+    zmq_close(dealer);
+}
+
+/* An id without its request behind good ones: those are answered, it is refused. */
+static void test_half_a_request(void **state)
+{
+    struct fixture *f = *state;
+    struct local_call call;
+    char bytes[8];
+    void *dealer = client_new(f, ZMQ_DEALER);
+    zmq_send(dealer, "i", 1, ZMQ_SNDMORE);
+    zmq_send(dealer, "r", 1, ZMQ_SNDMORE);
+    zmq_send(dealer, "j", 1, 0);
+    wait_call(f, &call);
+    assert_int_equal(local_api_reply(f->api, call.client, span_of("yes", 3)), HM_OK);
+    assert_int_equal(local_api_take(f->api, &call), HM_ENOTFOUND);
+    read_pair(dealer, 'i', "yes", false);
+    read_refusal(dealer, HM_EMALFORMED);
+    assert_int_equal(zmq_recv(dealer, bytes, sizeof bytes, ZMQ_DONTWAIT), -1);
     zmq_close(dealer);
 }
 
@@ -369,6 +449,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ask_and_answer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_req_socket, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_frames, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_many_in_one_message, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_half_a_request, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_too_many, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_client_goes_away, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_client_does_not_read, set_up, tear_down),
