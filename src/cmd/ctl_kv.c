@@ -170,6 +170,7 @@ static run_fn *runner_of(enum op op)
         {OP_KV_LIST, list},         {OP_KV_CONFLICTS, list},
         {OP_KV_WATCH, kv_watch},    {OP_REGISTRY_EXPORT, registry_export},
         {OP_REGISTRY_IMPORT, registry_import},
+        {OP_BACKUP, ctl_backup},    {OP_RESTORE, ctl_restore},
     };
     for (size_t i = 0; i < sizeof runners / sizeof runners[0]; i++) {
         if (runners[i].op == op) {

@@ -19,6 +19,9 @@ void kv_print_end(struct kv_printer *p, const char *none);
 
 /* Commands of their own: an exit code (ctl_kv_watch.c, ctl_registry.c). */
 int kv_watch(struct ctl *ctl, struct out *out);
+/* ctl_backup.c */
+int ctl_backup(struct ctl *ctl, struct out *out);
+int ctl_restore(struct ctl *ctl, struct out *out);
 int registry_export(struct ctl *ctl, struct out *out);
 int registry_import(struct ctl *ctl, struct out *out);
 /* The changes of one key. */

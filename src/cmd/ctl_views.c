@@ -402,6 +402,8 @@ void ctl_print_text(struct out *out, enum op op, const json_t *reply)
     case OP_KV_HISTORY:
     case OP_REGISTRY_EXPORT:
     case OP_REGISTRY_IMPORT:
+    case OP_BACKUP:
+    case OP_RESTORE:
         ctl_print_kv(out, op, reply);
         break;
     case OP_REGISTRY_STATUS:

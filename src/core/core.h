@@ -224,6 +224,9 @@ struct core_registry_peer {
 };
 /* The member of that index (core_member_at). False: it is this node, or not up. */
 bool core_registry_peer(const core_t *core, size_t idx, struct core_registry_peer *ret_peer);
+/* Takes an entry of a backup, as if another node had told it. Errors as registry_merge; HM_EBUSY also as
+ * core_write. ret_new: it was lacking; then ret_ticket is as of core_write. */
+int core_restore(core_t *core, struct span bytes, bool *ret_new, uint64_t *ret_ticket);
 /* True while this node has not agreed with the mesh since its store is new: what it does not have may exist. */
 bool core_is_syncing(const core_t *core);
 enum registry_fate core_write_fate(const core_t *core, uint64_t ticket);

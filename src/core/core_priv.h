@@ -546,6 +546,8 @@ void spread_fini(core_t *c);
 /* plumtree.c */
 /* An own entry is durable: it goes out at the end of the step. */
 void plumtree_own(core_t *c, struct span bytes);
+/* A backup brought this: as an own entry, at once. */
+void plumtree_restored(core_t *c, const struct entry *e);
 /* A pass with m brought this: the neighbours are told that it can be had. */
 void plumtree_repaired(core_t *c, const struct member *m, struct span bytes);
 void plumtree_flush(core_t *c);

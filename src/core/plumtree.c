@@ -100,6 +100,14 @@ void plumtree_own(core_t *c, struct span bytes)
     }
 }
 
+void plumtree_restored(core_t *c, const struct entry *e)
+{
+    static const struct node_id nobody;
+    if (core_up_others(c) > 0) {
+        put_out(c, &nobody, &e->dot, e->bytes);
+    }
+}
+
 void plumtree_repaired(core_t *c, const struct member *m, struct span bytes)
 {
     struct outbox *o = &c->outbox;

@@ -96,6 +96,22 @@ int core_write(core_t *c, const struct registry_write *w, struct dot *ret_dot, u
     return rc;
 }
 
+int core_restore(core_t *c, struct span bytes, bool *ret_new, uint64_t *ret_ticket)
+{
+    enum registry_outcome outcome = REGISTRY_KNOWN;
+    struct entry e;
+    if (!c->ready || c->leaving || c->copy.aside) {
+        return HM_EBUSY;
+    }
+    int rc = spread_take(c, bytes, false, &outcome);
+    *ret_new = rc == HM_OK && outcome == REGISTRY_NEW;
+    if (*ret_new && entry_read(bytes, &e) == HM_OK) {
+        *ret_ticket = registry_round(c->registry);
+        plumtree_restored(c, &e);
+    }
+    return rc;
+}
+
 bool core_is_syncing(const core_t *c)
 {
     return repair_is_syncing(c);

@@ -25,7 +25,9 @@
     X(OP_REGISTRY_STATUS, registry_status)                                                         \
     X(OP_REGISTRY_INSPECT, registry_inspect)                                                       \
     X(OP_REGISTRY_EXPORT, registry_export)                                                         \
-    X(OP_REGISTRY_IMPORT, registry_import)
+    X(OP_REGISTRY_IMPORT, registry_import)                                                         \
+    X(OP_BACKUP, backup)                                                                           \
+    X(OP_RESTORE, restore)
 
 /* Those about the store, described in ops_spec_store.c. */
 #define OPS_STORE_LIST(X)                                                                          \

@@ -85,6 +85,20 @@ static const struct op_arg import_args[] = {
      .max = OPS_TEXT_BYTES_MAX, .value = "FILE", .help = "what registry export wrote; - or nothing: stdin"},
 };
 
+#define FILE_ARG(text)                                                                             \
+    {.name = "file", .type = ARG_TEXT, .is_meshctls = true, .position = 1,                         \
+     .min = 1, .max = OPS_TEXT_BYTES_MAX, .value = "FILE", .help = text}
+static const struct op_arg backup_args[] = {
+    FILE_ARG("where to write it, on the machine of meshctl"),
+    {.name = "after", .type = ARG_BYTES, .is_hidden = true, .max = 511, .value = "CURSOR",
+     .help = "the field next of the page before"},
+};
+static const struct op_arg restore_args[] = {
+    FILE_ARG("what backup wrote"),
+    {.name = "entries", .type = ARG_BYTES, .is_hidden = true, .max = HM_REQUEST_BYTES_MAX - 4096,
+     .value = "ENTRIES", .help = "some of its entries, as they are in a reply of backup"},
+};
+
 #define WRITTEN_FIELDS                                                                             \
     {"origin", "BY", FIELD_TEXT, true, "name of the node that wrote it, its id if unknown"},       \
     {"origin_id", NULL, FIELD_ID, true, "its id"},                                                 \
@@ -188,6 +202,19 @@ static const struct op_field export_fields[] = {
 static const struct op_field import_fields[] = {
     {"key", NULL, FIELD_TEXT, false, "the key"},
     {"written", NULL, FIELD_BOOL, false, "it was different, and is written (or would be)"},
+};
+static const struct op_field backup_fields[] = {
+    {"mesh", NULL, FIELD_TEXT, false, "its mesh"},
+    {"node", NULL, FIELD_TEXT, false, "name of the node that was asked"},
+    {"time", NULL, FIELD_TIME, false, "its wall clock"},
+    {"count", NULL, FIELD_UINT, false, "entries in this page"},
+    {"entries", NULL, FIELD_VALUE, false, "they themselves, as a link's REG_PUSH has them"},
+    {"next", NULL, FIELD_VALUE, true, "what to give as `after` for the next page; null: it was the last"},
+};
+static const struct op_field restore_fields[] = {
+    {"taken", NULL, FIELD_UINT, false, "entries that were lacking, and are on disk now"},
+    {"known", NULL, FIELD_UINT, false, "entries that are here, or were changed or deleted since"},
+    {"refused", NULL, FIELD_UINT, false, "entries of nodes that are not in this mesh"},
 };
 static const struct op_field resolve_fields[] = {
     ITEM_FIELDS,
@@ -314,6 +341,23 @@ const struct op_spec ops_spec_kv[] = {
         .help = "Reads JSON lines and writes what is not so already: values that differ, elements "
                 "that lack, counters to their sums. It deletes nothing.",
         .example = "meshctl registry import --dry-run registry.jsonl"},
+    AT(OP_BACKUP) = {
+        .op = OP_BACKUP, .name = "backup", .kind = OP_CALL, .role = ROLE_OPERATOR,
+        .scope = SCOPE_NODE, ARGS(backup_args), FIELDS(backup_fields), .errors = errors_list,
+        .summary = "write a copy of the registry to a file",
+        .help = "Writes all entries of the registry of a running node to FILE: with their history of "
+                "who had seen what, so that restore can merge them. Any node's copy is a copy of "
+                "the whole mesh's registry. FILE appears whole or not at all.",
+        .example = "meshctl backup homelab.backup"},
+    AT(OP_RESTORE) = {
+        .op = OP_RESTORE, .name = "restore", .kind = OP_CALL, .role = ROLE_ADMIN,
+        .scope = SCOPE_NODE, ARGS(restore_args), FIELDS(restore_fields), .errors = errors_put,
+        .summary = "bring back what a backup has and the mesh has lost",
+        .help = "Merges the entries of a backup into the registry of a running node, from where they "
+                "go to all others. What was changed or deleted since stays so: to go back to old "
+                "values, use registry export and import. All of FILE is checked before the first "
+                "entry is sent.",
+        .example = "meshctl restore homelab.backup"},
 };
 
 /* clang-format on */

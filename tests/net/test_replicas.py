@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
 """What one node acknowledges, all have: over cut cables, crashes and power cuts, on real disks."""
+import os
 import random
+import shutil
 import subprocess
 import threading
 import time
@@ -182,3 +184,38 @@ def test_damaged_store_refills(lab):
         expect(listed(nodes[2]) == want, f"after {changes} changed bytes all is there")
         status = [node.json("registry", "status") for node in nodes]
         expect(len({s["hash"] for s in status}) == 1, f"states agree: {status}")
+
+
+@options(timeout=60)
+def test_backup_and_restore(lab):
+    """A backup brings back what all machines have lost; what was deleted or changed since stays so."""
+    nodes = start_mesh(lab, 2)
+    for i in range(20):
+        put(nodes[i % 2], f"k/{i}", f"value {i}")
+    wait_same(nodes)
+    path = f"{lab.dir}/lab.backup"
+    done = nodes[0].ctl("backup", path)
+    expect(done.returncode == 0 and "20 entries" in done.stdout, f"{done.stdout}{done.stderr}")
+    expect(os.stat(path).st_mode & 0o777 == 0o600, "only its owner reads it")
+    expect(nodes[0].ctl("kv", "delete", "k/3").returncode == 0, "deleted")
+    put(nodes[1], "k/4", "newer")
+    done = nodes[1].ctl("restore", path)
+    expect(done.returncode == 0, done.stderr)
+    expect(get(nodes[1], "k/3") is None and get(nodes[1], "k/4") == "newer", "what came later stays")
+    for node in nodes:
+        node.kill()
+    shutil.rmtree(os.path.dirname(nodes[0].data_dir))
+    nodes[0].start()
+    nodes[0].wait_up()
+    expect(nodes[0].ctl("restore", path).returncode == 0, "restored into a new mesh")
+    expect(get(nodes[0], "k/3") == "value 3" and len(listed(nodes[0])) == 20, "all is back")
+    nodes[1].start()
+    wait_formed(nodes, 10)
+    wait_same(nodes)
+    with open(path, "r+b") as file:
+        file.seek(300)
+        byte = file.read(1)[0]
+        file.seek(300)
+        file.write(bytes([byte ^ 1]))
+    done = nodes[0].ctl("restore", path)
+    expect(done.returncode == 1 and "nothing was changed" in done.stderr, f"damage is told: {done.stderr}")
