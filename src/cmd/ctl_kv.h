@@ -11,7 +11,9 @@ struct kv_printer {
     struct out *out;
     bool is_json;
     bool is_conflicts;
-    bool is_begun; /* something was printed */
+    bool is_begun;  /* something was printed */
+    table_t *table; /* rows of keys, so that the columns of many pages stand below each other */
+    size_t rows;
 };
 void kv_print_page(struct kv_printer *p, const json_t *keys);
 /* Behind the last page; none: what to say when there was nothing. */

@@ -13,6 +13,7 @@
 #define COUNT_OF(a) (sizeof(a) / sizeof(a)[0])
 #define VALUE_COLUMNS 60
 #define VALUE_COLUMNS_MIN 16
+#define ROWS_TOGETHER 2000
 #define VALUE_BYTES 256 /* of a value that reach a table: more than it ever shows */
 
 /* ---- one value ------------------------------------------------------------------------------- */
@@ -121,31 +122,43 @@ static void add_key(table_t *table, const json_t *item)
     table_add(table, STYLE_DIM, ctl_text(item, "version"));
 }
 
-static void print_keys(struct kv_printer *p, const json_t *keys)
+static void print_rows(struct kv_printer *p)
+{
+    if (p->table == NULL) {
+        return;
+    }
+    if (p->is_begun) {
+        table_print_rows(p->table, p->out);
+    } else {
+        table_print(p->table, p->out);
+    }
+    p->is_begun = true;
+    p->rows = 0;
+    table_destroy(&p->table);
+}
+
+static void add_keys(struct kv_printer *p, const json_t *keys)
 {
     static const struct out_column columns[] = {
         {"KEY", 0, false}, {"VALUE", 0, false},    {"TYPE", 4, false},    {"CONFLICTS", 2, true},
         {"BY", 3, false},  {"MODIFIED", 5, false}, {"VERSION", 6, false},
     };
+    size_t room = p->out->width > 0 ? p->out->width / 2 : VALUE_COLUMNS;
     size_t i;
     json_t *item;
-    table_t *table = table_new(columns, COUNT_OF(columns));
-    if (table == NULL) {
-        ctl_error("out of memory");
-        return;
-    }
-    size_t room = p->out->width > 0 ? p->out->width / 2 : VALUE_COLUMNS;
-    table_limit(table, 1, room > VALUE_COLUMNS_MIN ? room : VALUE_COLUMNS_MIN);
     json_array_foreach(keys, i, item)
     {
-        add_key(table, item);
+        p->table = p->table == NULL ? table_new(columns, COUNT_OF(columns)) : p->table;
+        if (p->table == NULL) {
+            ctl_error("out of memory");
+            return;
+        }
+        table_limit(p->table, 1, room > VALUE_COLUMNS_MIN ? room : VALUE_COLUMNS_MIN);
+        add_key(p->table, item);
+        if (++p->rows == ROWS_TOGETHER) {
+            print_rows(p);
+        }
     }
-    if (p->is_begun) {
-        table_print_rows(table, p->out);
-    } else {
-        table_print(table, p->out);
-    }
-    table_destroy(&table);
 }
 
 static void print_conflict(struct kv_printer *p, const json_t *item)
@@ -200,7 +213,6 @@ static void print_json_item(struct kv_printer *p, const json_t *item)
         fputc(*at, stdout);
         fputs(*at == '\n' ? "  " : "", stdout);
     }
-    p->is_begun = true;
     free(text);
 }
 
@@ -219,15 +231,16 @@ void kv_print_page(struct kv_printer *p, const json_t *keys)
             } else {
                 print_conflict(p, item);
             }
+            p->is_begun = true;
         }
     } else {
-        print_keys(p, keys);
+        add_keys(p, keys);
     }
-    p->is_begun = true;
 }
 
 void kv_print_end(struct kv_printer *p, const char *none)
 {
+    print_rows(p);
     if (p->is_json) {
         fputs(p->is_begun ? "\n]\n" : "[]\n", stdout);
     } else if (!p->is_begun) {
@@ -250,6 +263,7 @@ void ctl_print_kv(struct out *out, enum op op, const json_t *reply)
     struct kv_printer printer = {.out = out, .is_conflicts = op == OP_KV_CONFLICTS};
     if (op == OP_KV_LIST || op == OP_KV_CONFLICTS) {
         kv_print_page(&printer, json_object_get(reply, "keys"));
+        kv_print_end(&printer, "none");
     } else if (op == OP_KV_RESOLVE) {
         print_resolved(out, reply);
     } else if (op == OP_KV_HISTORY) {

@@ -280,7 +280,9 @@ static int take_arguments(struct ctl_opts *o, struct words *w)
         } else if (!only_words && strncmp(text, "--", 2) == 0) {
             code = take_option(o, w, &i);
         } else if (!only_words && text[0] == '-' && text[1] != '\0' && !is_number(text + 1)) {
-            code = ctl_usage("there is no option %s; options begin with two dashes", text);
+            code = ctl_usage("there is no option %s; options begin with two dashes, and a value that "
+                             "begins with a dash goes behind --",
+                             text);
         } else if (w->count == WORDS_MAX) {
             code = ctl_usage("too many arguments, from \"%s\" on", text);
         } else {
