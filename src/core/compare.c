@@ -7,8 +7,9 @@
  *     asker -> other   DOTS    all that it holds in one of those
  *     other -> asker   DOTS    those that are gone: the other's vector has them, and it does not hold them
  *
- * and so on through all keys. What is gone is dropped without a mark; what the other has never seen is
- * news, and stays. Then a pass by vector brings the rest. The other keeps no state. */
+ * and so on through all keys. Then a pass by vector brings the rest, and with its end what is gone is dropped
+ * without a mark: not before, since it may be superseded by what that pass brings. What the other has never
+ * seen is news, and stays. The other keeps no state. */
 #include "base/err.h"
 #include "core/core_priv.h"
 #include "wire/registry_msg.h"
@@ -125,8 +126,21 @@ static void ask_dots(core_t *c, struct member *m)
     buf_fini(&b);
 }
 
-static void drop_gone(core_t *c, struct span dots)
+/* Too much for one time: the pass comes now, and the next comparison finds the rest. */
+static void note_gone(core_t *c, struct span dots)
 {
+    struct buf *gone = &c->asking.gone;
+    if (gone->size + dots.size <= COMPARE_GONE_MAX * DOT_BYTES) {
+        buf_append(gone, dots.data, dots.size);
+    } else {
+        c->asking.is_to_the_end = true;
+        buf_clear(&c->asking.ranges);
+    }
+}
+
+void compare_drop(core_t *c)
+{
+    struct span dots = buf_span(&c->asking.gone);
     struct dot dot;
     struct span record_key;
     while (reg_dot_next(&dots, &dot)) {
@@ -136,6 +150,7 @@ static void drop_gone(core_t *c, struct span dots)
             core_count(c, M_ENTRIES_GONE);
         }
     }
+    buf_clear(&c->asking.gone);
 }
 
 /* ---- the other side -------------------------------------------------------------------------- */
@@ -223,7 +238,7 @@ static void on_dots(core_t *c, struct member *m, struct span body)
     } else if (msg.number % 2 == 0) {
         answer_dots(c, m, &msg);
     } else if (is_awaited(c, m, msg.number)) {
-        drop_gone(c, msg.dots);
+        note_gone(c, msg.dots);
         ask_dots(c, m);
     }
 }

@@ -138,6 +138,7 @@ struct asking {
     bool is_to_the_end;  /* the ranges under way are the last ones */
     struct buf at;       /* record key: ranges before it are compared */
     struct buf ranges;   /* those that differ, still to be looked at */
+    struct buf gone;     /* dots that the peer has seen and does not hold any more */
 };
 
 /* One that we serve. */
@@ -568,7 +569,10 @@ void repair_compared(core_t *c, struct member *m);
 bool repair_is_syncing(const core_t *c);
 
 /* compare.c */
+#define COMPARE_GONE_MAX 65536 /* dots that are dropped with one pass: 2.6 MB */
 void compare_start(core_t *c, struct member *m);
+/* Drops what the comparison before this pass found to be gone; with the claim of that pass. */
+void compare_drop(core_t *c);
 void compare_frame(core_t *c, struct member *m, uint8_t type, struct span body);
 void repair_init(core_t *c);
 void repair_fini(core_t *c);

@@ -58,7 +58,9 @@ static void asking_begin(core_t *c, const struct member *m)
     struct asking *a = &c->asking;
     struct buf at = a->at;
     struct buf ranges = a->ranges;
-    *a = (struct asking){.chunk = 1, .heard_ns = c->now_ns, .at = at, .ranges = ranges};
+    struct buf gone = a->gone; /* a comparison's, for the pass that follows */
+    *a = (struct asking){
+        .chunk = 1, .heard_ns = c->now_ns, .at = at, .ranges = ranges, .gone = gone};
     buf_clear(&a->at);
     buf_clear(&a->ranges);
     if (m != NULL) {
@@ -69,6 +71,7 @@ static void asking_begin(core_t *c, const struct member *m)
 
 static void pass_over(core_t *c)
 {
+    buf_clear(&c->asking.gone);
     asking_begin(c, NULL);
     look_again(c, 0);
 }
@@ -79,6 +82,9 @@ static void ask(core_t *c, struct member *m, enum reg_pass_kind kind)
     buf_init(&vector, HM_FRAME_BYTES_MAX);
     buf_init(&b, HM_FRAME_BYTES_MAX);
     vector_write(&vector, registry_durable_vector(c->registry));
+    if (kind != REG_PASS_COMPARED) {
+        buf_clear(&c->asking.gone);
+    }
     asking_begin(c, m);
     m->reg_asked_ns = c->now_ns;
     struct reg_ask msg = {.pass = c->asking.pass,
@@ -141,6 +147,7 @@ static void claim(core_t *c, struct member *m, const struct reg_chunk *msg)
     vector_init(&theirs);
     int rc = vector_read(msg->vector, &theirs);
     if (rc == HM_OK) {
+        compare_drop(c); /* what took their place came with this pass */
         rc = registry_claim(c->registry, &theirs);
     }
     if (rc == HM_OK) {
@@ -592,6 +599,7 @@ void repair_init(core_t *c)
 {
     buf_init(&c->asking.at, REG_KEY_BYTES_MAX);
     buf_init(&c->asking.ranges, HM_FRAME_BYTES_MAX);
+    buf_init(&c->asking.gone, COMPARE_GONE_MAX * DOT_BYTES);
 }
 
 void repair_fini(core_t *c)
@@ -601,6 +609,7 @@ void repair_fini(core_t *c)
     }
     buf_fini(&c->asking.at);
     buf_fini(&c->asking.ranges);
+    buf_fini(&c->asking.gone);
 }
 
 void core_registry_status(const core_t *c, struct core_registry_status *ret_status)
