@@ -134,7 +134,8 @@ static int list(struct ctl *ctl, struct out *out)
     const struct ctl_opts *o = ctl->opts;
     struct kv_printer printer = {.out = out,
                                  .is_json = o->format == FORMAT_JSON,
-                                 .is_conflicts = o->spec->op == OP_KV_CONFLICTS};
+                                 .is_conflicts = o->spec->op == OP_KV_CONFLICTS,
+                                 .is_report = o->spec->op == OP_REGISTRY_REPORT};
     struct op_values values = o->values;
     bool is_on = true;
     while (is_on) {
@@ -153,6 +154,8 @@ static int list(struct ctl *ctl, struct out *out)
         }
     }
     kv_print_end(&printer, printer.is_conflicts ? "no conflicts: every key has one value"
+                           : printer.is_report
+                               ? "nothing collided: no key was written on two sides"
                            : value_of(&values, o->spec, "prefix")->is_given
                                ? "no key begins so"
                                : "no keys yet: \"meshctl kv put KEY VALUE\" writes one");
@@ -169,6 +172,7 @@ static run_fn *runner_of(enum op op)
     } runners[] = {
         {OP_KV_PUT, put},           {OP_KV_GET, get},
         {OP_KV_LIST, list},         {OP_KV_CONFLICTS, list},
+        {OP_REGISTRY_REPORT, list},
         {OP_KV_WATCH, kv_watch},    {OP_REGISTRY_EXPORT, registry_export},
         {OP_REGISTRY_IMPORT, registry_import},
         {OP_BACKUP, ctl_backup},    {OP_RESTORE, ctl_restore},

@@ -11,6 +11,7 @@ struct kv_printer {
     struct out *out;
     bool is_json;
     bool is_conflicts;
+    bool is_report;
     bool is_begun;  /* something was printed */
     table_t *table; /* rows of keys, so that the columns of many pages stand below each other */
     size_t rows;

@@ -198,6 +198,40 @@ static void print_conflict(struct kv_printer *p, const json_t *item)
     table_destroy(&table);
 }
 
+static void print_side(const struct kv_printer *p, const json_t *key, const json_t *side)
+{
+    char time[OUT_TEXT_BYTES], large[64];
+    char *text = kv_shown(json_object_get(side, "value"));
+    bool is_won = ctl_bool(side, "won");
+    bool is_delete = strcmp(ctl_text(side, "op"), "delete") == 0;
+    snprintf(large, sizeof large, "(%" PRId64 " bytes)", ctl_int(side, "bytes"));
+    out_put(p->out, is_won ? STYLE_BOLD : STYLE_YELLOW, is_won ? "  won" : "  lost", 8);
+    out_put(p->out, STYLE_PLAIN,
+            is_delete                                          ? "deleted"
+            : json_is_null(json_object_get(side, "value")) ? large
+            : text != NULL                                     ? text
+                                                               : "-",
+            0);
+    printf("  by %s, %s", ctl_text(side, "origin"), out_time(ctl_text(side, "modified"), time));
+    if (!is_won && !is_delete) {
+        printf("; kept: meshctl kv get %s %s", ctl_text_of(key), ctl_text(side, "version"));
+    }
+    fputc('\n', stdout);
+    free(text);
+}
+
+static void print_collision(struct kv_printer *p, const json_t *item)
+{
+    size_t i;
+    json_t *side;
+    out_put(p->out, STYLE_BOLD, ctl_text(item, "key"), 0);
+    fputc('\n', stdout);
+    json_array_foreach(json_object_get(item, "sides"), i, side)
+    {
+        print_side(p, json_object_get(item, "key"), side);
+    }
+}
+
 /* ---- pages ----------------------------------------------------------------------------------- */
 
 /* One object of a list that is printed as it comes, with two more blanks before each line. */
@@ -223,11 +257,13 @@ void kv_print_page(struct kv_printer *p, const json_t *keys)
     if (json_array_size(keys) == 0) {
         return;
     }
-    if (p->is_json || p->is_conflicts) {
+    if (p->is_json || p->is_conflicts || p->is_report) {
         json_array_foreach(keys, i, item)
         {
             if (p->is_json) {
                 print_json_item(p, item);
+            } else if (p->is_report) {
+                print_collision(p, item);
             } else {
                 print_conflict(p, item);
             }

@@ -32,8 +32,29 @@ static bool has_room(const struct lister *l)
     return !l->page.is_full && l->page.items.size < KV_PAGE_BYTES && l->looked < KV_PAGE_KEYS;
 }
 
+enum which { ALL_KEYS, CONFLICTS, COLLISIONS };
+
+/* A collision is a key that was written on two sides, also if one of them deleted it. */
+static bool is_listed(struct lister *l, enum which which, struct span key,
+                      const struct keys_held *held)
+{
+    uint8_t bytes[HM_KEY_BYTES_MAX];
+    struct registry_siblings siblings;
+    switch (which) {
+    case ALL_KEYS:
+        return held->type != 0;
+    case CONFLICTS:
+        return held->type != 0 && held->conflicts > 0;
+    case COLLISIONS:
+        return registry_get(core_registry(l->call->core), LOOK_SHOWN, keys_entry_key(key, bytes),
+                            &siblings) == HM_OK &&
+               siblings.live > 0 && siblings.count > 1;
+    }
+    return false;
+}
+
 /* Adds the keys that are there; a key whose object does not fit begins the next page. */
-static void fill(struct lister *l, bool only_conflicts, put_fn *put)
+static void fill(struct lister *l, enum which which, put_fn *put)
 {
     struct keys_held held;
     struct span key;
@@ -44,7 +65,7 @@ static void fill(struct lister *l, bool only_conflicts, put_fn *put)
             return;
         }
         l->looked += 1 + held.elements + held.shares;
-        if (held.type == 0 || (only_conflicts && held.conflicts == 0)) {
+        if (!is_listed(l, which, key, &held)) {
             continue;
         }
         put(l, ops_page_begin(&l->page), key, &held);
@@ -54,7 +75,7 @@ static void fill(struct lister *l, bool only_conflicts, put_fn *put)
     }
 }
 
-static void list_keys(struct ops_call *call, bool only_conflicts, put_fn *put)
+static void list_keys(struct ops_call *call, enum which which, put_fn *put)
 {
     struct lister l = {.call = call};
     char cursor[KEYS_CURSOR_BYTES], place[KV_PLACE_BYTES];
@@ -62,7 +83,7 @@ static void list_keys(struct ops_call *call, bool only_conflicts, put_fn *put)
         return;
     }
     ops_page_init(&l.page, call->reply, KV_AROUND_BYTES);
-    fill(&l, only_conflicts, put);
+    fill(&l, which, put);
     if (l.page.is_full && l.page.count == 0) {
         ops_fail(call, HM_EFULL, "what one key holds does not fit into a reply");
     } else if (call->result->code == HM_OK) {
@@ -84,7 +105,7 @@ static void put_item(struct lister *l, struct buf *b, struct span key, const str
 
 void ops_kv_list(struct ops_call *call)
 {
-    list_keys(call, false, put_item);
+    list_keys(call, ALL_KEYS, put_item);
 }
 
 /* ---- export ---------------------------------------------------------------------------------- */
@@ -103,7 +124,7 @@ static void put_export(struct lister *l, struct buf *b, struct span key,
 
 void ops_registry_export(struct ops_call *call)
 {
-    list_keys(call, false, put_export);
+    list_keys(call, ALL_KEYS, put_export);
 }
 
 /* ---- conflicts ------------------------------------------------------------------------------- */
@@ -179,5 +200,49 @@ static void put_conflict(struct lister *l, struct buf *b, struct span key,
 
 void ops_kv_conflicts(struct ops_call *call)
 {
-    list_keys(call, true, put_conflict);
+    list_keys(call, CONFLICTS, put_conflict);
+}
+
+/* ---- collisions ------------------------------------------------------------------------------ */
+
+static void put_side(struct lister *l, struct buf *b, const struct entry *e, bool is_won,
+                     bool is_whole)
+{
+    struct span content = e->is_deleted ? span_of(NULL, 0) : keys_content(e->value);
+    mp_map(b, KV_WRITTEN_COUNT + 5);
+    ops_put_bool(b, "won", is_won);
+    ops_put_str(b, "op", e->is_deleted ? "delete" : "put");
+    mp_str(b, "value");
+    if (is_whole && !e->is_deleted) {
+        kv_put_content(b, content);
+    } else {
+        mp_nil(b);
+    }
+    ops_put_uint(b, "bytes", content.size);
+    kv_put_version(b, "version", keys_version(core_registry(l->call->core), &e->dot));
+    kv_put_written(b, l->call->core, e);
+}
+
+static void put_collision(struct lister *l, struct buf *b, struct span key,
+                          const struct keys_held *held)
+{
+    uint8_t bytes[HM_KEY_BYTES_MAX];
+    struct registry_siblings siblings = {.count = 0};
+    uint64_t used = 0;
+    (void) held;
+    registry_get(core_registry(l->call->core), LOOK_SHOWN, keys_entry_key(key, bytes), &siblings);
+    mp_map(b, 2);
+    mp_str(b, "key");
+    mp_strn(b, key.data, key.size);
+    mp_str(b, "sides");
+    mp_array(b, siblings.count);
+    for (size_t i = 0; i < siblings.count; i++) {
+        used += siblings.items[i].value.size;
+        put_side(l, b, &siblings.items[i], i == 0, used <= CONFLICT_BYTES || i == 0);
+    }
+}
+
+void ops_registry_report(struct ops_call *call)
+{
+    list_keys(call, COLLISIONS, put_collision);
 }

@@ -234,6 +234,19 @@ static const struct op_field conflicts_fields[] = {
     {"values.modified", NULL, FIELD_TIME, false, "by the clock of who wrote it"},
 };
 
+static const struct op_field report_fields[] = {
+    {"key", "KEY", FIELD_TEXT, false, "the key"},
+    {"sides", NULL, FIELD_LIST, false, "writes that did not know of each other, the one that won first"},
+    {"sides.won", NULL, FIELD_BOOL, false, "it is what is shown, on every node"},
+    {"sides.op", NULL, FIELD_TEXT, false, "put or delete"},
+    {"sides.value", NULL, FIELD_VALUE, true, "what was put; null: it is large, kv get KEY VERSION has it"},
+    {"sides.bytes", NULL, FIELD_UINT, false, "its size"},
+    {"sides.version", NULL, FIELD_TEXT, false, "its version, for kv resolve and kv get"},
+    {"sides.origin", NULL, FIELD_TEXT, true, "name of the node that wrote it"},
+    {"sides.origin_id", NULL, FIELD_ID, true, "its id"},
+    {"sides.modified", NULL, FIELD_TIME, false, "by the clock of who wrote it"},
+};
+
 static const int errors_none[] = {0};
 static const int errors_put[] = {HM_ESTALE, HM_EEXIST, HM_EFULL, HM_EBUSY, HM_EIO, HM_ETIMEDOUT, 0};
 static const int errors_get[] = {HM_ENOTFOUND, 0};
@@ -326,6 +339,15 @@ const struct op_spec ops_spec_kv[] = {
         .help = "Shows everything that is stored of a key: each value that stands beside others, "
                 "elements and shares, deletion marks, who wrote each and what it had seen.",
         .example = "meshctl registry inspect dns/domain"},
+    AT(OP_REGISTRY_REPORT) = {
+        .op = OP_REGISTRY_REPORT, .name = "registry.report", .kind = OP_CALL, .role = ROLE_VIEWER,
+        .scope = SCOPE_NODE, ARGS(list_args), .items = "keys", FIELDS(report_fields),
+        AROUND(list_around), .errors = errors_list,
+        .summary = "what was written on both sides of a partition",
+        .help = "Lists keys that were written, or deleted, by nodes that could not know of each other: "
+                "what each wrote, when, which one won, and where the other is. It is the same on "
+                "every node. The next write of a key takes it off the list; kv resolve is one.",
+        .example = "meshctl registry report"},
     AT(OP_REGISTRY_EXPORT) = {
         .op = OP_REGISTRY_EXPORT, .name = "registry.export", .kind = OP_CALL, .role = ROLE_VIEWER,
         .scope = SCOPE_NODE, ARGS(list_args), .items = "keys", FIELDS(export_fields),

@@ -46,7 +46,12 @@ def test_two_people_at_two_machines(lab):
     one, two = nodes = start_mesh(lab, 2)
     put(one, "dns/router", "10.0.0.1")
     wait_for(lambda: get(two, "dns/router") == "10.0.0.1", 5, "two has it")
+    put(one, "motd", "hello")
+    wait_for(lambda: one.json("registry", "status")["syncing"] is False, 20, "it may delete")
+    wait_same(nodes)
     cut(lab, [one], [two])
+    expect(one.ctl("kv", "delete", "motd").returncode == 0, "deleted on one side")
+    put(two, "motd", "changed")
     put(one, "dns/router", "10.0.0.2")
     put(two, "dns/router", "10.0.0.3")
     put(one, "only/one", "1")
@@ -60,6 +65,15 @@ def test_two_people_at_two_machines(lab):
         expect(get(node, "only/one") == "1" and get(node, "only/two") == "2", "both sides are there")
         entry = next(e for e in node.json("kv", "list", "dns/") if e["key"] == "dns/router")
         expect(entry["conflicts"] == 1, f"one other value stands beside it: {entry}")
+        report = {item["key"]: item["sides"] for item in node.json("registry", "report")}
+        expect({side["value"] for side in report["dns/router"]} == {"10.0.0.2", "10.0.0.3"} and
+               [side["won"] for side in report["dns/router"]] == [True, False] and
+               report["dns/router"][0]["value"] == get(node, "dns/router"), f"the report: {report}")
+        expect({side["op"] for side in report["motd"]} == {"put", "delete"} and
+               get(node, "motd") == "changed", f"a put beside a delete wins: {report}")
+        lost = report["dns/router"][1]
+        done = node.ctl("kv", "get", "dns/router", lost["version"])
+        expect(done.stdout == lost["value"], "the other value is still there")
     put(two, "dns/router", "10.0.0.4")
     wait_same(nodes)
     expect(all(e["conflicts"] == 0 for e in one.json("kv", "list", "dns/")), "a write that saw both ends it")
