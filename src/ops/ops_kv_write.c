@@ -68,8 +68,8 @@ static void fail_write(struct ops_call *call, int rc, struct span key, struct sp
     case HM_EFULL:
         fail_full(call, shown, value);
         break;
-    case HM_ESTALE:
-        ops_fail(call, rc,
+    case HM_ESTALE: /* not that of a wrong version: waiting helps */
+        ops_fail(call, HM_EBUSY,
                  "\"%s\" cannot be deleted yet: this node is syncing, and does not know all that "
                  "others have. \"meshctl registry status\" shows when it has ended",
                  shown);
