@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "cmd/meshd_reload.h"
 #include "cmd/meshd_service.h"
+#include "cmd/meshd_services.h"
 #include "cmd/meshd_identity.h"
 #include "cmd/meshd_show.h"
 #include "cmd/meshd_token.h"
@@ -70,6 +71,7 @@ struct meshd {
     struct facts facts; /* as last asked for */
     struct store_condition store_shown;
     struct service service;
+    struct services_files services;
     struct reload reload;
     struct why config_error; /* of the file read last; "": none */
     struct why store_moved;  /* it was damaged at the start; "": it was not */
@@ -189,6 +191,7 @@ static bool read_signal(void *ctx)
     if (info.ssi_signo == SIGHUP) {
         service_reloading(&m->service);
         reload_config(&m->reload);
+        services_files_reload(&m->services);
         service_reloaded(&m->service);
         return true;
     }
@@ -425,6 +428,7 @@ static int run(struct meshd *m)
     m->reload.more_joins = m->token_joins;
     m->reload.more_join_count = m->token_join_count;
     service_started(&m->service, m->driver);
+    services_files_start(&m->services, m->driver, &m->conf, m->log);
     int code = driver_run(m->driver);
     service_stopping(&m->service); /* also after `meshctl leave` */
     return code;
@@ -433,6 +437,7 @@ static int run(struct meshd *m)
 static void finish(struct meshd *m)
 {
     driver_destroy(&m->driver);
+    services_files_fini(&m->services);
     service_fini(&m->service);
     if (m->store != NULL) {
         store_close(&m->store);

@@ -74,14 +74,26 @@ static int read_file(struct conf *conf, const char *path, bool is_named, bool wi
     return rc == HM_OK ? HM_OK : HM_EINVAL;
 }
 
+/* The file that is read unless one is named; false: there is no place for one. */
+static bool user_file(char *const *environ_list, char *path, size_t max)
+{
+    const char *config = env_get(environ_list, "XDG_CONFIG_HOME");
+    const char *home = env_get(environ_list, "HOME");
+    bool has_config = config != NULL && config[0] == '/';
+    if (!has_config && home == NULL) {
+        return false;
+    }
+    snprintf(path, max, "%s/%smeshd/meshd.yaml", has_config ? config : home,
+             has_config ? "" : ".config/");
+    return true;
+}
+
 /* The file named, else that of the system (as root), else the user's own: the first that is
  * there. */
 static int parse_file(struct conf *conf, const char *named, char *const *environ_list,
                       bool without_token, struct why *why)
 {
     char path[sizeof conf->file];
-    const char *config = env_get(environ_list, "XDG_CONFIG_HOME");
-    const char *home = env_get(environ_list, "HOME");
     if (named != NULL) {
         return strcmp(named, "none") == 0 ? HM_OK
                                           : read_file(conf, named, true, without_token, why);
@@ -92,14 +104,33 @@ static int parse_file(struct conf *conf, const char *named, char *const *environ
             return rc;
         }
     }
-    if (config != NULL && config[0] == '/') {
-        snprintf(path, sizeof path, "%s/meshd/meshd.yaml", config);
-    } else if (home != NULL) {
-        snprintf(path, sizeof path, "%s/.config/meshd/meshd.yaml", home);
-    } else {
-        return HM_OK;
+    return user_file(environ_list, path, sizeof path)
+               ? read_file(conf, path, false, without_token, why)
+               : HM_OK;
+}
+
+void conf_services_path(const struct conf *conf, char *const *environ_list, char *ret_path,
+                        size_t max)
+{
+    char file[sizeof conf->file] = "";
+    bool is_none = conf->services_dir[0] == '\0' && strcmp(conf->config, "none") == 0;
+    ret_path[0] = '\0';
+    if (is_none || strcmp(conf->services_dir, "none") == 0) {
+        return;
     }
-    return read_file(conf, path, false, without_token, why);
+    if (conf->services_dir[0] != '\0') {
+        text_copy(ret_path, max, conf->services_dir);
+        return;
+    }
+    if (conf->file[0] != '\0') {
+        text_copy(file, sizeof file, conf->file);
+    } else if (geteuid() == 0) {
+        text_copy(file, sizeof file, SYSTEM_FILE);
+    } else if (!user_file(environ_list, file, sizeof file)) {
+        return;
+    }
+    char *slash = strrchr(file, '/');
+    snprintf(ret_path, max, "%.*sservices.d", slash == NULL ? 0 : (int) (slash - file) + 1, file);
 }
 
 /* ---- environment ----------------------------------------------------------------------------- */

@@ -61,6 +61,7 @@ struct conf {
     uint16_t beacon_port; /* 0: ZRE's */
     char socket[4096];
     char group[64]; /* of users who may run meshctl on this node; "": none */
+    char services_dir[4096]; /* "": the default; "none" */
     bool auto_role; /* without a role: choose one */
     char role[HM_LABEL_VALUE_BYTES_MAX + 1];
     char capabilities[CONF_CAPABILITIES_BYTES_MAX + 1]; /* comma-separated, checked */
@@ -84,6 +85,11 @@ int conf_parse(int argc, char *const *argv, char *const *environ_list, struct co
 int conf_parse_again(int argc, char *const *argv, char *const *environ_list, struct conf *ret_conf,
                      struct why *why);
 void conf_help(FILE *to);
+
+/* Where files of services are: as configured, else services.d beside the configuration file that was
+ * read or would be. "": nowhere. */
+void conf_services_path(const struct conf *conf, char *const *environ_list, char *ret_path,
+                        size_t max);
 
 /* Every option with its value and where it came from: as a configuration file with comments, or as
  * JSON. A token is not shown. HM_EIO, HM_ENOMEM. */

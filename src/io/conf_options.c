@@ -443,6 +443,9 @@ static const struct option options[] = {
      "where meshctl connects (default: D/meshd.sock)"},
     {"group", "G", OPTION_TEXT, 0, PLAIN(group),
      "members of this group of users may run meshctl here (default: this user and root)"},
+    {"services-dir", "D", OPTION_TEXT, OPTION_RELOADS, PLAIN(services_dir),
+     "register the services that the files in this directory say, or `none` (default:\n"
+     "services.d beside the configuration file, or where that would be)"},
     {"role", "R", OPTION_TEXT, OPTION_RELOADS, PLAIN(role),
      "what this machine is for; the same as --label role=R"},
     {"auto-role", "true|false", OPTION_SWITCH, OPTION_RELOADS, set_auto_role, get_auto_role,

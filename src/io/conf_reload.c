@@ -70,6 +70,7 @@ void conf_take_over(struct conf *running, const struct conf *fresh)
     memcpy(running->role, fresh->role, sizeof running->role);
     memcpy(running->capabilities, fresh->capabilities, sizeof running->capabilities);
     memcpy(running->file, fresh->file, sizeof running->file);
+    memcpy(running->services_dir, fresh->services_dir, sizeof running->services_dir);
     for (size_t i = 0; i < conf_option_count(); i++) {
         if ((conf_option(i)->traits & OPTION_RELOADS) != 0) {
             running->origins[i] = fresh->origins[i];

@@ -76,6 +76,9 @@ void driver_measure(driver_t *d);
 void driver_set_labels(driver_t *d, const struct label *labels, size_t count);
 int driver_set_joins(driver_t *d, const char *const *joins, size_t count, struct why *why);
 
+/* What the files in services.d say from now on: as in EV_SERVICES. */
+void driver_set_services(driver_t *d, struct span wanted, struct span kept);
+
 /* `changed` is called when members may have changed, once per turn of the loop; driver_status then
  * says how things are. */
 void driver_on_members(driver_t *d, void (*changed)(void *ctx), void *ctx);

@@ -11,6 +11,12 @@ void driver_set_labels(driver_t *d, const struct label *labels, size_t count)
     driver_step(d, &ev);
 }
 
+void driver_set_services(driver_t *d, struct span wanted, struct span kept)
+{
+    struct event ev = {.type = EV_SERVICES, .as.services = {.wanted = wanted, .kept = kept}};
+    driver_step(d, &ev);
+}
+
 int driver_set_joins(driver_t *d, const char *const *joins, size_t count, struct why *why)
 {
     resolve_t *fresh = NULL;
