@@ -42,8 +42,7 @@ static void print_file(struct out *out, const json_t *reply)
     out_put(out, STYLE_BOLD, ctl_text(reply, "path"), 0);
     printf(", format %" PRId64 "\n", ctl_int(reply, "format"));
     line(out, "file");
-    printf("%s, %s of it free; it may grow to %s\n",
-           bytes_text(ctl_int(reply, "file_bytes"), file),
+    printf("%s, %s of it free; it may grow to %s\n", bytes_text(ctl_int(reply, "file_bytes"), file),
            bytes_text(ctl_int(reply, "free_pages") * page, unused),
            bytes_text(ctl_int(reply, "map_bytes"), most));
 }
@@ -117,14 +116,14 @@ static void print_work(struct out *out, const json_t *reply)
     if (strcmp(state, "running") == 0) {
         fputs("under way\n", stdout);
     } else if (strcmp(state, "failed") == 0) {
-        out_put(out, STYLE_RED, ctl_bool(work, "file_damaged") ? "the file is damaged: " : "failed: ",
-                0);
+        out_put(out, STYLE_RED,
+                ctl_bool(work, "file_damaged") ? "the file is damaged: " : "failed: ", 0);
         out_put(out, STYLE_PLAIN, ctl_text(work, "error"), 0);
         fputc('\n', stdout);
     } else if (is_check) {
         out_put(out, is_bad ? STYLE_RED : STYLE_GREEN, is_bad ? "damaged" : "sound", 0);
-        printf(": %" PRId64 " of %" PRId64 " records are damaged (%s)\n",
-               ctl_int(work, "damaged"), ctl_int(work, "records"), took);
+        printf(": %" PRId64 " of %" PRId64 " records are damaged (%s)\n", ctl_int(work, "damaged"),
+               ctl_int(work, "records"), took);
     } else {
         printf("from %s to %s in %s%s\n", bytes_text(ctl_int(work, "bytes_before"), before),
                bytes_text(ctl_int(work, "bytes_after"), after), took,
@@ -179,8 +178,9 @@ static int judge(const json_t *status)
 {
     const json_t *work = json_object_get(status, "work");
     if (ctl_bool(work, "file_damaged")) {
-        ctl_error("start this meshd again: it will set the damaged file aside, and the members tell "
-                  "again what they know; look at the disk (dmesg, smartctl -a)");
+        ctl_error(
+            "start this meshd again: it will set the damaged file aside, and the members tell "
+            "again what they know; look at the disk (dmesg, smartctl -a)");
         return EXIT_REFUSED;
     }
     if (strcmp(ctl_text(work, "state"), "done") != 0) {

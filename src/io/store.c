@@ -22,7 +22,8 @@
 #include <string.h>
 
 #define DAY_MS ((uint64_t) 24 * 3600 * 1000)
-#define MEND_NS ((uint64_t) 5 * 1000000000) /* a reader waits so long for a store to be opened anew */
+#define MEND_NS                                                                                    \
+    ((uint64_t) 5 * 1000000000) /* a reader waits so long for a store to be opened anew */
 
 /* Compacted by itself, once the start is over: a copy that hardly anybody will notice. */
 #define COMPACT_FILE_BYTES_MIN ((uint64_t) 16 << 20)
@@ -186,9 +187,8 @@ static int begin_reading(store_t *s, struct why *why)
     int error = store_view_open(&s->view, s->db);
     s->view.mend = mend;
     s->view.mend_ctx = s;
-    return error == 0
-               ? HM_OK
-               : why_set(why, HM_EIO, "cannot read the store: %s", store_db_text(error));
+    return error == 0 ? HM_OK
+                      : why_set(why, HM_EIO, "cannot read the store: %s", store_db_text(error));
 }
 
 int store_open(const char *data_dir, store_t **ret_store, struct why *why)

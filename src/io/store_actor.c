@@ -64,8 +64,8 @@ static void count_written(struct store_actor *a)
     text[size > 0 ? size : 0] = '\0';
     const char *at = strstr(text, "wchar: ");
     if (at != NULL) {
-        a->counts.bytes_written = strtoull(at + strlen("wchar: "), NULL, 10) +
-                                  a->counts.bytes_copied;
+        a->counts.bytes_written =
+            strtoull(at + strlen("wchar: "), NULL, 10) + a->counts.bytes_copied;
         a->counts.is_bytes_known = true;
     }
 }
@@ -204,8 +204,7 @@ static void compact(struct store_actor *a, bool is_by_itself)
         work->code = a->is_lost ? HM_EIO : HM_EBUSY;
         text_copy(work->text, sizeof work->text, "the one before is not over yet");
     } else {
-        work->code =
-            store_compact(a->db, &made, &written, work->text, sizeof work->text);
+        work->code = store_compact(a->db, &made, &written, work->text, sizeof work->text);
     }
     a->is_lost |= work->code == HM_ESTALE;
     a->counts.bytes_copied += written;

@@ -30,7 +30,7 @@
 #define CHECK_PATH_BYTES 4096
 #define CHECK_SECONDS_MAX 60 /* then the child hangs: a good disk reads a gigabyte in that time */
 #define STORE_BAD_PREFIX "store.bad-"
-#define STORE_BAD_MAX 3 /* kept for whoever wants to know what happened */
+#define STORE_BAD_MAX 3          /* kept for whoever wants to know what happened */
 #define CHECK_RECORDS_MAX 100000 /* written on trial: keeps the transaction small */
 #define CHECK_BEGINNING_MAX 1000 /* of a table that may have millions */
 

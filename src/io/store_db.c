@@ -30,30 +30,12 @@
 #endif
 #define STORE_MAP_BYTES_MIN ((size_t) 16 << 20)
 
-const char *store_table_name(enum store_table table)
-{
-    switch (table) {
-    case STORE_SELF:
-        return "self";
-    case STORE_ROSTER:
-        return "roster";
-    case STORE_VECTOR:
-        return "vector";
-    case STORE_ENTRIES:
-        return "entries";
-    case STORE_DOTS:
-        return "dots";
-    case STORE_MARKS:
-        return "marks";
-    }
-    return NULL;
-}
-
 /* ---- batches --------------------------------------------------------------------------------- */
 
 static bool entry_is_valid(const struct store_entry *e)
 {
-    return store_table_name(e->table) != NULL && e->key.size > 0 && e->key.size <= STORE_KEY_BYTES_MAX;
+    return store_table_name(e->table) != NULL && e->key.size > 0 &&
+           e->key.size <= STORE_KEY_BYTES_MAX;
 }
 
 static struct span copy_span(uint8_t **at, struct span from)
@@ -133,28 +115,6 @@ int store_db_open_env(const char *path, MDB_env **ret_env)
     return rc;
 }
 
-/* Maps a code of LMDB or errno to ours. */
-int store_db_code(int rc)
-{
-    switch (rc) {
-    case 0:
-        return HM_OK;
-    case ENOSPC:
-    case EDQUOT:
-    case MDB_MAP_FULL:
-    case MDB_TXN_FULL:
-        return HM_EFULL;
-    case EACCES:
-    case EPERM:
-    case EROFS:
-        return HM_EDENIED;
-    case ENOMEM:
-        return HM_ENOMEM;
-    default:
-        return HM_EIO;
-    }
-}
-
 static const char *advice_for(int rc)
 {
     switch (store_db_code(rc)) {
@@ -185,20 +145,6 @@ static const char *network_file_system(const char *path)
         return "CIFS";
     default:
         return NULL;
-    }
-}
-
-const char *store_db_text(int rc)
-{
-    switch (rc) {
-    case MDB_MAP_FULL:
-        return "the store has reached its largest size";
-    case MDB_TXN_FULL:
-        return "too much at once for one transaction";
-    case MDB_PANIC:
-        return "the disk failed while the store was being written";
-    default:
-        return mdb_strerror(rc);
     }
 }
 
@@ -243,50 +189,6 @@ static int open_tables(struct store_db *db, MDB_txn *txn, unsigned flags)
 
 /* ---- the format's version -------------------------------------------------------------------- */
 
-static void hash_record(enum store_table table, MDB_val key, struct span value,
-                        uint8_t ret_hash[STORE_HASH_BYTES])
-{
-    crypto_generichash_state state;
-    uint8_t head[3] = {(uint8_t) table, (uint8_t) (key.mv_size >> 8), (uint8_t) key.mv_size};
-    crypto_generichash_init(&state, NULL, 0, STORE_HASH_BYTES);
-    crypto_generichash_update(&state, head, sizeof head);
-    crypto_generichash_update(&state, key.mv_data, key.mv_size);
-    if (value.size > 0) {
-        crypto_generichash_update(&state, value.data, value.size);
-    }
-    crypto_generichash_final(&state, ret_hash, STORE_HASH_BYTES);
-}
-
-/* SipHash-2-4, keyed with the table and with the hash of the record's key: a fourth of what BLAKE2b costs.
- * It is against worn out cards, not against people: they could write any check. */
-static void short_hash_record(enum store_table table, MDB_val key, struct span value,
-                              uint8_t ret_check[STORE_CHECK_BYTES])
-{
-    uint8_t hash_key[crypto_shorthash_KEYBYTES] = {(uint8_t) table};
-    _Static_assert(crypto_shorthash_BYTES == STORE_CHECK_BYTES, "a check is one hash");
-    _Static_assert(sizeof hash_key == 8 + STORE_CHECK_BYTES, "two words");
-    uint8_t of_key[STORE_CHECK_BYTES];
-    crypto_shorthash(of_key, key.mv_data, key.mv_size, hash_key);
-    memcpy(hash_key + 8, of_key, sizeof of_key);
-    crypto_shorthash(ret_check, value.data, value.size, hash_key);
-}
-
-static size_t check_bytes(enum store_table table)
-{
-    return table <= STORE_ROSTER ? STORE_HASH_BYTES : STORE_CHECK_BYTES;
-}
-
-/* Writes check_bytes(table) bytes. */
-static void make_check(enum store_table table, MDB_val key, struct span value,
-                       uint8_t ret_check[STORE_HASH_BYTES])
-{
-    if (check_bytes(table) == STORE_CHECK_BYTES) {
-        short_hash_record(table, key, value, ret_check);
-    } else {
-        hash_record(table, key, value, ret_check);
-    }
-}
-
 static MDB_val val_of(const char *text)
 {
     return (MDB_val){strlen(text), (void *) text};
@@ -294,8 +196,8 @@ static MDB_val val_of(const char *text)
 
 static void hash_format(MDB_val value, uint8_t ret_hash[STORE_HASH_BYTES])
 {
-    hash_record((enum store_table) 0, val_of("format"), span_of(value.mv_data, value.mv_size),
-                ret_hash);
+    store_record_check((enum store_table) 0, val_of("format"),
+                       span_of(value.mv_data, value.mv_size), ret_hash);
 }
 
 /* The first release wrote no check beside the version. */
@@ -504,25 +406,6 @@ void store_db_close(struct store_db *db)
     memset(db, 0, sizeof *db);
 }
 
-/* ---- values ---------------------------------------------------------------------------------- */
-
-bool store_db_value(enum store_table table, MDB_val key, MDB_val value, struct span *ret_value)
-{
-    uint8_t check[STORE_HASH_BYTES];
-    size_t size = check_bytes(table);
-    if (value.mv_size < size) {
-        return false;
-    }
-    const uint8_t *bytes = value.mv_data;
-    struct span inner = span_of(bytes + size, value.mv_size - size);
-    make_check(table, key, inner, check);
-    if (memcmp(check, bytes, size) != 0) {
-        return false;
-    }
-    *ret_value = inner;
-    return true;
-}
-
 /* ---- loading --------------------------------------------------------------------------------- */
 
 /* Two walks: the first counts, the second copies. */
@@ -623,7 +506,7 @@ void store_loaded_fini(struct store_loaded *loaded)
 static int write_entry(struct store_db *db, MDB_txn *txn, const struct store_entry *e)
 {
     MDB_val key = {e->key.size, (void *) e->key.data};
-    size_t size = check_bytes(e->table);
+    size_t size = store_record_check_bytes(e->table);
     MDB_val value = {e->value.size + size, NULL};
     MDB_dbi dbi = db->tables[e->table];
     if (e->value.data == NULL) {
@@ -633,7 +516,7 @@ static int write_entry(struct store_db *db, MDB_txn *txn, const struct store_ent
     int rc = mdb_put(txn, dbi, &key, &value, MDB_RESERVE);
     if (rc == 0) {
         uint8_t *to = value.mv_data;
-        make_check(e->table, key, e->value, to);
+        store_record_check(e->table, key, e->value, to);
         if (e->value.size > 0) {
             memcpy(to + size, e->value.data, e->value.size);
         }

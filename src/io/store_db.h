@@ -17,10 +17,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STORE_TABLE_MAX 6  /* the highest number in enum store_table */
-#define STORE_LOADED_MAX 3 /* up to this one they are read whole at the start */
-#define STORE_HASH_BYTES 16  /* of the check before a value in the tables of 0.1.0 */
-#define STORE_CHECK_BYTES 8  /* and in those that came later: they are read far more often */
+#define STORE_TABLE_MAX 6   /* the highest number in enum store_table */
+#define STORE_LOADED_MAX 3  /* up to this one they are read whole at the start */
+#define STORE_HASH_BYTES 16 /* of the check before a value in the tables of 0.1.0 */
+#define STORE_CHECK_BYTES 8 /* and in those that came later: they are read far more often */
 #define STORE_PATH_BYTES 4096
 
 _Static_assert(STORE_FACT_KEY_BYTES == STORE_KEY_BYTES_MAX, "keys fit what is told of them");
@@ -74,13 +74,16 @@ int store_db_sync_directory(const char *path);
 /* HM_E* of a code of LMDB or errno; what it says in words, in our terms where LMDB's are not. */
 int store_db_code(int rc);
 const char *store_db_text(int rc);
-const char *store_table_name(enum store_table table); /* NULL: there is none */
 
 /* Results as store_open. */
 int store_db_open(struct store_db *db, const char *data_dir, struct why *why);
 /* Accepts a closed one. */
 void store_db_close(struct store_db *db);
 
+/* The check that goes before a value: how long it is in a table, and it. Table 0 is "meta". */
+size_t store_record_check_bytes(enum store_table table);
+void store_record_check(enum store_table table, MDB_val key, struct span value,
+                        uint8_t ret_check[STORE_HASH_BYTES]);
 /* What is stored, without its check. False: the check does not fit, the record is damaged. */
 bool store_db_value(enum store_table table, MDB_val key, MDB_val value, struct span *ret_value);
 

@@ -26,7 +26,8 @@ struct store_view_lmdb {
     uint64_t damaged[STORE_DAMAGED_MAX];       /* hashes of table and key */
     size_t damaged_count;
     int error; /* LMDB's or errno's, of the last read that could not be; 0: none */
-    bool (*mend)(void *ctx); /* waits until a dead environment is replaced by one that can be read */
+    bool (*mend)(
+        void *ctx); /* waits until a dead environment is replaced by one that can be read */
     void *mend_ctx;
 };
 

@@ -11,7 +11,7 @@
 #define NS_PER_MS 1000000u
 #define HEX_BYTES_MAX 64 /* of a key that is shown as hex digits */
 
-static const char *table_name(enum store_table table)
+const char *store_table_name(enum store_table table)
 {
     switch (table) {
     case STORE_SELF:
@@ -27,7 +27,7 @@ static const char *table_name(enum store_table table)
     case STORE_MARKS:
         return "marks";
     }
-    return "?";
+    return NULL;
 }
 
 static void put_records(struct buf *b, const struct store_figures *f)
@@ -35,7 +35,7 @@ static void put_records(struct buf *b, const struct store_figures *f)
     mp_str(b, "records");
     mp_map(b, STORE_FIGURES_TABLES - 1);
     for (unsigned t = 1; t < STORE_FIGURES_TABLES; t++) {
-        ops_put_uint(b, table_name((enum store_table) t), f->entries[t]);
+        ops_put_uint(b, store_table_name((enum store_table) t), f->entries[t]);
     }
 }
 
@@ -96,8 +96,9 @@ static void put_damaged(struct buf *b, const struct store_work *w)
     mp_str(b, "damaged_records");
     mp_array(b, count);
     for (size_t i = 0; i < count; i++) {
+        const char *name = store_table_name(w->damaged[i].table);
         mp_map(b, 2);
-        ops_put_str(b, "table", table_name(w->damaged[i].table));
+        ops_put_str(b, "table", name != NULL ? name : "?");
         put_record_key(b, &w->damaged[i]);
     }
 }

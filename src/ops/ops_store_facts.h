@@ -13,6 +13,9 @@
 #define STORE_FIGURES_TABLES 7    /* one more than the highest number in enum store_table */
 #define STORE_FACT_KEY_BYTES 511  /* of a stored key: LMDB's bound */
 
+/* As LMDB and people know it; NULL: there is no such table. */
+const char *store_table_name(enum store_table table);
+
 /* Since the start; what the kernel does not tell of bytes is not known. */
 struct store_counts {
     uint64_t commits;
@@ -28,8 +31,8 @@ struct store_figures {
     uint64_t file_bytes;
     uint64_t map_bytes; /* the file cannot become larger */
     uint64_t page_bytes;
-    uint64_t pages;      /* that the file has */
-    uint64_t free_pages; /* of these, not in use; a compaction gives them back */
+    uint64_t pages;                         /* that the file has */
+    uint64_t free_pages;                    /* of these, not in use; a compaction gives them back */
     uint64_t entries[STORE_FIGURES_TABLES]; /* by enum store_table; 0: not used */
 };
 
@@ -67,7 +70,7 @@ struct store_condition {
     bool is_full;         /* the last batch found no room */
     const char *error;    /* of the batch that failed last; "": none did */
     uint64_t error_wall_ms;
-    uint64_t damaged; /* store_damaged */
+    uint64_t damaged;              /* store_damaged */
     const struct store_work *work; /* the last one; kind STORE_WORK_NONE: none was yet */
 };
 

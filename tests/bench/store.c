@@ -51,9 +51,8 @@ static void count_write(int fd, ssize_t size)
 
 ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at)
 {
-    ssize_t done =
-        ((ssize_t(*)(int, const void *, size_t, off_t)) dlsym(RTLD_NEXT, "pwrite"))(fd, bytes, size,
-                                                                               at);
+    ssize_t done = ((ssize_t(*)(int, const void *, size_t, off_t)) dlsym(RTLD_NEXT, "pwrite"))(
+        fd, bytes, size, at);
     count_write(fd, done);
     return done;
 }
@@ -94,7 +93,7 @@ static void make_write(struct bench *b, struct write *w, unsigned number)
     memset(w->key, 'k', sizeof w->key);
     memset(w->dot, 'd', sizeof w->dot);
     be_put(w->key + 12, (uint64_t) number * 0x9e3779b97f4a7c15U, 8); /* no order */
-    be_put(w->dot + 12, number, 8);                                 /* as sequence numbers rise */
+    be_put(w->dot + 12, number, 8);                                  /* as sequence numbers rise */
     w->entries[0] = (struct store_entry){STORE_ENTRIES, span_of(w->key, sizeof w->key),
                                          span_of(w->value, sizeof w->value)};
     w->entries[1] = (struct store_entry){STORE_DOTS, span_of(w->dot, sizeof w->dot),

@@ -37,7 +37,7 @@ enum kind { DID_WRITE, DID_SYNC, DID_RENAME, DID_SYNC_NAMES, DID_ACKNOWLEDGE };
 
 struct call {
     enum kind kind;
-    int file; /* DID_WRITE, DID_SYNC, DID_RENAME: which one it is now called */
+    int file;              /* DID_WRITE, DID_SYNC, DID_RENAME: which one it is now called */
     bool is_synced_itself; /* DID_WRITE through O_DSYNC */
     off_t at;
     size_t size;

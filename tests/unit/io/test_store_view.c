@@ -118,7 +118,7 @@ static void compare_all(const struct store_view *a, const struct store_view *b, 
 {
     uint8_t bytes[STORE_KEY_BYTES_MAX + 1];
     for (int i = 0; i < 60; i++) {
-        enum store_table table = (enum store_table) (1 + prng_below(p, 6));
+        enum store_table table = (enum store_table)(1 + prng_below(p, 6));
         struct span key = random_key(p, bytes);
         struct span value_a, value_b;
         bool is_a = a->get(a->ctx, table, key, &value_a);
@@ -153,12 +153,11 @@ static void test_same_as_simulated(void **state)
         struct store_entry entries[16];
         size_t count = 1 + prng_below(&p, 16);
         for (size_t i = 0; i < count; i++) {
-            entries[i].table = (enum store_table) (1 + prng_below(&p, 6));
+            entries[i].table = (enum store_table)(1 + prng_below(&p, 6));
             entries[i].key = random_key(&p, bytes[i]);
             size_t size = prng_below(&p, 10) == 0 ? sizeof large : prng_below(&p, 40);
             memset(large, (int) n, sizeof large);
-            entries[i].value =
-                prng_below(&p, 3) == 0 ? span_of(NULL, 0) : span_of(large, size);
+            entries[i].value = prng_below(&p, 3) == 0 ? span_of(NULL, 0) : span_of(large, size);
         }
         commit(s, n, entries, count);
         uint64_t mark;
@@ -394,8 +393,7 @@ static void test_damage_is_passed_over(void **state)
     assert_span(key, text("c"));
     assert_int_equal(store_damaged(s), 2);
     assert_false(v.get(v.ctx, STORE_ENTRIES, text("b"), &value)); /* known already */
-    assert_false(v.next(v.ctx, STORE_ENTRIES, text("b"), true, &key, &value) &&
-                 key.data[0] != 'c');
+    assert_false(v.next(v.ctx, STORE_ENTRIES, text("b"), true, &key, &value) && key.data[0] != 'c');
     assert_int_equal(store_damaged(s), 2);
     assert_false(v.next(v.ctx, STORE_ENTRIES, text("c"), false, &key, &value));
     assert_int_equal(store_damaged(s), 3);
