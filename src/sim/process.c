@@ -94,6 +94,7 @@ static void end(struct world *w, struct sim_node *n, enum ending how)
     n->is_deaf = false;
     n->is_leaving = false;
     n->dies_between = false;
+    n->is_refusing = false;
     n->same_time_ticks = 0;
     if (simdisk_crash(&n->disk) > 0) {
         w->rare[RARE_BATCH_LOST]++;
@@ -296,6 +297,7 @@ static void hand_over(struct world *w, struct sim_node *n, struct msg *m)
         ev.type = EV_BATCH_FAILED;
         ev.as.store.batch = m->as.batch;
         ev.as.store.reason = HM_EIO;
+        n->is_refusing = false;
         break;
     case MSG_CALL:
         ev.type = EV_CALL;
@@ -439,6 +441,7 @@ void world_commit(struct world *w, struct msg *m)
     if (n->disk_fails) {
         w->rare[RARE_BATCH_FAILED]++;
         m->as.batch = simdisk_fail(&n->disk);
+        n->is_refusing = true;
         world_post(w, m, MSG_BATCH_FAILED, w->now_ns);
         return;
     }

@@ -84,6 +84,9 @@ static void persist(struct world *w, struct sim_node *n, const struct effect *fx
     const struct store_entry *entries = fx->as.persist.entries;
     size_t count = fx->as.persist.count;
     ledger_persist(w->ledger, n, entries, count);
+    if (n->is_refusing) {
+        return;
+    }
     struct core_status status;
     uint64_t mark = 0;
     if (simdisk_touches(entries, count, STORE_SELF)) {

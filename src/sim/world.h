@@ -245,6 +245,7 @@ struct sim_node {
     uint64_t backup_incarnation;
     bool has_backup;
     bool disk_fails;
+    bool is_refusing; /* a batch failed and the process has not heard it: all later ones fail, too */
     uint64_t incarnation_durable; /* of the newest batch that is durable and holds STORE_SELF */
     struct metrics metrics;       /* of this life */
     uint8_t *peers;               /* by node: FX_PEER was seen in this life */
