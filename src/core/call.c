@@ -218,6 +218,14 @@ static void run_again(core_t *c, struct call *call, bool is_last)
     call->kept = w.kept;
 }
 
+/* One whose write is still on its way to the disk has nothing to say when others' writes are there. */
+static bool is_woken(const core_t *c, const struct call *call, unsigned came)
+{
+    return call->kind == CALL_EVENT && (call->wait_for & came) != 0 &&
+           (call->wait_for != WAKE_DURABLE ||
+            core_write_fate(c, call->ticket) != REGISTRY_WAITS);
+}
+
 void call_run_waiting(core_t *c)
 {
     unsigned came = c->wakes;
@@ -225,7 +233,7 @@ void call_run_waiting(core_t *c)
     c->wakes = 0;
     for (struct call *call = c->first_call; call != NULL; call = next) {
         next = call->next;
-        if (call->kind == CALL_EVENT && (call->wait_for & came) != 0) {
+        if (is_woken(c, call, came)) {
             run_again(c, call, false);
         }
     }

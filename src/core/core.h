@@ -45,7 +45,8 @@ struct call_result {
 
 enum call_wake {
     WAKE_EVENT = 1 << 0,   /* a member event */
-    WAKE_DURABLE = 1 << 1, /* a batch is durable, or has failed */
+    /* A batch is durable, or has failed. Alone and with the ticket of a write: the one of that write. */
+    WAKE_DURABLE = 1 << 1,
     WAKE_CHANGE = 1 << 2,  /* something that the registry shows has changed */
 };
 

@@ -106,9 +106,11 @@ struct place {
     struct span key, value;
 };
 
-/* The next pending record of the table that this look sees, removals too. */
+/* The next pending record of the table that this look sees, removals too. One behind `until`, the next
+ * committed record, may be left out: there can be many that this look does not see. */
 static void next_pending(registry_t *r, enum registry_look look, enum store_table table,
-                         struct span from, bool inclusive, struct place *ret)
+                         struct span from, bool inclusive, const struct place *until,
+                         struct place *ret)
 {
     uint8_t full[1 + ENTRY_RECORD_BYTES_MAX];
     size_t size = put_table_key(table, from, full);
@@ -118,10 +120,11 @@ static void next_pending(registry_t *r, enum registry_look look, enum store_tabl
         ret->is_there = omap_next(r->pending, at, inclusive, &at, &ret->value, &tag) &&
                         at.data[0] == (uint8_t) table;
         inclusive = false;
+        if (ret->is_there) {
+            ret->key = span_of(at.data + 1, at.size - 1);
+            ret->is_there = !until->is_there || span_cmp(ret->key, until->key) <= 0;
+        }
     } while (ret->is_there && !is_seen(look, tag));
-    if (ret->is_there) {
-        ret->key = span_of(at.data + 1, at.size - 1);
-    }
 }
 
 static void next_committed(const registry_t *r, enum store_table table, struct span from,
@@ -140,7 +143,7 @@ bool registry_next_record(registry_t *r, enum registry_look look, enum store_tab
     struct place committed;
     next_committed(r, table, from, inclusive, &committed);
     if (look != LOOK_COMMITTED && omap_count(r->pending) > 0) {
-        next_pending(r, look, table, from, inclusive, &pending);
+        next_pending(r, look, table, from, inclusive, &committed, &pending);
     }
     for (;;) {
         int order = !pending.is_there     ? 1
@@ -160,7 +163,7 @@ bool registry_next_record(registry_t *r, enum registry_look look, enum store_tab
         if (order == 0) {
             next_committed(r, table, committed.key, false, &committed);
         }
-        next_pending(r, look, table, pending.key, false, &pending);
+        next_pending(r, look, table, pending.key, false, &committed, &pending);
     }
 }
 
