@@ -13,8 +13,8 @@
 
 /* Writes the text and a NUL; `to` has BASE64_TEXT_BYTES(bytes.size). Returns to. */
 const char *base64_write(struct span bytes, char *to);
-/* Reads exactly such a text of `size` characters; `to` has size / 4 * 3 bytes. HM_EMALFORMED: anything
- * else, also when bits beyond the last byte are not 0. */
+/* Reads exactly such a text of `size` characters; `to` has size / 4 * 3 bytes. HM_EMALFORMED:
+ * anything else, also when bits beyond the last byte are not 0. */
 int base64_read(const char *text, size_t size, uint8_t *to, size_t *ret_size);
 
 #endif

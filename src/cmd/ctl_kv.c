@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Commands on keys that are more than a request and a table: a value comes from an argument, a file or
- * stdin; a value is printed as it is; a list has any number of pages. */
+/* Commands on keys that are more than a request and a table: a value comes from an argument, a
+ * file or stdin; a value is printed as it is; a list has any number of pages. */
 #define _GNU_SOURCE
 #include "cmd/ctl_kv.h"
 
@@ -154,8 +154,7 @@ static int list(struct ctl *ctl, struct out *out)
         }
     }
     kv_print_end(&printer, printer.is_conflicts ? "no conflicts: every key has one value"
-                           : printer.is_report
-                               ? "nothing collided: no key was written on two sides"
+                           : printer.is_report ? "nothing collided: no key was written on two sides"
                            : value_of(&values, o->spec, "prefix")->is_given
                                ? "no key begins so"
                                : "no keys yet: \"meshctl kv put KEY VALUE\" writes one");
@@ -170,12 +169,16 @@ static run_fn *runner_of(enum op op)
         enum op op;
         run_fn *run;
     } runners[] = {
-        {OP_KV_PUT, put},           {OP_KV_GET, get},
-        {OP_KV_LIST, list},         {OP_KV_CONFLICTS, list},
+        {OP_KV_PUT, put},
+        {OP_KV_GET, get},
+        {OP_KV_LIST, list},
+        {OP_KV_CONFLICTS, list},
         {OP_REGISTRY_REPORT, list},
-        {OP_KV_WATCH, kv_watch},    {OP_REGISTRY_EXPORT, registry_export},
+        {OP_KV_WATCH, kv_watch},
+        {OP_REGISTRY_EXPORT, registry_export},
         {OP_REGISTRY_IMPORT, registry_import},
-        {OP_BACKUP, ctl_backup},    {OP_RESTORE, ctl_restore},
+        {OP_BACKUP, ctl_backup},
+        {OP_RESTORE, ctl_restore},
     };
     for (size_t i = 0; i < sizeof runners / sizeof runners[0]; i++) {
         if (runners[i].op == op) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Keys and values as a person sees them. Values are anybody's bytes: what is shown in a table is cut
- * and printable; only `kv get` writes them as they are. */
+/* Keys and values as a person sees them. Values are anybody's bytes: what is shown in a table is
+ * cut and printable; only `kv get` writes them as they are. */
 #define _GNU_SOURCE
 #include "cmd/ctl_kv.h"
 
@@ -18,7 +18,8 @@
 
 /* ---- one value ------------------------------------------------------------------------------- */
 
-/* A text up to its first NUL, without the line end behind its only line, or how many bytes there are. */
+/* A text up to its first NUL, without the line end behind its only line, or how many bytes there
+ * are. */
 static void put_part(const json_t *value, FILE *to)
 {
     const char *text = json_string_value(value);
@@ -163,9 +164,9 @@ static void add_keys(struct kv_printer *p, const json_t *keys)
 
 static void print_conflict(struct kv_printer *p, const json_t *item)
 {
-    static const struct out_column columns[] = {
-        {"  VALUE", 0, false}, {"BY", 2, false},   {"MODIFIED", 4, false}, {"VERSION", 0, false},
-        {"TYPE", 5, false},    {"SHOWN", 3, false}};
+    static const struct out_column columns[] = {{"  VALUE", 0, false},  {"BY", 2, false},
+                                                {"MODIFIED", 4, false}, {"VERSION", 0, false},
+                                                {"TYPE", 5, false},     {"SHOWN", 3, false}};
     size_t i;
     json_t *value;
     table_t *table = table_new(columns, COUNT_OF(columns));
@@ -207,10 +208,10 @@ static void print_side(const struct kv_printer *p, const json_t *key, const json
     snprintf(large, sizeof large, "(%" PRId64 " bytes)", ctl_int(side, "bytes"));
     out_put(p->out, is_won ? STYLE_BOLD : STYLE_YELLOW, is_won ? "  won" : "  lost", 8);
     out_put(p->out, STYLE_PLAIN,
-            is_delete                                          ? "deleted"
+            is_delete                                      ? "deleted"
             : json_is_null(json_object_get(side, "value")) ? large
-            : text != NULL                                     ? text
-                                                               : "-",
+            : text != NULL                                 ? text
+                                                           : "-",
             0);
     printf("  by %s, %s", ctl_text(side, "origin"), out_time(ctl_text(side, "modified"), time));
     if (!is_won && !is_delete) {
@@ -313,8 +314,8 @@ void ctl_print_kv(struct out *out, enum op op, const json_t *reply)
 void kv_print_history(struct out *out, const json_t *reply)
 {
     static const struct out_column columns[] = {
-        {"MODIFIED", 0, false}, {"OP", 0, false}, {"VALUE", 0, false}, {"BY", 2, false},
-        {"VERSION", 3, false},
+        {"MODIFIED", 0, false}, {"OP", 0, false},      {"VALUE", 0, false},
+        {"BY", 2, false},       {"VERSION", 3, false},
     };
     const json_t *changes = json_object_get(reply, "changes");
     size_t i;
@@ -337,8 +338,9 @@ void kv_print_history(struct out *out, const json_t *reply)
     if (json_array_size(changes) > 0) {
         table_print(table, out);
     } else {
-        fputs("no change of it is kept: only those since meshd started, the last 4096 of all keys\n",
-              stdout);
+        fputs(
+            "no change of it is kept: only those since meshd started, the last 4096 of all keys\n",
+            stdout);
     }
     table_destroy(&table);
 }

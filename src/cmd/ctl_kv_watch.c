@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* `kv watch`: the keys as they are, then every change. What was shown of each key is remembered by its
- * version, so that after a gap (meshd restarted, or more changed than it keeps) all is read again and
- * only what differs is shown. A page of a list says up to which change it is complete: those up to it
- * are not shown once more. */
+/* `kv watch`: the keys as they are, then every change. What was shown of each key is remembered
+ * by its version, so that after a gap (meshd restarted, or more changed than it keeps) all is
+ * read again and only what differs is shown. A page of a list says up to which change it is
+ * complete: those up to it are not shown once more. */
 #define _GNU_SOURCE
 #include "cmd/ctl_kv.h"
 

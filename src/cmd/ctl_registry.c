@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The registry as a whole: its state and its entries for a person, export and import. An export is JSON
- * lines; an import sends many requests at once, because each is answered when it is on disk. */
+/* The registry as a whole: its state and its entries for a person, export and import. An export
+ * is JSON lines; an import sends many requests at once, because each is answered when it is on
+ * disk. */
 #define _GNU_SOURCE
 #include "cmd/ctl_kv.h"
 
@@ -15,8 +16,9 @@
 #include <string.h>
 
 #define COUNT_OF(a) (sizeof(a) / sizeof(a)[0])
-#define WINDOW 16           /* writes under way at once: meshd keeps 64 replies that are not read yet */
-#define LINE_BYTES_MAX (8 * HM_VALUE_BYTES_MAX) /* a value of which each byte is written as \u0000 */
+#define WINDOW 16 /* writes under way at once: meshd keeps 64 replies that are not read yet */
+#define LINE_BYTES_MAX                                                                             \
+    (8 * HM_VALUE_BYTES_MAX) /* a value of which each byte is written as \u0000 */
 
 /* ---- status ---------------------------------------------------------------------------------- */
 
@@ -57,7 +59,9 @@ static void print_peers(const struct out *out, const json_t *peers)
         uint64_t lag_ms = (uint64_t) ctl_int(peer, "lag_ms");
         table_add(table, STYLE_BOLD, ctl_text(peer, "node"));
         table_add(table, json_is_false(agrees) ? STYLE_YELLOW : STYLE_PLAIN,
-                  json_is_null(agrees) ? "not known yet" : json_is_true(agrees) ? "yes" : "no");
+                  json_is_null(agrees)   ? "not known yet"
+                  : json_is_true(agrees) ? "yes"
+                                         : "no");
         table_add(table, STYLE_PLAIN, lag_ms > 0 ? out_duration(lag_ms, text) : "-");
     }
     table_print(table, out);
@@ -69,8 +73,9 @@ static void print_trouble(const struct out *out, const json_t *reply)
     char text[160];
     int64_t divergent = ctl_int(reply, "divergent_seconds");
     if (ctl_bool(reply, "syncing")) {
-        print_fact(out, "state", "syncing: it has not agreed with another node yet, and may lack "
-                                 "what others have");
+        print_fact(out, "state",
+                   "syncing: it has not agreed with another node yet, and may lack "
+                   "what others have");
     } else if (divergent > 0) {
         snprintf(text, sizeof text, "another node has held something else for %" PRId64 " s",
                  divergent);
@@ -234,7 +239,8 @@ static int take_answer(struct import *im)
     im->written += ctl_bool(json, "written") ? 1 : 0;
     if (ctl_bool(json, "written") && o->format == FORMAT_JSON) {
         ctl_json_print(json, true);
-    } else if (ctl_bool(json, "written") && im->values.v[ops_args_index(o->spec, "dry_run")].number) {
+    } else if (ctl_bool(json, "written") &&
+               im->values.v[ops_args_index(o->spec, "dry_run")].number) {
         char key[HM_KEY_BYTES_MAX + 1];
         text_copy(key, sizeof key, ctl_text(json, "key"));
         ctl_clean(key);
@@ -286,8 +292,8 @@ static int set_text(struct import *im, const json_t *object, const char *name)
     const char *text = ctl_text(object, name);
     if (text[0] == '\0' ||
         ops_args_set(spec, ops_args_index(spec, name), text, &im->values, why) != HM_OK) {
-        ctl_error("%s: line %zu: %s", im->from, im->line, text[0] == '\0' ? "it needs key, type and value"
-                                                                           : why);
+        ctl_error("%s: line %zu: %s", im->from, im->line,
+                  text[0] == '\0' ? "it needs key, type and value" : why);
         return EXIT_REFUSED;
     }
     return EXIT_DONE;

@@ -12,7 +12,7 @@
 #define PREFIX "kv/"
 #define PREFIX_BYTES (sizeof PREFIX - 1)
 #define HASH_BYTES 16
-#define BEHIND_KEY 0x02 /* no record of another key lies between a key's own and this */
+#define BEHIND_KEY 0x02     /* no record of another key lies between a key's own and this */
 #define RECORD_TAIL_BYTES 9 /* 0x00 and the dot's hash (core/registry.h) */
 
 _Static_assert(PREFIX_BYTES + HM_USER_KEY_BYTES_MAX <= HM_KEY_BYTES_MAX, "a user's key fits");
@@ -33,7 +33,8 @@ struct span keys_entry_key(struct span key, uint8_t *to)
     return span_of(to, PREFIX_BYTES + key.size);
 }
 
-/* Two hashes of it, each with a byte of its own in front: 128 bits, so that no two elements meet. */
+/* Two hashes of it, each with a byte of its own in front: 128 bits, so that no two elements
+ * meet. */
 static struct span below_key(const registry_t *r, struct span key, struct span what, uint8_t *to)
 {
     uint8_t hash[HASH_BYTES];
@@ -322,8 +323,8 @@ int keys_walk_resume(struct keys_walk *w, const char *cursor)
 static bool step_behind(struct keys_walk *w, struct span record_key)
 {
     HM_ASSERT(record_key.size <= ENTRY_RECORD_BYTES_MAX);
-    size_t size = record_key.size > RECORD_TAIL_BYTES ? record_key.size - RECORD_TAIL_BYTES
-                                                      : record_key.size;
+    size_t size =
+        record_key.size > RECORD_TAIL_BYTES ? record_key.size - RECORD_TAIL_BYTES : record_key.size;
     const uint8_t *below = memchr(record_key.data, ENTRY_BELOW, size);
     size = below != NULL ? (size_t) (below - record_key.data) : size;
     memmove(w->at, record_key.data, size);
@@ -344,8 +345,7 @@ bool keys_walk_next(struct keys_walk *w, struct span *ret_key)
             return false; /* the store is damaged: this would not come to an end */
         }
         if (keys_user_key(&e, ret_key) && ret_key->size >= w->prefix.size &&
-            (w->prefix.size == 0 ||
-             memcmp(ret_key->data, w->prefix.data, w->prefix.size) == 0)) {
+            (w->prefix.size == 0 || memcmp(ret_key->data, w->prefix.data, w->prefix.size) == 0)) {
             return true;
         }
     }

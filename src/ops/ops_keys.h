@@ -5,8 +5,9 @@
  *     set        kv/KEY 0x01 HASH            one element; HASH: 24 characters made of it
  *     counter    kv/KEY 0x01 HASH            one writer's share, a number; HASH: made of its life
  *
- * A key has one type. Two nodes that do not hear each other can give it two: then the register is
- * shown before the set, the set before the counter, and the others count as conflicts. Internal to ops. */
+ * A key has one type. Two nodes that do not hear each other can give it two: then the register
+ * is shown before the set, the set before the counter, and the others count as conflicts.
+ * Internal to ops. */
 #ifndef HM_OPS_OPS_KEYS_H
 #define HM_OPS_OPS_KEYS_H
 
@@ -19,9 +20,11 @@
 #define KEYS_SHOWN_BYTES 44 /* of a key in an error */
 #define KEYS_VERSION_BYTES 17
 
-/* The entry key of a user's key. to has HM_KEY_BYTES_MAX bytes; key has at most HM_USER_KEY_BYTES_MAX. */
+/* The entry key of a user's key. to has HM_KEY_BYTES_MAX bytes; key has at most
+ * HM_USER_KEY_BYTES_MAX. */
 struct span keys_entry_key(struct span key, uint8_t *to);
-/* The entry key of a set's element, or of the share of a life. key has at most HM_SET_KEY_BYTES_MAX. */
+/* The entry key of a set's element, or of the share of a life. key has at most
+ * HM_SET_KEY_BYTES_MAX. */
 struct span keys_element_key(const registry_t *r, struct span key, struct span element,
                              uint8_t *to);
 struct span keys_share_key(const registry_t *r, struct span key, const struct origin *origin,
@@ -36,15 +39,15 @@ int64_t keys_number(struct span value);
 
 /* All that is held of a key, at a glance. */
 struct keys_held {
-    uint8_t type;        /* what is shown; 0: nothing, not there */
-    struct entry entry;  /* the register's, or the one of a set or counter that was written last */
-    uint64_t version;    /* of what is shown: a hash of its dot or dots */
-    size_t registers;    /* values that stand beside each other */
-    size_t elements;     /* of the set */
-    size_t shares;       /* of the counter */
-    size_t conflicts;    /* what else is there beside the shown one */
-    uint64_t bytes;      /* of the values shown */
-    int64_t sum;         /* of the counter, held within 64 bits */
+    uint8_t type;       /* what is shown; 0: nothing, not there */
+    struct entry entry; /* the register's, or the one of a set or counter that was written last */
+    uint64_t version;   /* of what is shown: a hash of its dot or dots */
+    size_t registers;   /* values that stand beside each other */
+    size_t elements;    /* of the set */
+    size_t shares;      /* of the counter */
+    size_t conflicts;   /* what else is there beside the shown one */
+    uint64_t bytes;     /* of the values shown */
+    int64_t sum;        /* of the counter, held within 64 bits */
 };
 
 /* HM_OK also when nothing is held: then type is 0. HM_ENOMEM. Spans live until the next change. */
@@ -58,12 +61,11 @@ struct keys_below {
     enum registry_look look;
     uint8_t prefix[ENTRY_RECORD_BYTES_MAX];
     size_t prefix_size;
-    bool is_there;       /* at holds the next record */
+    bool is_there; /* at holds the next record */
     struct span record_key;
     struct entry at;
 };
-void keys_below_open(struct keys_below *w, registry_t *r, enum registry_look look,
-                     struct span key);
+void keys_below_open(struct keys_below *w, registry_t *r, enum registry_look look, struct span key);
 /* False: no more. The registry must not change meanwhile. */
 bool keys_below_next(struct keys_below *w, struct entry *ret_entry);
 
@@ -72,7 +74,7 @@ bool keys_below_next(struct keys_below *w, struct entry *ret_entry);
 struct keys_walk {
     registry_t *r;
     enum registry_look look;
-    struct span prefix;  /* borrowed */
+    struct span prefix;                     /* borrowed */
     uint8_t at[ENTRY_RECORD_BYTES_MAX + 1]; /* where the next key begins */
     size_t at_size;
 };

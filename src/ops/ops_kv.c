@@ -236,7 +236,8 @@ void ops_kv_put(struct ops_call *call)
         return;
     }
     uint64_t version = call->result->kept;
-    /* A register's version is its write's; a set and a counter have that of all that is in them now. */
+    /* A register's version is its write's; a set and a counter have that of all that is in them
+     * now. */
     if (version == 0 && kv_hold(call, LOOK_SHOWN, kv_key(call), &held) == HM_OK) {
         version = held.version;
     }
@@ -321,8 +322,8 @@ static void delete_element(struct ops_call *call, struct span key, struct span e
     struct span entry_key = key.size <= HM_SET_KEY_BYTES_MAX
                                 ? keys_element_key(r, key, element, bytes)
                                 : span_of(NULL, 0);
-    if (entry_key.data == NULL ||
-        registry_get(r, LOOK_ALL, entry_key, &siblings) != HM_OK || siblings.live == 0) {
+    if (entry_key.data == NULL || registry_get(r, LOOK_ALL, entry_key, &siblings) != HM_OK ||
+        siblings.live == 0) {
         ops_fail(call, HM_ENOTFOUND, "\"%s\" is no set that has this element",
                  keys_shown(key, shown));
         return;
@@ -368,8 +369,8 @@ void ops_kv_delete(struct ops_call *call)
 
 /* ---- resolve --------------------------------------------------------------------------------- */
 
-/* Writes the value once more: the write has seen all that stands beside it. What the key is beside a
- * register goes. */
+/* Writes the value once more: the write has seen all that stands beside it. What the key is
+ * beside a register goes. */
 static void resolve_to(struct ops_call *call, struct span key, struct span value)
 {
     struct kv_put put = {.key = key, .type = ENTRY_REGISTER, .raw = value};
@@ -407,8 +408,8 @@ static void start_resolve(struct ops_call *call)
         kv_fail_absent(call, key);
         return;
     }
-    const struct entry *e = version.data == NULL ? NULL
-                                                 : find_version(call, LOOK_ALL, key, version);
+    const struct entry *e =
+        version.data == NULL ? NULL : find_version(call, LOOK_ALL, key, version);
     if (value->is_given) {
         resolve_to(call, key, value->raw);
     } else if (version.data != NULL && e == NULL && !is_version(&held, version)) {
@@ -428,8 +429,7 @@ void ops_kv_resolve(struct ops_call *call)
     if (call->result->ticket == 0) {
         start_resolve(call);
     }
-    if (call->result->code != HM_OK ||
-        (call->result->ticket != 0 && !kv_is_durable(call)) ||
+    if (call->result->code != HM_OK || (call->result->ticket != 0 && !kv_is_durable(call)) ||
         kv_hold(call, LOOK_SHOWN, kv_key(call), &held) != HM_OK) {
         return;
     }

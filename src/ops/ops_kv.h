@@ -6,9 +6,9 @@
 #include "ops/ops_call.h"
 #include "ops/ops_keys.h"
 
-#define KV_AROUND_BYTES 1024       /* beside a list in a reply, cursor included */
-#define KV_PAGE_BYTES 131072       /* of a list, in one step; one value alone may be larger */
-#define KV_PAGE_KEYS 2048          /* keys, elements or changes looked at in one step */
+#define KV_AROUND_BYTES 1024 /* beside a list in a reply, cursor included */
+#define KV_PAGE_BYTES 131072 /* of a list, in one step; one value alone may be larger */
+#define KV_PAGE_KEYS 2048    /* keys, elements or changes looked at in one step */
 
 /* ---- reading ---- */
 
@@ -34,8 +34,8 @@ void kv_put_written(struct buf *b, const core_t *core, const struct entry *e);
 size_t kv_put_item(struct ops_call *call, struct buf *b, enum registry_look look, struct span key,
                    const struct keys_held *held);
 
-/* Puts "value" as it is shown, in full: of sets as many elements as fit, then *ret_cut. Returns how many
- * were looked at. */
+/* Puts "value" as it is shown, in full: of sets as many elements as fit, then *ret_cut. Returns
+ * how many were looked at. */
 size_t kv_put_shown(struct ops_call *call, struct buf *b, enum registry_look look, struct span key,
                     const struct keys_held *held, bool *ret_cut);
 
@@ -52,8 +52,8 @@ const char *kv_place(const core_t *core, uint64_t number, char text[KV_PLACE_BYT
  * entry's key may be borrowed from the registry. */
 int kv_write(struct ops_call *call, struct span key, struct span entry_key, uint8_t type,
              bool is_deleted, struct span value, struct dot *ret_dot);
-/* Puts a value of a type: a register's, an element, an amount to add. raw: the value as msgpack, for
- * registers and elements. Leaves the ticket. */
+/* Puts a value of a type: a register's, an element, an amount to add. raw: the value as msgpack,
+ * for registers and elements. Leaves the ticket. */
 struct kv_put {
     struct span key;
     uint8_t type;
@@ -67,8 +67,8 @@ int kv_put(struct ops_call *call, const struct kv_put *put);
 int kv_amount(struct span text, int64_t *ret_amount);
 /* Writes deletion marks for all of a key but the type to keep (0: nothing is kept). */
 int kv_delete_all(struct ops_call *call, struct span key, uint8_t keep);
-/* After the writes of a call were staged, and at each further run: true if they are durable. Otherwise
- * the call waits, or has failed. */
+/* After the writes of a call were staged, and at each further run: true if they are durable.
+ * Otherwise the call waits, or has failed. */
 bool kv_is_durable(struct ops_call *call);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Handlers that walk keys: kv.list, kv.conflicts and registry.export. A page ends when it is full or
- * when so many keys were looked at that the step would hold up the loop; it may be empty then, and
- * `next` says where to go on. */
+/* Handlers that walk keys: kv.list, kv.conflicts and registry.export. A page ends when it is
+ * full or when so many keys were looked at that the step would hold up the loop; it may be empty
+ * then, and `next` says where to go on. */
 #include "base/err.h"
 #include "base/limits.h"
 #include "ops/ops_kv.h"
@@ -91,8 +91,7 @@ static void list_keys(struct ops_call *call, enum which which, put_fn *put)
         ops_page_write(&l.page, call->reply, "keys");
         ops_put_str(call->reply, "since",
                     kv_place(call->core, registry_change_last(core_registry(call->core)), place));
-        ops_put_str_or_nil(call->reply, "next",
-                           l.is_done ? "" : keys_walk_cursor(&l.walk, cursor));
+        ops_put_str_or_nil(call->reply, "next", l.is_done ? "" : keys_walk_cursor(&l.walk, cursor));
     }
     ops_page_fini(&l.page);
 }
@@ -129,7 +128,8 @@ void ops_registry_export(struct ops_call *call)
 
 /* ---- conflicts ------------------------------------------------------------------------------- */
 
-#define CONFLICT_BYTES 65536 /* of the values of one key in one list, but for the one that is shown */
+#define CONFLICT_BYTES                                                                             \
+    65536 /* of the values of one key in one list, but for the one that is shown */
 
 static void put_sibling(struct lister *l, struct buf *b, const struct entry *e, bool is_shown,
                         bool is_whole)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Handlers of kv.watch and kv.history: what the registry's change log still holds.
  *
- * A place in the log is "LIFE-NUMBER": numbers begin anew with each life of the node. Who watches takes
- * a place, reads the whole by kv.list, and then asks for what came after the place (a long poll, decision
- * 0009). A place of another life, or one that the log has passed, is answered with `gap`: the whole must
- * be read again. */
+ * A place in the log is "LIFE-NUMBER": numbers begin anew with each life of the node. Who
+ * watches takes a place, reads the whole by kv.list, and then asks for what came after the place
+ * (a long poll, decision 0009). A place of another life, or one that the log has passed, is
+ * answered with `gap`: the whole must be read again. */
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/omap.h"
@@ -56,12 +56,11 @@ struct watch {
     struct ops_page page;
     struct span prefix; /* or the whole key */
     bool is_whole;
-    uint64_t at;        /* of the log, looked at */
-    omap_t *told;       /* sets and counters in this reply: they are told as they are now */
+    uint64_t at;  /* of the log, looked at */
+    omap_t *told; /* sets and counters in this reply: they are told as they are now */
 };
 
-static void put_change_head(struct buf *b, const char *op, struct span key,
-                            uint8_t type)
+static void put_change_head(struct buf *b, const char *op, struct span key, uint8_t type)
 {
     ops_put_str(b, "op", op);
     mp_str(b, "key");
@@ -192,8 +191,8 @@ static void tell_or_wait(struct watch *w, bool may_wait)
 {
     uint64_t last = registry_change_last(core_registry(w->call->core));
     bool is_whole_told = tell_changes(w);
-    if (w->call->result->code == HM_OK && is_whole_told && w->page.count == 0 &&
-        !w->page.is_full && w->at == last && may_wait) {
+    if (w->call->result->code == HM_OK && is_whole_told && w->page.count == 0 && !w->page.is_full &&
+        w->at == last && may_wait) {
         w->call->result->wait = true;
         w->call->result->wait_for = WAKE_CHANGE;
         w->call->result->ticket = w->at + 1; /* so far it has been looked through */
@@ -264,8 +263,7 @@ void ops_kv_history(struct ops_call *call)
         mp_map(call->reply, 3);
         ops_page_write(&w.page, call->reply, "changes");
         ops_put_str_or_nil(call->reply, "next", next);
-        ops_put_str(call->reply, "since",
-                    kv_place(call->core, registry_change_last(r), place));
+        ops_put_str(call->reply, "since", kv_place(call->core, registry_change_last(r), place));
     }
     ops_page_fini(&w.page);
 }

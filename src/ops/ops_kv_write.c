@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Writing keys: one call stages its writes in one step, so that they are one transaction on disk, and
- * answers when it is durable. See ops_kv.h. */
+/* Writing keys: one call stages its writes in one step, so that they are one transaction on
+ * disk, and answers when it is durable. See ops_kv.h. */
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/text.h"
@@ -105,9 +105,8 @@ int kv_write(struct ops_call *call, struct span key, struct span entry_key, uint
                                .is_deleted = is_deleted,
                                .value = value,
                                .wall_ms = core_wall_ms(call->core)};
-    int rc = call->result->is_crowded
-                 ? HM_EBUSY /* nobody could say later what became of it */
-                 : core_write(call->core, &w, ret_dot, &call->result->ticket);
+    int rc = call->result->is_crowded ? HM_EBUSY /* nobody could say later what became of it */
+                                      : core_write(call->core, &w, ret_dot, &call->result->ticket);
     if (rc != HM_OK) {
         call->result->ticket = 0;
         fail_write(call, rc, key, value);
@@ -192,9 +191,9 @@ static int put_amount(struct ops_call *call, const struct kv_put *put)
     struct buf value;
     buf_init(&value, 16);
     mp_int(&value, sum + put->amount);
-    rc = buf_failed(&value) ? HM_ENOMEM
-                            : kv_write(call, put->key, share_key, ENTRY_COUNTER, false,
-                                       buf_span(&value), &dot);
+    rc = buf_failed(&value)
+             ? HM_ENOMEM
+             : kv_write(call, put->key, share_key, ENTRY_COUNTER, false, buf_span(&value), &dot);
     buf_fini(&value);
     return rc;
 }
@@ -207,8 +206,7 @@ static int check_room_in_set(struct ops_call *call, const struct kv_put *put, st
     registry_t *r = core_registry(call->core);
     struct registry_siblings siblings;
     char shown[KEYS_SHOWN_BYTES];
-    bool is_there =
-        registry_get(r, LOOK_ALL, entry_key, &siblings) == HM_OK && siblings.live > 0;
+    bool is_there = registry_get(r, LOOK_ALL, entry_key, &siblings) == HM_OK && siblings.live > 0;
     if (is_there || held->type != ENTRY_SET) {
         return HM_OK;
     }
@@ -236,9 +234,7 @@ static int put_element(struct ops_call *call, const struct kv_put *put,
         return HM_ENOMEM;
     }
     int rc = check_room_in_set(call, put, entry_key, held);
-    return rc != HM_OK
-               ? rc
-               : kv_write(call, put->key, entry_key, ENTRY_SET, false, put->raw, &dot);
+    return rc != HM_OK ? rc : kv_write(call, put->key, entry_key, ENTRY_SET, false, put->raw, &dot);
 }
 
 static int put_register(struct ops_call *call, const struct kv_put *put)
@@ -266,8 +262,7 @@ static int check_type(struct ops_call *call, const struct kv_put *put, const str
     if (held->type != 0 && held->type != put->type) {
         ops_fail(call, HM_EEXIST,
                  "\"%s\" is a %s: put it with --type=%s, or delete it first to make it a %s", shown,
-                 keys_type_name(held->type), keys_type_name(held->type),
-                 keys_type_name(put->type));
+                 keys_type_name(held->type), keys_type_name(held->type), keys_type_name(put->type));
         return HM_EEXIST;
     }
     return HM_OK;

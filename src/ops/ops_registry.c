@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Handlers of registry.status, registry.inspect and registry.import: the registry as a whole, and its
- * entries as they are. */
+/* Handlers of registry.status, registry.inspect and registry.import: the registry as a whole,
+ * and its entries as they are. */
 #include "base/base64.h"
 #include "base/err.h"
 #include "base/limits.h"
@@ -158,7 +158,8 @@ static void put_inspected(struct ops_call *call, struct buf *b, const struct ent
 struct inspector {
     struct ops_call *call;
     struct ops_page page;
-    uint8_t head[ENTRY_RECORD_BYTES_MAX]; /* where records of the key, and of what is below, begin */
+    uint8_t
+        head[ENTRY_RECORD_BYTES_MAX]; /* where records of the key, and of what is below, begin */
     size_t head_size;
     struct span key;
     uint8_t at[ENTRY_RECORD_BYTES_MAX];
@@ -181,10 +182,9 @@ static void inspect(struct inspector *i)
     bool inclusive = i->at_size == i->head_size;
     size_t looked = 0;
     while (!i->page.is_full && i->page.items.size < KV_PAGE_BYTES && looked++ < KV_PAGE_KEYS) {
-        i->is_done = !registry_next(r, LOOK_SHOWN, span_of(i->at, i->at_size), inclusive,
-                                    &record_key, &e) ||
-                     record_key.size < i->head_size ||
-                     memcmp(record_key.data, i->head, i->head_size) != 0;
+        i->is_done =
+            !registry_next(r, LOOK_SHOWN, span_of(i->at, i->at_size), inclusive, &record_key, &e) ||
+            record_key.size < i->head_size || memcmp(record_key.data, i->head, i->head_size) != 0;
         if (i->is_done) {
             return;
         }
@@ -248,8 +248,7 @@ void ops_registry_inspect(struct ops_call *call)
     uint8_t bytes[HM_KEY_BYTES_MAX];
     char next[BASE64_TEXT_BYTES(ENTRY_RECORD_BYTES_MAX)] = "";
     struct span key = kv_key(call);
-    struct span user_key =
-        key.size <= HM_USER_KEY_BYTES_MAX ? keys_entry_key(key, bytes) : key;
+    struct span user_key = key.size <= HM_USER_KEY_BYTES_MAX ? keys_entry_key(key, bytes) : key;
     bool is_user_key = is_held(call, user_key);
     if (!is_user_key && !is_held(call, key)) {
         kv_fail_absent(call, key);
@@ -278,8 +277,8 @@ static bool has_element(registry_t *r, struct span key, struct span element)
     struct span entry_key = key.size <= HM_SET_KEY_BYTES_MAX
                                 ? keys_element_key(r, key, element, bytes)
                                 : span_of(NULL, 0);
-    return entry_key.data != NULL &&
-           registry_get(r, LOOK_ALL, entry_key, &siblings) == HM_OK && siblings.live > 0;
+    return entry_key.data != NULL && registry_get(r, LOOK_ALL, entry_key, &siblings) == HM_OK &&
+           siblings.live > 0;
 }
 
 /* True if it is already so. Of a counter sets what lacks to the sum that is wanted. */
@@ -316,8 +315,8 @@ static bool start_import(struct ops_call *call)
     bool is_dry = ops_args_get(call->spec, call->args, "dry_run")->number != 0;
     struct keys_held held;
     struct kv_put put;
-    if (kv_read_put(call, &put) != HM_OK ||
-        kv_hold(call, LOOK_ALL, put.key, &held) != HM_OK || is_so(call, &put, &held)) {
+    if (kv_read_put(call, &put) != HM_OK || kv_hold(call, LOOK_ALL, put.key, &held) != HM_OK ||
+        is_so(call, &put, &held)) {
         return false;
     }
     if (!is_dry) {

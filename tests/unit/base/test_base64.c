@@ -9,8 +9,13 @@
 static void test_vectors(void **state)
 {
     static const char *const pairs[][2] = {
-        {"", ""},         {"f", "Zg=="},         {"fo", "Zm8="},        {"foo", "Zm9v"},
-        {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"},
+        {"", ""},
+        {"f", "Zg=="},
+        {"fo", "Zm8="},
+        {"foo", "Zm9v"},
+        {"foob", "Zm9vYg=="},
+        {"fooba", "Zm9vYmE="},
+        {"foobar", "Zm9vYmFy"},
     };
     (void) state;
     for (size_t i = 0; i < ARRAY_COUNT(pairs); i++) {
@@ -47,9 +52,9 @@ static void test_round_trip(void **state)
 
 static void test_anything_else_is_refused(void **state)
 {
-    static const char *const wrong[] = {"Z",    "Zg",   "Zg=",   "Zh==",     "Zm9=",     "Z===",
-                                        "====", "Zg==Zg==", "Zm 9", "Zm9v\n", "Zm9-",     "Zm9_",
-                                        "=m9v", "Z=9v", "Zm=v",  "\xc3\xa4=="};
+    static const char *const wrong[] = {"Z",    "Zg",       "Zg=",  "Zh==",      "Zm9=", "Z===",
+                                        "====", "Zg==Zg==", "Zm 9", "Zm9v\n",    "Zm9-", "Zm9_",
+                                        "=m9v", "Z=9v",     "Zm=v", "\xc3\xa4=="};
     (void) state;
     for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
         struct span text = exact_copy(wrong[i], strlen(wrong[i]));

@@ -73,8 +73,8 @@ static void test_raw(void **state)
 
 static void test_no_value(void **state)
 {
-    static const char *const wrong[] = {"null", "7", "{}", "{\"base64\": 7}", "{\"base64\": \"A\"}",
-                                        "[null]", "[[]]"};
+    static const char *const wrong[] = {
+        "null", "7", "{}", "{\"base64\": 7}", "{\"base64\": \"A\"}", "[null]", "[[]]"};
     (void) state;
     for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
         json_t *json = json_of(wrong[i]);
@@ -137,11 +137,10 @@ static json_t *page_of(unsigned first, unsigned count, const char *value)
     for (unsigned i = first; i < first + count; i++) {
         char key[16];
         snprintf(key, sizeof key, "k/%u", i);
-        json_array_append_new(keys, json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:s}", "key", key,
-                                              "value", value, "type", "register", "conflicts",
-                                              (int) i, "origin", "nas1", "modified",
-                                              "2026-11-21T13:46:13.184Z", "version",
-                                              "0123456789abcdef"));
+        json_array_append_new(
+            keys, json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:s}", "key", key, "value", value,
+                            "type", "register", "conflicts", (int) i, "origin", "nas1", "modified",
+                            "2026-11-21T13:46:13.184Z", "version", "0123456789abcdef"));
     }
     return keys;
 }

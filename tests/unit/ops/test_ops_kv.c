@@ -340,7 +340,8 @@ static void test_if_version(void **state)
     DO("kv.put", "key", "a", "value", "4", "if_version", "absent");
 }
 
-/* Of two who have read the same, one writes, also while the first write is on its way to the disk. */
+/* Of two who have read the same, one writes, also while the first write is on its way to the
+ * disk. */
 static void test_if_version_sees_what_waits(void **state)
 {
     (void) state;
@@ -519,8 +520,7 @@ static void test_two_types(void **state)
     expect("k", "a register");
     assert_int_equal(conflicts_of("k"), 1);
     json_t *json = ASK("kv.conflicts", "prefix", "k");
-    json_t *values =
-        json_object_get(json_array_get(json_object_get(json, "keys"), 0), "values");
+    json_t *values = json_object_get(json_array_get(json_object_get(json, "keys"), 0), "values");
     assert_int_equal(json_array_size(values), 2);
     assert_string_equal(ctl_text(json_array_get(values, 1), "type"), "set");
     json_decref(json);
@@ -920,7 +920,7 @@ static void test_import(void **state)
 #define MODEL_ELEMENTS 5
 
 struct model {
-    char type;  /* '-', r, s, c */
+    char type; /* '-', r, s, c */
     char value[16];
     bool elements[MODEL_ELEMENTS];
     int64_t sum;
@@ -1030,8 +1030,8 @@ static void test_like_a_model(void **state)
                 snprintf(key, sizeof key, "m/%u", k);
                 model_text(&model[k], wanted);
                 if (strcmp(get(key, text), wanted) != 0) {
-                    print_error("seed %u, step %u: %s is %s, must be %s\n", (unsigned) seed, i,
-                                key, get(key, text), wanted);
+                    print_error("seed %u, step %u: %s is %s, must be %s\n", (unsigned) seed, i, key,
+                                get(key, text), wanted);
                     fail();
                 }
             }
