@@ -53,6 +53,7 @@ static const struct fact_limit limits[] = {
     FACT_LIMIT(HM_SERVICE_FILE_BYTES_MAX, "bytes", "name of a file in services.d"),
     FACT_LIMIT(HM_SERVICE_TTL_MS_MAX, "milliseconds", "TTL of a service"),
     FACT_LIMIT(HM_ENTRY_BYTES_MAX, "bytes", "an entry of the registry with all that belongs to it"),
+    FACT_LIMIT(HM_REQUESTS_PER_MESSAGE_MAX, "requests", "of a program in one message to its meshd"),
     FACT_LIMIT(HM_MISSING_MAX, "entries", "announced and not there yet"),
     FACT_LIMIT(HM_PASSES_MAX, "passes", "of repair, served to other nodes at once"),
     FACT_LIMIT(HM_PENDING_BYTES_MAX, "bytes", "of the registry, waiting for the disk"),

@@ -374,7 +374,7 @@ const struct op_spec ops_spec_kv[] = {
     AT(OP_RESTORE) = {
         .op = OP_RESTORE, .name = "restore", .kind = OP_CALL, .role = ROLE_ADMIN,
         .scope = SCOPE_NODE, ARGS(restore_args), FIELDS(restore_fields), .errors = errors_put,
-        .summary = "bring back what a backup has and the mesh has lost",
+        .summary = "bring back what the mesh has lost",
         .help = "Merges the entries of a backup into the registry of a running node, from where they "
                 "go to all others. What was changed or deleted since stays so: to go back to old "
                 "values, use registry export and import. All of FILE is checked before the first "
