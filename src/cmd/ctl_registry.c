@@ -17,8 +17,8 @@
 
 #define COUNT_OF(a) (sizeof(a) / sizeof(a)[0])
 #define WINDOW 16 /* writes under way at once: meshd keeps 64 replies that are not read yet */
-#define LINE_BYTES_MAX                                                                             \
-    (8 * HM_VALUE_BYTES_MAX) /* a value of which each byte is written as \u0000 */
+/* A value of which each byte is written as \u0000, and what is around it. */
+#define LINE_BYTES_MAX (7 * HM_VALUE_BYTES_MAX)
 
 /* ---- status ---------------------------------------------------------------------------------- */
 

@@ -254,7 +254,7 @@ static void hold_below(registry_t *r, enum registry_look look, struct span key, 
     }
 }
 
-static bool has_below(registry_t *r, enum registry_look look, struct span key)
+bool keys_has_below(registry_t *r, enum registry_look look, struct span key)
 {
     struct keys_below w;
     keys_below_open(&w, r, look, key);
@@ -277,7 +277,7 @@ int keys_hold(registry_t *r, enum registry_look look, struct span key, struct ke
         ret_held->version = keys_version(r, &siblings.items[0].dot);
         ret_held->bytes = keys_content(siblings.items[0].value).size;
     }
-    if (has_below(r, look, key)) {
+    if (keys_has_below(r, look, key)) {
         hold_below(r, look, key, ENTRY_SET, ret_held);
         hold_below(r, look, key, ENTRY_COUNTER, ret_held);
     }

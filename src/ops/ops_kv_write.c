@@ -271,7 +271,12 @@ static int check_type(struct ops_call *call, const struct kv_put *put, const str
 int kv_put(struct ops_call *call, const struct kv_put *put)
 {
     struct keys_held held;
-    int rc = kv_hold(call, LOOK_ALL, put->key, &held);
+    int rc;
+    if (put->type == ENTRY_REGISTER &&
+        !keys_has_below(core_registry(call->core), LOOK_ALL, put->key)) {
+        return put_register(call, put); /* the usual case, without reading the key twice */
+    }
+    rc = kv_hold(call, LOOK_ALL, put->key, &held);
     if (rc != HM_OK || (rc = check_type(call, put, &held)) != HM_OK) {
         return rc;
     }

@@ -914,6 +914,42 @@ static void test_import(void **state)
          "type", "counter");
 }
 
+/* ---- places and cursors of others ------------------------------------------------------------ */
+
+/* Whatever a client gives as a place or a cursor: an answer or a refusal. */
+static void test_any_cursor(void **state)
+{
+    static const char letters[] = "ABab09+/=-fx";
+    static const char *const ops_with[][4] = {{"kv.list", "after", "prefix", "k"},
+                                              {"kv.conflicts", "after", "prefix", "at"},
+                                              {"registry.inspect", "after", "key", "s"},
+                                              {"kv.watch", "since", "prefix", "k"},
+                                              {"kv.history", "after", "key", "k/1"}};
+    static const char *const good[] = {"a3Yvay8xAg==", "a3YvYXR0aWMC", "a3YvcwE=",
+                                       "de3ee49dfc5b3615-2", "17"};
+    struct prng prng;
+    (void) state;
+    prng_init(&prng, 3);
+    DO("kv.put", "key", "s", "value", "a", "type", "set");
+    DO("kv.put", "key", "k/1", "value", "a");
+    for (unsigned i = 0; i < 5000; i++) {
+        const char *const *op = ops_with[i % ARRAY_COUNT(ops_with)];
+        char text[700];
+        size_t size = prng_below(&prng, 40) == 0 ? prng_below(&prng, sizeof text - 1) + 1 : 0;
+        text_copy(text, sizeof text, good[prng_below(&prng, ARRAY_COUNT(good))]);
+        if (size > 0) {
+            memset(text, 'A', size);
+            text[size] = '\0';
+        }
+        for (uint64_t k = prng_below(&prng, 4); k > 0; k--) {
+            text[prng_below(&prng, strlen(text))] = letters[prng_below(&prng, sizeof letters - 1)];
+        }
+        json_t *json = ASK(op[0], op[1], text, op[2], op[3]);
+        assert_true(json != NULL || result.code == HM_EINVAL);
+        json_decref(json);
+    }
+}
+
 /* ---- against a model ------------------------------------------------------------------------- */
 
 #define MODEL_KEYS 6
@@ -1070,6 +1106,7 @@ int main(void)
         TEST(test_inspect),
         TEST(test_inspect_is_paged),
         TEST(test_import),
+        TEST(test_any_cursor),
         TEST(test_like_a_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
