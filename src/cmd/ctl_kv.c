@@ -173,7 +173,7 @@ static run_fn *runner_of(enum op op)
         {OP_KV_GET, get},
         {OP_KV_LIST, list},
         {OP_KV_CONFLICTS, list},
-        {OP_REGISTRY_REPORT, list},
+        {OP_REGISTRY_REPORT, list}, {OP_REGISTRY_DIFF, registry_diff},
         {OP_KV_WATCH, kv_watch},
         {OP_REGISTRY_EXPORT, registry_export},
         {OP_REGISTRY_IMPORT, registry_import},

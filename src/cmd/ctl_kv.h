@@ -25,6 +25,7 @@ int kv_watch(struct ctl *ctl, struct out *out);
 /* ctl_backup.c */
 int ctl_backup(struct ctl *ctl, struct out *out);
 int ctl_restore(struct ctl *ctl, struct out *out);
+int registry_diff(struct ctl *ctl, struct out *out);
 int registry_export(struct ctl *ctl, struct out *out);
 int registry_import(struct ctl *ctl, struct out *out);
 /* The changes of one key. */

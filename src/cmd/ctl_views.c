@@ -400,6 +400,7 @@ void ctl_print_text(struct out *out, enum op op, const json_t *reply)
     case OP_KV_RESOLVE:
     case OP_KV_WATCH:
     case OP_KV_HISTORY:
+    case OP_REGISTRY_DIFF:
     case OP_REGISTRY_REPORT:
     case OP_REGISTRY_EXPORT:
     case OP_REGISTRY_IMPORT:

@@ -86,6 +86,12 @@ void ops_registry_status(struct ops_call *call)
     put_peers(call);
 }
 
+/* meshctl does the comparing. */
+void ops_registry_diff(struct ops_call *call)
+{
+    ops_registry_status(call);
+}
+
 /* ---- inspect --------------------------------------------------------------------------------- */
 
 #define INSPECT_VALUE_BYTES 4096

@@ -24,6 +24,7 @@
     X(OP_KV_HISTORY, kv_history)                                                                   \
     X(OP_REGISTRY_STATUS, registry_status)                                                         \
     X(OP_REGISTRY_INSPECT, registry_inspect)                                                       \
+    X(OP_REGISTRY_DIFF, registry_diff)                                                             \
     X(OP_REGISTRY_REPORT, registry_report)                                                         \
     X(OP_REGISTRY_EXPORT, registry_export)                                                         \
     X(OP_REGISTRY_IMPORT, registry_import)                                                         \

@@ -99,6 +99,11 @@ static const struct op_arg restore_args[] = {
      .value = "ENTRIES", .help = "some of its entries, as they are in a reply of backup"},
 };
 
+static const struct op_arg diff_args[] = {
+    {.name = "other", .type = ARG_TEXT, .is_meshctls = true, .position = 1, .min = 1,
+     .max = HM_NAME_BYTES_MAX, .value = "NODE", .help = "the other node: its name or id"},
+};
+
 #define WRITTEN_FIELDS                                                                             \
     {"origin", "BY", FIELD_TEXT, true, "name of the node that wrote it, its id if unknown"},       \
     {"origin_id", NULL, FIELD_ID, true, "its id"},                                                 \
@@ -339,6 +344,15 @@ const struct op_spec ops_spec_kv[] = {
         .help = "Shows everything that is stored of a key: each value that stands beside others, "
                 "elements and shares, deletion marks, who wrote each and what it had seen.",
         .example = "meshctl registry inspect dns/domain"},
+    AT(OP_REGISTRY_DIFF) = {
+        .op = OP_REGISTRY_DIFF, .name = "registry.diff", .kind = OP_CALL, .role = ROLE_VIEWER,
+        .scope = SCOPE_NODE, ARGS(diff_args), FIELDS(status_fields), .errors = errors_none,
+        .summary = "keys that another node holds differently",
+        .help = "Compares the keys of this node with those of another one, page by page: which only "
+                "one of them has, and which are not the same. Nodes that can reach each other come "
+                "together by themselves in seconds; this says what is still missing. Programs get "
+                "what registry.status answers, and compare lists themselves.",
+        .example = "meshctl registry diff nas1"},
     AT(OP_REGISTRY_REPORT) = {
         .op = OP_REGISTRY_REPORT, .name = "registry.report", .kind = OP_CALL, .role = ROLE_VIEWER,
         .scope = SCOPE_NODE, ARGS(list_args), .items = "keys", FIELDS(report_fields),

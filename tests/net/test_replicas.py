@@ -74,6 +74,8 @@ def test_two_people_at_two_machines(lab):
         lost = report["dns/router"][1]
         done = node.ctl("kv", "get", "dns/router", lost["version"])
         expect(done.stdout == lost["value"], "the other value is still there")
+    expect(one.json("registry", "diff", two.name) == [], "they hold the same")
+    expect(one.ctl("registry", "diff", "nobody").returncode == 5, "no such node")
     put(two, "dns/router", "10.0.0.4")
     wait_same(nodes)
     expect(all(e["conflicts"] == 0 for e in one.json("kv", "list", "dns/")), "a write that saw both ends it")
