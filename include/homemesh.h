@@ -202,6 +202,104 @@ HM_API int hm_delete_start(hm_t *hm, const char *key, const struct hm_bytes *ele
  * HM_ENOTFOUND: it is over. */
 HM_API int hm_cancel(hm_t *hm, uint64_t call);
 
+/* ---- watching -------------------------------------------------------------------------------- */
+
+typedef struct hm_watch hm_watch_t;
+
+enum hm_op {
+    HM_PUT = 1,    /* entry is what the key has now */
+    HM_DELETE = 2, /* entry->key is gone; of the rest nothing may be known */
+    HM_SYNCED = 3  /* entry is NULL: all there is has been told, what comes now are changes */
+};
+
+struct hm_change {
+    enum hm_op op;
+    const struct hm_entry *entry;
+};
+typedef void hm_change_fn(void *ctx, const struct hm_change *change);
+
+/* Tells the keys that begin with prefix ("": all) as they are (HM_PUT for each, then HM_SYNCED), then every
+ * change, from any node, as it reaches this one. Nothing is left out and nothing is told twice: after meshd was
+ * away, what differs is told, and HM_SYNCED again. Of several writes in quick succession while it was away only
+ * the last is told. Works also before a meshd is there. Needs hm_dispatch, or functions that wait.
+ * HM_EINVAL, HM_ENOMEM. */
+HM_API int hm_watch(hm_t *hm, const char *prefix, hm_change_fn *changed, void *ctx,
+                    hm_watch_t **ret_watch);
+/* Its function is not called any more. *p may be NULL. Before hm_close of its handle, which ends all. */
+HM_API void hm_unwatch(hm_watch_t **p);
+
+/* ---- services -------------------------------------------------------------------------------- */
+
+struct hm_pair {
+    const char *key;
+    const char *value;
+};
+
+enum hm_health { HM_PASSING = 1, HM_WARNING = 2, HM_CRITICAL = 3 };
+
+struct hm_service_conf {
+    const char *name;    /* as a host name: what it is found by. Required */
+    unsigned port;       /* 1 to 65535. Required */
+    const char *id;      /* tells it from others of this node; NULL: the name, or name-port */
+    const char *address; /* NULL: the node's, also when that changes */
+    const char *version; /* NULL: none */
+    const char *const *tags;
+    size_t tag_count;
+    const struct hm_pair *meta;
+    size_t meta_count;
+    unsigned ttl_ms;      /* at least 1000. 0: 10000 */
+    uint64_t reserved[4]; /* zeros */
+};
+
+typedef struct hm_registered hm_registered_t;
+
+/* Registers a service of this node, which all nodes find then, and keeps its TTL up: three times in each TTL it
+ * is refreshed, and it is registered again after meshd was away. That happens in hm_dispatch and in functions that
+ * wait, on the calling thread, so it also says that the program is not stuck. A program that waits elsewhere for
+ * longer than a third of the TTL runs hm_dispatch(hm, -1) for a handle of its own in a thread of its own.
+ * HM_EINVAL, HM_EEXIST: the id belongs to something else; HM_EFULL. */
+HM_API int hm_register(hm_t *hm, const struct hm_service_conf *conf, unsigned timeout_ms,
+                       hm_registered_t **ret_registered);
+/* Its id. Borrowed for its life. */
+HM_API const char *hm_registered_id(const hm_registered_t *registered);
+/* Says how it is, now and with each refresh; text (may be NULL) for people, at most 255 bytes are kept. Does not
+ * wait. HM_EINVAL, HM_ENOMEM, HM_EFULL. */
+HM_API int hm_check(hm_registered_t *registered, enum hm_health health, const char *text);
+/* Takes it away and ends the refreshing; the latter in any case. *p may be NULL. HM_ENOTFOUND: it was not there
+ * any more. */
+HM_API int hm_deregister(hm_registered_t **p, unsigned timeout_ms);
+
+struct hm_service {
+    const char *id;
+    const char *name;
+    const char *version; /* "": none */
+    const char *address; /* an IP address or a host name */
+    unsigned port;
+    const struct hm_bytes *tags;
+    size_t tag_count;
+    const struct hm_pair *meta;
+    size_t meta_count;
+    const char *node; /* name of the node that has it */
+    enum hm_health health;
+};
+
+/* NULL and 0 in any of them: all. */
+struct hm_filter {
+    const char *name;
+    const char *tag;
+    const char *version;
+    const char *node;
+    enum hm_health health;
+    const char *near; /* a node: those with the shortest round trip to it first */
+    uint64_t reserved[4];
+};
+
+/* Calls each(ctx, service) for the services of all nodes that are alive and match (filter NULL: all), while it
+ * returns true. each runs as a callback. HM_ENOTFOUND, HM_EAMBIGUOUS: of node and near; HM_EINVAL. */
+typedef bool hm_found_fn(void *ctx, const struct hm_service *service);
+HM_API int hm_find(hm_t *hm, const struct hm_filter *filter, unsigned timeout_ms, hm_found_fn *each,
+                   void *ctx);
+
 #ifdef __cplusplus
 }
 #endif

@@ -87,6 +87,7 @@ static void set_timer(hm_t *hm, uint64_t at_ms)
 void hm_stir(hm_t *hm)
 {
     uint64_t due_ms = earliest(earliest(hm->calls.check_ms, hm->connect_ms), hm->greet_by_ms);
+    due_ms = earliest(earliest(due_ms, watches_due_ms(hm)), services_due_ms(hm));
     if (due_ms < hm->timer_ms) {
         set_timer(hm, due_ms);
     }
@@ -116,6 +117,7 @@ static void lose_conn(hm_t *hm)
     conn_destroy(&hm->conn);
     plan_connect(hm);
     calls_on_lost(hm);
+    services_on_lost(hm);
 }
 
 static int find_socket(hm_t *hm)
@@ -256,6 +258,8 @@ void hm_close(hm_t **p)
     if (hm == NULL) {
         return;
     }
+    watches_fini(hm);
+    services_fini(hm);
     conn_destroy(&hm->conn);
     calls_fini(&hm->calls);
     room_fini(&hm->shown);
@@ -333,6 +337,8 @@ static void serve_time(hm_t *hm)
     if (hm->calls.check_ms <= hm->now_ms) {
         calls_expire(hm, hm->now_ms);
     }
+    watches_serve(hm);
+    services_serve(hm);
 }
 
 int hm_dispatch(hm_t *hm, int timeout_ms)

@@ -174,12 +174,7 @@ int hm_cancel(hm_t *hm, uint64_t call)
 
 /* ---- waiting --------------------------------------------------------------------------------- */
 
-struct answer {
-    bool is_done;
-    int code;
-};
-
-static void take_answer(struct answer *a, hm_t *hm, int code, const char *why)
+void answer_take(struct answer *a, hm_t *hm, int code, const char *why)
 {
     a->is_done = true;
     a->code = code;
@@ -192,19 +187,18 @@ static void take_entry(hm_t *hm, const struct call *call, int code, const char *
                        struct span value)
 {
     code = code == HM_OK ? room_read(&hm->kept, value, NULL) : code;
-    take_answer(call->ctx, hm, code, why);
+    answer_take(call->ctx, hm, code, why);
 }
 
 static void take_code(hm_t *hm, const struct call *call, int code, const char *why,
                       struct span value)
 {
     (void) value;
-    take_answer(call->ctx, hm, code, why);
+    answer_take(call->ctx, hm, code, why);
 }
 
-/* started: what starting gave. A call that is left behind on a failure must not come back to a stack that is
- * gone. */
-static int wait_answer(hm_t *hm, int started, uint64_t id, struct answer *a)
+/* A call that is left behind on a failure must not come back to a stack that is gone. */
+int answer_wait(hm_t *hm, int started, uint64_t id, struct answer *a)
 {
     if (started != HM_OK) {
         return started;
@@ -222,7 +216,7 @@ int hm_get(hm_t *hm, const char *key, unsigned timeout_ms, const struct hm_entry
     struct call_start start = {.timeout_ms = timeout_ms, .done = take_entry, .ctx = &a};
     uint64_t id = 0;
     int code = hm->is_dispatching ? hm_wait(hm, &a.is_done) : start_get(hm, key, &start, &id);
-    code = wait_answer(hm, code, id, &a);
+    code = answer_wait(hm, code, id, &a);
     if (code == HM_OK) {
         *ret_entry = &hm->kept.entry;
     }
@@ -238,7 +232,7 @@ int hm_put(hm_t *hm, const char *key, const void *value, size_t value_bytes,
     int code = hm->is_dispatching ? hm_wait(hm, &a.is_done)
                                   : start_put(hm, key, (struct hm_bytes){value, value_bytes}, how,
                                               &start, &id);
-    code = wait_answer(hm, code, id, &a);
+    code = answer_wait(hm, code, id, &a);
     if (code == HM_OK && ret_version != NULL) {
         text_copy(ret_version, HM_VERSION_BYTES, hm->kept.entry.version);
     }
@@ -253,7 +247,7 @@ int hm_delete(hm_t *hm, const char *key, const struct hm_bytes *element, const c
     uint64_t id = 0;
     int code = hm->is_dispatching ? hm_wait(hm, &a.is_done)
                                   : start_delete(hm, key, element, if_version, &start, &id);
-    return wait_answer(hm, code, id, &a);
+    return answer_wait(hm, code, id, &a);
 }
 
 /* ---- lists ----------------------------------------------------------------------------------- */
@@ -330,7 +324,7 @@ static void take_page(hm_t *hm, const struct call *call, int code, const char *w
         l->is_enough = code == HM_OK && !l->each(l->ctx, &hm->shown.entry);
     }
     memcpy(l->next, page.next, sizeof l->next);
-    take_answer(&l->answer, hm, code, why);
+    answer_take(&l->answer, hm, code, why);
 }
 
 int hm_list(hm_t *hm, const char *prefix, unsigned timeout_ms, hm_each_fn *each, void *ctx)
@@ -344,7 +338,7 @@ int hm_list(hm_t *hm, const char *prefix, unsigned timeout_ms, hm_each_fn *each,
         l.answer.is_done = false;
         code = hm->is_dispatching ? hm_wait(hm, &l.answer.is_done)
                                   : list_begin(hm, prefix, l.next, &start, &id);
-        code = wait_answer(hm, code, id, &l.answer);
+        code = answer_wait(hm, code, id, &l.answer);
         is_on = l.next[0] != '\0' && !l.is_enough;
     }
     return code;

@@ -17,6 +17,7 @@
 #define HM_TIMEOUT_MS_MAX 600000
 #define NEVER_MS UINT64_MAX
 #define SOCKET_BYTES 4096
+#define PLACE_BYTES 64 /* of the change log */
 
 /* ---- calls ---- */
 
@@ -85,7 +86,7 @@ void room_fini(struct entry_room *room);
 /* Reads an item of kv.get, kv.list or a change of kv.watch. HM_EMALFORMED, HM_ENOMEM. */
 struct entry_more {
     bool is_delete;
-    char since[64];
+    char since[PLACE_BYTES];
 };
 int room_read(struct entry_room *room, struct span item, struct entry_more *ret_more);
 
@@ -98,7 +99,7 @@ struct page {
     size_t count;
     struct mp_reader items; /* stands before the first */
     char next[PAGE_NEXT_BYTES];
-    char since[64];
+    char since[PLACE_BYTES];
     bool has_gap;
 };
 /* items: the list's name. HM_EMALFORMED. */
@@ -128,6 +129,8 @@ struct hm {
     unsigned tries;
     int connect_code; /* of the last try */
     struct calls calls;
+    struct hm_watch *watches;
+    struct hm_registered *services;
     struct entry_room shown; /* in callbacks */
     struct entry_room kept;  /* what functions that wait have returned */
     struct buf args;
@@ -141,6 +144,31 @@ int hm_fail(hm_t *hm, int code, const char *why);
 void hm_stir(hm_t *hm);
 /* Dispatches until *is_done. HM_EBUSY: from a callback. */
 int hm_wait(hm_t *hm, const bool *is_done);
+
+/* ---- watches ---- */
+
+void watches_fini(hm_t *hm);
+/* Asks again where it was put off. Calls no callback. */
+void watches_serve(hm_t *hm);
+uint64_t watches_due_ms(const hm_t *hm);
+
+/* ---- services ---- */
+
+void services_fini(hm_t *hm);
+void services_serve(hm_t *hm); /* refreshes what is due */
+void services_on_lost(hm_t *hm);
+uint64_t services_due_ms(const hm_t *hm);
+
+/* ---- waiting for one call ---- */
+
+struct answer {
+    bool is_done;
+    int code;
+};
+/* In the call's function. */
+void answer_take(struct answer *a, hm_t *hm, int code, const char *why);
+/* started: what starting the call gave. */
+int answer_wait(hm_t *hm, int started, uint64_t id, struct answer *a);
 
 /* locate.c: the socket of the meshd to ask. As hm_open says; why of HM_WHY_BYTES. */
 int locate(const char *data_dir, char ret_data_dir[SOCKET_BYTES], char ret_socket[SOCKET_BYTES],

@@ -24,7 +24,8 @@
 #include <zmq.h>
 
 #define OUT_MAX 256    /* messages of replies per client that it has not read: fewer of large ones */
-#define IN_MAX 8       /* requests per client that wait for us, then it is pushed back */
+#define IN_MAX 32      /* messages per client that wait for us, then it is pushed back. Of fewer, libzmq 4.3.4
+                          would wake its thread at every part of every second or fourth of them */
 #define TURN_MAX 64    /* messages of which none is a request, in one turn */
 #define READERS_MAX 64 /* clients that are slow to read large replies at the same time */
 #define FLUSH_MS 200   /* for replies at the end */

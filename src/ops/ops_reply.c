@@ -2,6 +2,7 @@
 /* Pieces of replies that several handlers write: see ops_call.h. Everything becomes what JSON
  * knows: ids are hex text, times RFC 3339 text, and no number exceeds 2^53 where it could
  * matter. */
+#include "base/be.h"
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/text.h"
@@ -66,8 +67,9 @@ void ops_put_id_or_nil(struct buf *b, const char *key, const struct node_id *id)
 void ops_put_hex(struct buf *b, const char *key, uint64_t value)
 {
     char text[17];
-    snprintf(text, sizeof text, "%016" PRIx64, value);
-    ops_put_str(b, key, text);
+    uint8_t bytes[8];
+    be_put(bytes, value, sizeof bytes);
+    ops_put_str(b, key, text_hex(bytes, sizeof bytes, text));
 }
 
 static void clean(struct span text, char *to, size_t max)

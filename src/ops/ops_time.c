@@ -7,7 +7,6 @@
 #include "base/err.h"
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
 #define MS_PER_DAY 86400000u
@@ -43,6 +42,15 @@ static uint64_t days_of_date(struct date d)
     return (uint64_t) (y / 400) * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy;
 }
 
+static void put_digits(char *to, size_t count, unsigned value, char end)
+{
+    for (size_t i = count; i > 0; i--) {
+        to[i - 1] = (char) ('0' + value % 10);
+        value /= 10;
+    }
+    to[count] = end;
+}
+
 const char *ops_time_format(uint64_t wall_ms, char text[OPS_TIME_BYTES])
 {
     if (wall_ms > TIME_MS_MAX) {
@@ -50,10 +58,15 @@ const char *ops_time_format(uint64_t wall_ms, char text[OPS_TIME_BYTES])
     }
     struct date d = date_of_days(wall_ms / MS_PER_DAY);
     unsigned ms = (unsigned) (wall_ms % MS_PER_DAY);
-    /* The remainders only tell the compiler how wide each number can be. */
-    snprintf(text, OPS_TIME_BYTES, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", d.year % 10000,
-             d.month % 100, d.day % 100, ms / 3600000 % 24, ms / 60000 % 60, ms / 1000 % 60,
-             ms % 1000);
+    /* Digit by digit: every read of a key shows a time, and printf would be a tenth of its cost. */
+    put_digits(text, 4, d.year, '-');
+    put_digits(text + 5, 2, d.month, '-');
+    put_digits(text + 8, 2, d.day, 'T');
+    put_digits(text + 11, 2, ms / 3600000, ':');
+    put_digits(text + 14, 2, ms / 60000 % 60, ':');
+    put_digits(text + 17, 2, ms / 1000 % 60, '.');
+    put_digits(text + 20, 3, ms % 1000, 'Z');
+    text[OPS_TIME_BYTES - 1] = '\0';
     return text;
 }
 

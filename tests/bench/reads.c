@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Local reads a second through libhomemesh: one client, one thread, calls under way all the time.
  *
- *   reads SOCKET [SECONDS [UNDER_WAY [KEYS]]]
+ *   reads-client SOCKET [SECONDS [UNDER_WAY [KEYS [PID]]]]
  *
  * Puts KEYS values of 100 bytes, then reads them at random for SECONDS with UNDER_WAY reads at a time; each reply's
- * value is compared. Prints reads a second, then how long one read takes when the program waits for it. */
+ * value is compared. Prints reads a second and the CPU time that each costs the client and meshd (whose PID is
+ * given), then how long one read takes when the program waits for it. */
 #define _GNU_SOURCE
 #include "homemesh.h"
 
@@ -51,9 +52,6 @@ static void take(void *ctx, const struct hm_reply *reply)
     b->wrong += reply->code != HM_OK || reply->entry->value.size != VALUE_BYTES ||
                 (unsigned) atoi(reply->entry->key + 6) !=
                     (unsigned) atoi((const char *) reply->entry->value.data + VALUE_BYTES - 6);
-    if (b->wrong == 1 && b->done == 1) {
-        fprintf(stderr, "reads: %d %s\n", reply->code, reply->why);
-    }
     if ((b->done & 1023) == 0) {
         b->is_over = now_ns() >= b->end_ns;
     }
@@ -107,6 +105,29 @@ static double cpu_seconds(void)
            (double) (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
+/* User and system time of a process with all its threads. */
+static double cpu_seconds_of(const char *pid)
+{
+    char path[64], text[1024];
+    unsigned long long user = 0, system = 0;
+    snprintf(path, sizeof path, "/proc/%s/stat", pid);
+    FILE *f = fopen(path, "r");
+    size_t size = f != NULL ? fread(text, 1, sizeof text - 1, f) : 0;
+    text[size] = '\0';
+    if (f != NULL) {
+        fclose(f);
+    }
+    char *at = strrchr(text, ')');
+    for (int field = 2; at != NULL && field < 13; field++) {
+        at = strchr(at + 1, ' ');
+    }
+    if (at != NULL) {
+        user = strtoull(at, &at, 10);
+        system = strtoull(at, &at, 10);
+    }
+    return (double) (user + system) / 100;
+}
+
 static int by_size(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *) a, y = *(const uint64_t *) b;
@@ -136,11 +157,13 @@ int main(int argc, char **argv)
     int seconds = argc > 2 ? atoi(argv[2]) : 5;
     int under_way = argc > 3 ? atoi(argv[3]) : 256;
     if (argc < 2 || hm_open(&conf, &b.hm, why) != HM_OK) {
-        fprintf(stderr, "reads: %s\n", argc < 2 ? "usage: reads SOCKET [SECONDS [UNDER_WAY [KEYS]]]" : why);
+        fprintf(stderr, "reads: %s\n", argc < 2 ? "usage: reads-client SOCKET [SECONDS [UNDER_WAY [KEYS [PID]]]]" : why);
         return 1;
     }
     put_all(&b);
+    const char *pid = argc > 5 ? argv[5] : "none";
     double cpu = cpu_seconds();
+    double cpu_there = cpu_seconds_of(pid);
     uint64_t begun = now_ns();
     b.end_ns = begun + (uint64_t) seconds * 1000000000;
     for (int i = 0; i < under_way; i++) {
@@ -150,8 +173,9 @@ int main(int argc, char **argv)
         hm_dispatch(b.hm, -1);
     }
     double took = (double) (now_ns() - begun) / 1e9;
-    printf("reads_per_second %.0f under_way %d wrong %" PRIu64 " client_cpu_us_per_read %.2f\n",
-           (double) b.done / took, under_way, b.wrong, (cpu_seconds() - cpu) * 1e6 / (double) b.done);
+    printf("reads_per_second %.0f under_way %d wrong %" PRIu64 " client_cpu_us %.2f meshd_cpu_us %.2f\n",
+           (double) b.done / took, under_way, b.wrong, (cpu_seconds() - cpu) * 1e6 / (double) b.done,
+           (cpu_seconds_of(pid) - cpu_there) * 1e6 / (double) b.done);
     one_by_one(&b);
     hm_close(&b.hm);
     return b.wrong > 0;

@@ -16,8 +16,8 @@ MESH = "lab"
 STATUSES = {"alive", "suspect", "failed", "left"}
 
 
-def need_binaries():
-    for path in (MESHD, MESHCTL):
+def need_binaries(*more):
+    for path in (MESHD, MESHCTL, *more):
         if not os.access(path, os.X_OK):
             raise Failed(f"{path} is not there: build first, or say in BUILD_DIR where")
 
