@@ -49,7 +49,11 @@ static void fail_busy(struct ops_call *call)
 {
     struct core_status s;
     core_status(call->core, &s);
-    if (s.leaving) {
+    if (call->result->is_crowded) {
+        ops_fail(call, HM_EBUSY,
+                 "as many operations wait at this node as may: nothing was done; try again in a "
+                 "second");
+    } else if (s.leaving) {
         ops_fail(call, HM_EBUSY, "%s is leaving: nothing is written any more", s.name);
     } else if (s.aside) {
         ops_fail(call, HM_EBUSY,
@@ -81,8 +85,8 @@ static void fail(struct ops_call *call, int rc, const char *id)
     case HM_EBUSY:
         fail_busy(call);
         break;
-    case HM_ESTALE:
-        ops_fail(call, rc,
+    case HM_ESTALE: /* waiting helps */
+        ops_fail(call, HM_EBUSY,
                  "service %.60s cannot be taken away yet: this node is syncing, and does not know "
                  "all that others have. \"meshctl registry status\" shows when it has ended",
                  id);
@@ -241,7 +245,10 @@ void ops_services_deregister(struct ops_call *call)
 {
     struct span id = text_of(call, "id");
     if (call->result->ticket == 0) {
-        int rc = core_service_deregister(call->core, id, &call->result->ticket);
+        /* Who cannot wait for the disk could be told nothing; the other operations can be asked once more. */
+        int rc = call->result->is_crowded
+                     ? HM_EBUSY
+                     : core_service_deregister(call->core, id, &call->result->ticket);
         if (rc != HM_OK) {
             fail(call, rc, (const char *) id.data);
             return;

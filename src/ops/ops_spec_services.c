@@ -121,8 +121,7 @@ static const struct op_field done_fields[] = {
 
 static const int errors_filter[] = {HM_ENOTFOUND, HM_EAMBIGUOUS, 0};
 static const int errors_register[] = {HM_EEXIST, HM_EFULL, HM_EBUSY, HM_EIO, HM_ETIMEDOUT, 0};
-static const int errors_deregister[] = {HM_ENOTFOUND, HM_EEXIST, HM_ESTALE, HM_EBUSY, HM_EIO,
-                                        HM_ETIMEDOUT, 0};
+static const int errors_deregister[] = {HM_ENOTFOUND, HM_EEXIST, HM_EBUSY, HM_EIO, HM_ETIMEDOUT, 0};
 static const int errors_check[] = {HM_ENOTFOUND, HM_EFULL, HM_EBUSY, HM_EIO, HM_ETIMEDOUT, 0};
 
 #define ARGS(a) .args = (a), .arg_count = COUNT_OF(a)

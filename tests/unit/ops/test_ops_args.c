@@ -318,7 +318,7 @@ static void test_wrong_lists_are_refused(void **state)
         "\x81\xa4meta\x91\xa1x",        /* no map */
         "\x81\xa4meta\x81\xa1x\x91\x01",
         "\x81\xa4meta\x81\xa0\xa1x",    /* no name */
-        "\x81\xa3ttl\xa3" "abc",
+        "\x81\xa3ttl\xa3xyz",
         "\x81\xa3ttl\xc3",
         "\x81\xa3ttl\x01",
     };

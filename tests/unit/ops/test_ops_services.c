@@ -301,7 +301,7 @@ static void refusals_say_what_would_be_right(void **state)
         core_t *core = fake_core_small();
         core->service_code = rows[i].code;
         assert_null(ask(core, rows[i].op, WORDS("id=nas")));
-        assert_int_equal(result.code, rows[i].code);
+        assert_int_equal(result.code, rows[i].code == HM_ESTALE ? HM_EBUSY : rows[i].code);
         if (strstr(result.text, rows[i].says) == NULL) {
             print_error("row %zu: %s\n", i, result.text);
             fail();
