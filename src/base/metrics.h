@@ -24,6 +24,7 @@
     X(M_DROP_MALFORMED, "mesh_drops_malformed_total", "Authentic messages that made no sense")     \
     X(M_DROP_UNKNOWN_TYPE, "mesh_drops_unknown_type_total", "Messages of a type not known here")   \
     X(M_DROP_FORGED_RECORD, "mesh_drops_forged_record_total", "Records without a good signature")  \
+    X(M_DROP_REMOVED, "mesh_drops_removed_total", "Records and first contacts of removed nodes")     \
     X(M_DROP_RATE, "mesh_drops_rate_total", "First contacts beyond the rate that is served")       \
     X(M_DROP_FULL, "mesh_drops_full_total", "Things dropped because a table was full")             \
     X(M_CHALLENGES, "mesh_challenges_total", "Unknown sessions that were challenged")              \

@@ -136,6 +136,7 @@ void ctl_print_rtt(struct out *out, const json_t *reply);
 void ctl_print_peers(struct out *out, const json_t *reply);
 void ctl_print_limits(struct out *out, const json_t *reply);
 void ctl_print_rename(struct out *out, const json_t *reply);
+void ctl_print_removed(struct out *out, const json_t *reply);
 void ctl_print_leave(struct out *out, const json_t *reply);
 void ctl_print_token(struct out *out, const json_t *reply);
 void ctl_print_metrics(struct out *out, const json_t *reply);

@@ -249,7 +249,8 @@ static void collect_problems(json_t *lines, const struct ctl_all *all)
     for (size_t n = 0; n < all->count; n++) {
         size_t i;
         json_t *problem;
-        all->nodes[n].is_aside = json_is_true(json_object_get(all->nodes[n].reply, "aside"));
+        all->nodes[n].is_aside = json_is_true(json_object_get(all->nodes[n].reply, "aside")) ||
+                                 json_is_true(json_object_get(all->nodes[n].reply, "removed"));
         json_array_foreach(json_object_get(all->nodes[n].reply, "problems"), i, problem)
         {
             const char *code = ctl_text(problem, "code");

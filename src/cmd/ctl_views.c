@@ -338,6 +338,14 @@ void ctl_print_rename(struct out *out, const json_t *reply)
     }
 }
 
+void ctl_print_removed(struct out *out, const json_t *reply)
+{
+    out_put(out, STYLE_BOLD, ctl_text(reply, "name"), 0);
+    printf(" (%.12s) is removed from mesh %s for good\n", ctl_text(reply, "id"),
+           ctl_text(reply, "mesh"));
+    printf("note: %s\n", ctl_text(reply, "warning"));
+}
+
 void ctl_print_leave(struct out *out, const json_t *reply)
 {
     out_put(out, STYLE_BOLD, ctl_text(reply, "name"), 0);
@@ -391,6 +399,9 @@ void ctl_print_text(struct out *out, enum op op, const json_t *reply)
         break;
     case OP_NODES_RENAME:
         ctl_print_rename(out, reply);
+        break;
+    case OP_NODES_REMOVE:
+        ctl_print_removed(out, reply);
         break;
     case OP_KV_PUT:
     case OP_KV_DELETE:

@@ -307,6 +307,10 @@ static void local_request(core_t *c, const struct asker *asker, const struct api
         refuse(c, asker, rc, text);
     } else if (view.is_self) {
         run_here(c, asker, request, bytes);
+    } else if (c->removals.is_self) {
+        refuse(c, asker, HM_EUNREACHABLE,
+               "this node was removed from the mesh and asks nobody any more: \"meshctl status\" says "
+               "more");
     } else {
         pass_on(c, asker, request, roster_find(&c->roster, &view.id));
     }
@@ -424,6 +428,23 @@ void call_link_changed(core_t *c, struct member *m)
             struct asker asker = asker_of(call);
             snprintf(text, sizeof text, "the link to %s ended before it answered", m->rec.name);
             refuse(c, &asker, HM_EUNREACHABLE, text);
+            call_free(c, call);
+        }
+    }
+}
+
+void call_member_gone(core_t *c, const struct member *m)
+{
+    char text[256];
+    struct call *next;
+    snprintf(text, sizeof text, "%s was removed from the mesh", m->rec.name);
+    for (struct call *call = c->first_call; call != NULL; call = next) {
+        struct asker asker = asker_of(call);
+        next = call->next;
+        if (call->kind == CALL_REMOTE && node_id_eq(&call->to, &m->id)) {
+            refuse(c, &asker, HM_EUNREACHABLE, text);
+            call_free(c, call);
+        } else if (node_id_eq(&call->from, &m->id)) {
             call_free(c, call);
         }
     }

@@ -89,10 +89,8 @@ static void renew_above(core_t *c)
     }
 }
 
-/* As after a start: nobody is known to be there, nothing is under way. */
-static void stand_aside(core_t *c)
+void copy_silence(core_t *c)
 {
-    c->copy.aside = true;
     c->ready = false;
     for (size_t i = 0; i < c->probe_order.count; i++) {
         struct member *m = c->probe_order.items[i];
@@ -107,6 +105,12 @@ static void stand_aside(core_t *c)
         m->session_live = false;
     }
     c->sync_guest = NULL;
+}
+
+static void stand_aside(core_t *c)
+{
+    c->copy.aside = true;
+    copy_silence(c);
     core_note(c, NOTE_ERROR, NOTE_ASIDE, c->self, NULL, REASON_SAME_IDENTITY, 0);
 }
 

@@ -261,6 +261,7 @@ static void fire_owned(core_t *c, struct timer *t)
     case TIMER_COPY:
     case TIMER_REPAIR:
     case TIMER_SERVICES:
+    case TIMER_REMOVAL:
     case TIMER_TOMB:
     case TIMER_REBUILD:
     case TIMER_GRAFT:
@@ -271,8 +272,10 @@ static void fire_owned(core_t *c, struct timer *t)
 static void fire(core_t *c, struct timer *t)
 {
     bool is_needed = t->kind == TIMER_LEAVE || t->kind == TIMER_CALL;
-    bool is_aside = t->kind == TIMER_COPY || t->kind == TIMER_STORE || t->kind == TIMER_REBUILD;
-    if ((c->leaving && !is_needed) || (c->copy.aside && !is_needed && !is_aside)) {
+    bool is_disk = t->kind == TIMER_STORE || t->kind == TIMER_REBUILD;
+    bool is_aside = t->kind == TIMER_COPY || is_disk;
+    if ((c->leaving && !is_needed) || (c->copy.aside && !is_needed && !is_aside) ||
+        (c->removals.is_self && !is_needed && !is_disk)) {
         return;
     }
     switch ((enum timer_kind) t->kind) {
@@ -292,6 +295,7 @@ static void fire(core_t *c, struct timer *t)
     case TIMER_COPY: copy_tick(c); break;
     case TIMER_REPAIR: repair_tick(c); break;
     case TIMER_SERVICES: services_tick(c); break;
+    case TIMER_REMOVAL: removals_tick(c); break;
     case TIMER_TOMB: tomb_tick(c); break;
     case TIMER_GRAFT: plumtree_tick(c); break;
     case TIMER_REBUILD: spread_rebuild_tick(c); break;
@@ -350,6 +354,7 @@ void core_begin(core_t *c)
     gossip_record(c, c->self);
     services_begin(c);
     tomb_touch(c);
+    removals_touch(c);
 }
 
 static void durable(core_t *c, uint64_t batch)
@@ -361,7 +366,7 @@ static void durable(core_t *c, uint64_t batch)
         c->store_failed = false;
     }
     spread_durable(c, batch);
-    if (!c->ready && !c->leaving && !c->copy.aside && batch >= 1) {
+    if (!c->ready && !c->leaving && !c->copy.aside && !c->removals.is_self && batch >= 1) {
         core_begin(c);
     }
 }
@@ -379,7 +384,8 @@ static void batch_failed(core_t *c, int reason)
         c->fx.failed = true;
     }
     c->asking.is_incomplete = true; /* what a pass has brought so far may be among what is lost */
-    if (!c->ready && !c->copy.aside) {
+    removals_again(c);
+    if (!c->ready && !c->copy.aside && !c->removals.is_self) {
         stop(c, 1); /* without a stored incarnation we must not speak */
         return;
     }
@@ -406,7 +412,7 @@ static void addresses(core_t *c, const struct event *ev)
     for (size_t i = 0; same && i < c->addr_count; i++) {
         same = addr_eq(&before[i], &c->addrs[i]);
     }
-    if (c->self == NULL || c->leaving) {
+    if (c->self == NULL || c->leaving || c->removals.is_self) {
         return;
     }
     if (!same) {
@@ -566,6 +572,7 @@ int core_step(core_t *c, const struct event *ev, struct effects *ret_fx)
     }
     if (c->loaded && c->self != NULL) {
         plumtree_flush(c);
+        removals_settle(c);
         if (c->wakes != 0) {
             call_run_waiting(c);
         }
@@ -604,6 +611,7 @@ static int init(core_t *c, const struct core_conf *conf, uint64_t seed)
     roster_init(&c->roster);
     fxlist_init(&c->fx);
     services_init(c);
+    removals_init(c);
     coord_init(&c->coord);
     if (!text_copy(c->mesh, sizeof c->mesh, conf->mesh) ||
         !text_copy(c->name, sizeof c->name, conf->name) ||
@@ -637,6 +645,7 @@ void core_destroy(core_t **p)
     tomb_fini(c);
     spread_fini(c);
     services_fini(c);
+    removals_fini(c);
     gossip_fini(&c->gossip);
     order_fini(&c->probe_order);
     order_fini(&c->failed_order);

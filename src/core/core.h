@@ -13,6 +13,7 @@
 #define HM_CORE_CORE_H
 
 #include "base/metrics.h"
+#include "base/limits.h"
 #include "core/crypto.h"
 #include "core/effect.h"
 #include "core/event.h"
@@ -130,7 +131,8 @@ void core_member_at(const core_t *core, size_t idx, struct member_view *ret_view
 int core_member_find(const core_t *core, const char *who, struct member_view *ret_view);
 
 enum member_event_type { EVENT_ALIVE, EVENT_SUSPECT, EVENT_FAILED, EVENT_LEFT, EVENT_UPDATED,
-                         EVENT_NOTICE /* nothing changed, but somebody should know: see reason */ };
+                         EVENT_NOTICE, /* nothing changed, but somebody should know: see reason */
+                         EVENT_REMOVED /* off the roster for good; observer: who removed it */ };
 const char *member_event_name(enum member_event_type type); /* "node.alive", … */
 
 struct member_event {
@@ -168,6 +170,7 @@ struct core_status {
     bool store_failed;    /* the last batch was not committed */
     bool aside;           /* another process has our identity: we keep out of the mesh for it */
     struct addr copy_addr; /* where that is; family 0: not known */
+    bool removed;         /* this node was removed from the mesh: it says nothing any more */
     bool isolated;        /* nobody answers this node: it blames itself */
     uint64_t answered_ago_ns; /* since anybody answered it; UINT64_MAX: never */
     uint64_t foreign_ago_ns; /* since a mesh of our name with another key was heard; UINT64_MAX: never */
@@ -194,6 +197,23 @@ void core_knock(core_t *core);
 /* Renames this node. HM_OK: that is its name, on disk; HM_ESTALE: not on disk yet, a waiting call is run
  * again when it is; HM_EINVAL: no DNS label; HM_EBUSY: starting or leaving. */
 int core_rename(core_t *core, const char *name);
+
+/* Removes a member for good, wherever it is: a grow-only entry of the registry, never undone. Results as
+ * core_write; HM_ENOTFOUND: no member has this id; HM_EINVAL: it is this node. It takes effect when it
+ * is durable, and a moment later the member is off the roster: EVENT_REMOVED. */
+int core_remove(core_t *core, const struct node_id *id, uint64_t *ret_ticket);
+
+struct removal_view {
+    struct node_id id;
+    struct node_id by;
+    char name[HM_NAME_BYTES_MAX + 1];    /* when it was removed; "" if not said */
+    char by_name[HM_NAME_BYTES_MAX + 1];
+    uint64_t wall_ms;
+};
+
+/* Nodes that were removed, by id. */
+size_t core_removal_count(const core_t *core);
+void core_removal_at(core_t *core, size_t idx, struct removal_view *ret_view);
 
 /* The registry, for reading; it changes with the next step. Never NULL once EV_LOADED was seen. */
 registry_t *core_registry(core_t *core);

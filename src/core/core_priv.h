@@ -14,6 +14,7 @@
  *     tomb.c      deletion marks are let go
  *     plumtree.c  how new entries reach everybody
  *     compare.c   ranges are compared where vectors are not enough
+ *     removal.c   nodes that were removed for good
  *     repair.c    passes: what a registry lacks comes from another
  *     service.c   services: reading all, keeping our own
  *     knock.c     proving for `meshctl doctor` what arrives
@@ -54,6 +55,7 @@ enum timer_kind {
     TIMER_GRAFT,      /* entries that were announced have not come */
     TIMER_REBUILD,    /* the registry reads all again */
     TIMER_TOMB,       /* deletion marks may be let go */
+    TIMER_REMOVAL,    /* removed nodes are to be taken off, what is theirs to be dropped */
     TIMER_SERVICES,   /* our own services are to be looked at */
     TIMER_COPY,       /* another process with our identity is to be asked again */
     TIMER_CALL,       /* a waiting call's deadline; owner: struct call */
@@ -168,6 +170,22 @@ struct services {
     bool is_told;        /* the files were read */
     struct buf wanted;   /* what they say: a bin with an svc each */
     struct buf kept;     /* names of files that cannot be read now: a str each */
+};
+
+struct removed_node {
+    struct node_id id;
+    bool is_new;   /* noted in this step */
+    bool is_clean; /* it is off the roster, and what belonged to it is gone */
+};
+
+/* Nodes that were removed (removal.c). */
+struct removals {
+    struct removed_node *items; /* by id; only ever grows */
+    size_t count, room;
+    size_t unclean, fresh; /* how many are not clean, are new */
+    struct buf forgotten;  /* ids: their records in the store are to be deleted by the next batch */
+    struct tokens tokens;
+    bool is_self;          /* this node was removed: it says nothing any more */
 };
 
 enum call_kind {
@@ -285,6 +303,7 @@ struct core {
     struct asking asking;
     struct serving serving[HM_PASSES_MAX];
     struct services services;
+    struct removals removals;
     uint64_t pass_number;
     struct dot mark_at;        /* the deletion mark that was looked at last; seq 0: none */
     struct vector marks_seen;  /* those that were looked at */
@@ -324,6 +343,8 @@ void copy_record_heard(core_t *c, const struct node_record *rec);
 /* A datagram with our own id as its sender. */
 void copy_datagram(core_t *c, const struct event *ev, const struct swim_msg *msg);
 void copy_tick(core_t *c);
+/* We say nothing any more: as after a start, nobody is known to be there, nothing is under way. */
+void copy_silence(core_t *c);
 /* m has shown another session to be live than this one. */
 void copy_session_taken(core_t *c, struct member *m, uint64_t before);
 
@@ -363,7 +384,7 @@ void tell_its_state(core_t *c, struct member *m);
 
 /* merge.c */
 /* Form, mesh, signature; finds or names the owner. HM_OK; HM_EEXIST: known to the byte; HM_ESTALE:
- * we have a newer one; HM_EMALFORMED, HM_EDENIED (forged, foreign): counted. */
+ * we have a newer one; HM_EMALFORMED, HM_EDENIED (forged, foreign, of a removed node): counted. */
 int merge_check_record(core_t *c, struct span bytes, const struct node_id *from,
                        struct node_record *ret_rec, struct node_id *ret_id);
 /* Takes a record. from: who handed it to us. Returns its member, or NULL if it cannot be taken. */
@@ -392,6 +413,8 @@ void standing_change(core_t *c, struct member *m, enum member_status status, enu
 int standing_record(core_t *c, struct member *m, struct span bytes, const struct node_record *rec);
 /* The driver may talk with m from now on. */
 void standing_introduce(core_t *c, const struct member *m);
+/* m is taken off the roster for good, and freed; observer: who removed it. Not while anybody holds it. */
+void standing_remove(core_t *c, struct member *m, const struct node_id *observer);
 
 /* self.c */
 /* Signs our record as it is; used at the start. HM_ENOMEM. */
@@ -414,6 +437,23 @@ void report_notice(core_t *c, struct member *m, enum reason reason, const struct
 void report_forged(core_t *c, const struct node_id *from);
 void report_full(core_t *c, const struct node_id *id);
 void report_version(core_t *c, const struct node_record *rec);
+
+/* removal.c */
+void removals_init(core_t *c);
+void removals_fini(core_t *c);
+void removals_load(core_t *c); /* at the start: those that the registry has */
+bool removal_has(const core_t *c, const struct node_id *id);
+void removal_noted(core_t *c, const struct node_id *id); /* its removal was merged, or ours is durable */
+void removals_settle(core_t *c); /* at the end of a step: what follows from those that were noted */
+void removals_again(core_t *c);  /* a batch failed: what they did to the store is to be done again */
+void removals_touch(core_t *c);  /* goes on with what is to be done */
+void removals_tick(core_t *c);
+/* Tells a removed node so, at an address where it seems to be; bounded. echo: the nonce of its JOIN, or 0. */
+void removal_tell(core_t *c, const struct node_id *id, const struct addr *to, uint64_t echo);
+/* Somebody answered us under the mesh's key: perhaps with our own removal. */
+void removal_answered(core_t *c, struct span update_bytes);
+/* The store's record of that member is to go. */
+void removal_forget(core_t *c, const struct node_id *id);
 
 /* session.c */
 void session_datagram(core_t *c, const struct event *ev);
@@ -598,6 +638,7 @@ void call_frame(core_t *c, struct member *m, uint8_t type, struct span body);
 void call_timeout(core_t *c, struct call *call);
 void call_run_waiting(core_t *c); /* at the end of a step that brought events */
 void call_link_changed(core_t *c, struct member *m);
+void call_member_gone(core_t *c, const struct member *m); /* nothing of it or to it waits any more */
 bool call_uses_link(const core_t *c, const struct member *m);
 void call_fini(core_t *c);
 

@@ -29,6 +29,7 @@ enum effect_type {
     FX_NOTE,       /* for the log */
     FX_STOP,       /* flush and exit with this code */
     FX_MAIL,       /* as FX_DATAGRAM, but in a ZRE WHISPER to a mailbox that greeted us */
+    FX_PEER_GONE,  /* this identity may not talk to us any more: the link is closed, its keys forgotten */
 };
 
 struct effect {
@@ -36,7 +37,7 @@ struct effect {
     union {
         struct {
             struct node_id id;
-            uint8_t key[NODE_KEY_BYTES]; /* Ed25519 public key */
+            uint8_t key[NODE_KEY_BYTES]; /* Ed25519 public key; FX_PEER_GONE: not set */
         } peer;
         struct {
             struct addr to;

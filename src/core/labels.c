@@ -90,7 +90,7 @@ void labels_change(core_t *c, const struct label *labels, size_t count)
     buf_init(&fresh, HM_LABELS_BYTES_MAX);
     bool same = pack(&fresh, labels, count) != HM_OK ||
                 (fresh.size == old.size && memcmp(fresh.data, old.data, old.size) == 0);
-    if (same || c->leaving || c->self == NULL) {
+    if (same || c->leaving || c->removals.is_self || c->self == NULL) {
         buf_fini(&fresh);
         return;
     }

@@ -78,6 +78,15 @@ struct member *roster_insert(struct roster *r, const struct node_id *id)
     return m;
 }
 
+void roster_remove(struct roster *r, struct member *m)
+{
+    size_t i = roster_lower_bound(r, &m->id);
+    HM_ASSERT(i < r->count && r->items[i] == m);
+    r->count--;
+    memmove(r->items + i, r->items + i + 1, (r->count - i) * sizeof(*r->items));
+    member_free(m);
+}
+
 int member_set_record(struct member *m, struct span bytes, const struct node_record *rec)
 {
     if (bytes.size != m->record_bytes) {

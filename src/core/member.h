@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The roster: every node this one knows, itself included, in order of node id. A member is never taken
- * off by time or failure. This file only keeps them; what changes a member's state is in
+ * off by time or failure, only by `nodes remove`. This file only keeps them; what changes a member's state is in
  * standing.c. */
 #ifndef HM_CORE_MEMBER_H
 #define HM_CORE_MEMBER_H
@@ -157,6 +157,8 @@ struct member *roster_find(const struct roster *r, const struct node_id *id);
 size_t roster_lower_bound(const struct roster *r, const struct node_id *id);
 /* A zeroed member with this id; NULL if out of memory or full (count == HM_MEMBERS_MAX). */
 struct member *roster_insert(struct roster *r, const struct node_id *id);
+/* Takes it off and frees it. Nothing may refer to it any more. */
+void roster_remove(struct roster *r, struct member *m);
 /* Copies record bytes into the member and decodes nothing. HM_ENOMEM. */
 int member_set_record(struct member *m, struct span bytes, const struct node_record *rec);
 struct span member_record(const struct member *m);

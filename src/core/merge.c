@@ -35,6 +35,10 @@ int merge_check_record(core_t *c, struct span bytes, const struct node_id *from,
         return HM_EDENIED;
     }
     c->crypto.id_of_key(ret_rec->key, ret_id);
+    if (removal_has(c, ret_id)) {
+        core_count(c, M_DROP_REMOVED);
+        return HM_EDENIED;
+    }
     const struct member *m = roster_find(&c->roster, ret_id);
     if (m != NULL && m->record_bytes == bytes.size &&
         memcmp(m->record, bytes.data, bytes.size) == 0) {
@@ -417,7 +421,7 @@ void merge_updates(core_t *c, struct span update_bytes, struct member *from, boo
     while (swim_update_next(&r, &u)) {
         if (u.kind == UPDATE_RECORD) {
             merge_record(c, u.record, &from->id, spread);
-        } else {
+        } else if (u.kind == UPDATE_CLAIM) {
             merge_claim(c, &u.claim, from, spread);
         }
     }

@@ -29,6 +29,7 @@ const char *reason_name(enum reason reason)
     case REASON_SAME_IDENTITY: return "same-identity";
     case REASON_VERSION: return "version";
     case REASON_DIVERGED: return "diverged";
+    case REASON_REMOVED: return "removed";
     }
     return "";
 }
@@ -47,6 +48,10 @@ static struct note_kind kind_of(enum note_code code)
         [NOTE_MEMBER_FAILED] = {"member-failed", "%s has failed"},
         [NOTE_MEMBER_LEFT] = {"member-left", "%s has left"},
         [NOTE_MEMBER_UPDATED] = {"member-updated", "%s has changed its address or labels"},
+        [NOTE_MEMBER_REMOVED] = {"member-removed", "%s was removed from the mesh for good"},
+        [NOTE_SELF_REMOVED] = {"removed", "this node was removed from the mesh by %s: it says nothing "
+                                          "any more and keeps its data; to make it a new node, run "
+                                          "meshd once with --new-identity, then start it again"},
         [NOTE_REFUTED] = {"refuted", "others thought %s (this node) had failed; refuted"},
         [NOTE_VERDICT_DOUBTED] = {"verdict-doubted",
                                   "only one node says that %s has failed; checking it from here"},
@@ -129,6 +134,7 @@ static const char *reason_sentence(enum note_code code, enum reason reason)
     case REASON_SAME_NAME:
     case REASON_SAME_IDENTITY:
     case REASON_DIVERGED:
+    case REASON_REMOVED:
     case REASON_VERSION: return "";
     }
     return "";
@@ -166,6 +172,7 @@ static const char *value_key(enum note_code code)
     case NOTE_MEMBER_SUSPECT:
     case NOTE_MEMBER_FAILED:
     case NOTE_MEMBER_LEFT:
+    case NOTE_MEMBER_REMOVED:
     case NOTE_MEMBER_UPDATED: return "incarnation";
     case NOTE_VERDICT_DOUBTED:
     case NOTE_FORGED_RECORD:
@@ -186,6 +193,7 @@ static const char *value_key(enum note_code code)
     case NOTE_SERVICE_EXPIRED:
     case NOTE_SERVICE_GONE:
     case NOTE_SERVICE_TAKEN:
+    case NOTE_SELF_REMOVED:
     case NOTE_LEAVING: return NULL;
     case NOTE_VERSION: return "version_min";
     }

@@ -47,6 +47,8 @@ enum note_code {
     NOTE_SERVICE_EXPIRED,  /* name: the service's id, as in the next two */
     NOTE_SERVICE_GONE,
     NOTE_SERVICE_TAKEN,    /* a file wants an id that something else has registered */
+    NOTE_MEMBER_REMOVED,   /* node, name, addr, observer: who removed it */
+    NOTE_SELF_REMOVED,     /* this node was removed: observer, and name: by whom */
 };
 
 /* Why a member changed. Names are public (events, JSON), values travel in claims: both are added, never
@@ -71,6 +73,7 @@ enum reason {
     REASON_SAME_IDENTITY = 15, /* two processes use its identity */
     REASON_VERSION = 16,     /* no protocol version in common */
     REASON_DIVERGED = 17,    /* its registry has differed from ours for a minute */
+    REASON_REMOVED = 18,     /* `nodes remove` took it off the roster for good */
 };
 
 struct note {

@@ -79,6 +79,13 @@ static bool load_member(core_t *c, struct span key, struct span value)
     struct stored_member s;
     struct node_record rec;
     struct node_id id;
+    if (key.size == NODE_ID_BYTES) {
+        memcpy(id.b, key.data, NODE_ID_BYTES);
+        if (removal_has(c, &id)) {
+            removal_forget(c, &id);
+            return true;
+        }
+    }
     if (!read_member(value, &s) ||
         merge_check_record(c, s.record, &c->self->id, &rec, &id) != HM_OK ||
         key.size != NODE_ID_BYTES || memcmp(key.data, id.b, NODE_ID_BYTES) != 0) {
@@ -127,6 +134,7 @@ void persist_load(core_t *c, const struct store_entry *entries, size_t count)
     }
     standing_introduce(c, c->self); /* a copy of us may speak: it is to be understood */
     dropped += spread_load(c, entries, count);
+    removals_load(c);
     for (size_t i = 0; i < count; i++) {
         if (entries[i].table == STORE_ROSTER &&
             !load_member(c, entries[i].key, entries[i].value)) {
@@ -224,12 +232,13 @@ void persist_flush(core_t *c)
 {
     struct buf b;
     size_t registry_count = registry_flush_count(c->registry);
-    if ((c->dirty_count == 0 && !c->self_dirty && registry_count == 0) ||
+    size_t gone_count = c->removals.forgotten.size / NODE_ID_BYTES;
+    if ((c->dirty_count == 0 && !c->self_dirty && registry_count == 0 && gone_count == 0) ||
         c->batch - c->settled_batch >= BATCHES_MAX) {
         return;
     }
     struct store_entry *entries =
-        fxlist_alloc(&c->fx, (c->dirty_count + 1 + registry_count) * sizeof *entries);
+        fxlist_alloc(&c->fx, (c->dirty_count + 1 + gone_count + registry_count) * sizeof *entries);
     if (entries == NULL) {
         return;
     }
@@ -248,6 +257,12 @@ void persist_flush(core_t *c)
     }
     c->dirty_count = 0;
     buf_fini(&b);
+    for (size_t i = 0; i < gone_count; i++) {
+        const uint8_t *id = c->removals.forgotten.data + i * NODE_ID_BYTES;
+        end = add_entry(end, STORE_ROSTER, fxlist_copy(&c->fx, span_of(id, NODE_ID_BYTES)),
+                        span_of(NULL, 0));
+    }
+    buf_clear(&c->removals.forgotten);
     if (registry_count > 0) {
         registry_flush(c->registry, c->batch + 1, &c->fx, end);
         end += registry_count;

@@ -31,6 +31,7 @@ const char *member_event_name(enum member_event_type type)
     case EVENT_LEFT: return "node.left";
     case EVENT_UPDATED: return "node.updated";
     case EVENT_NOTICE: return "node.notice";
+    case EVENT_REMOVED: return "node.removed";
     }
     return "";
 }
@@ -182,7 +183,8 @@ void core_status(const core_t *c, struct core_status *s)
     s->left = c->roster.by_status[STATUS_LEFT];
     s->leaving = c->leaving;
     s->store_failed = c->store_failed;
-    s->isolated = c->isolated;
+    s->isolated = c->isolated && !c->removals.is_self;
+    s->removed = c->removals.is_self;
     s->aside = c->copy.aside;
     s->copy_addr = c->copy.addrs[0];
     s->answered_ago_ns = c->answer_epoch > 1 ? c->now_ns - c->answered_ns : UINT64_MAX;

@@ -35,6 +35,10 @@ struct registry_conf {
     struct origin self;     /* this node in this life */
     /* The public key of a member; false: not known (now). */
     bool (*key_of)(void *ctx, const struct node_id *id, uint8_t ret_key[32]);
+    /* Whether that node was removed: what belongs to it is not taken any more, only claimed. */
+    bool (*is_removed)(void *ctx, const struct node_id *id);
+    /* The removal of that node was merged. To be remembered only: the registry is in the middle of it. */
+    void (*removed)(void *ctx, const struct node_id *id);
     void *ctx;
     unsigned broken;        /* enum registry_break */
 };
@@ -87,19 +91,19 @@ struct registry_write {
 /* An own write: supersedes all that is held of its key. It is done when the batch that the next
  * registry_flush makes is durable. ret_dot may be NULL. HM_EINVAL: the key (key_check) or
  * the value (value_check), which others could not read; HM_EDENIED: the key belongs to
- * another node; HM_EFULL: value, context or total beyond its limit; HM_ENOTFOUND: nothing to delete;
+ * another node, or is a removal's (key_removed) and is not one of ours, or is to be deleted; HM_EFULL: value, context or total beyond its limit; HM_ENOTFOUND: nothing to delete;
  * HM_EBUSY: too much waits for the disk; HM_ENOMEM. */
 int registry_write(registry_t *r, const struct registry_write *w, struct dot *ret_dot);
 
 enum registry_outcome {
     REGISTRY_NEW,      /* taken: pass it on */
     REGISTRY_KNOWN,    /* its dot has been seen */
-    REGISTRY_OBSOLETE, /* not seen, but superseded by what is held: the dot is claimed */
+    REGISTRY_OBSOLETE, /* not seen, but superseded by what is held, or of a removed node: the dot is claimed */
 };
 
 /* An entry of another node, or of an earlier life. is_repair: it is taken although its dot is claimed,
  * unless it or what supersedes it is held (the store has lost it). HM_EMALFORMED; HM_EDENIED: its
- * key belongs to a node that has not signed it; HM_ENOTFOUND: that node is not known yet;
+ * key belongs to a node that has not signed it, or it is a removal that is not signed by its writer; HM_ENOTFOUND: that node is not known yet;
  * HM_EBUSY: too much waits for the disk; HM_ENOMEM. Nothing of these is claimed. */
 int registry_merge(registry_t *r, struct span bytes, bool is_repair,
                    enum registry_outcome *ret_outcome);

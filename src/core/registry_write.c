@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "core/registry_priv.h"
 #include "wire/mpack.h"
+#include "wire/removal_msg.h"
 
 #include <string.h>
 
@@ -145,21 +146,13 @@ static const struct entry *shown_of(const struct sibling_list *list)
     return best;
 }
 
-static int check_owner(const registry_t *r, const struct entry *e)
+static int check_signature(const registry_t *r, const struct entry *e, const uint8_t public_key[32])
 {
     static const char context[] = ENTRY_SIGN_CONTEXT;
-    struct node_id owner;
-    uint8_t public_key[32];
     uint8_t tag[8];
     struct buf message;
-    if (!key_owner(e->key, &owner)) {
-        return HM_OK;
-    }
-    if (!node_id_eq(&owner, &e->dot.origin.node) || e->signature.data == NULL) {
+    if (e->signature.data == NULL) {
         return HM_EDENIED;
-    }
-    if (r->conf.key_of == NULL || !r->conf.key_of(r->conf.ctx, &owner, public_key)) {
-        return HM_ENOTFOUND;
     }
     buf_init(&message, HM_FRAME_BYTES_MAX);
     be_put(tag, r->conf.mesh_tag, sizeof tag);
@@ -172,6 +165,50 @@ static int check_owner(const registry_t *r, const struct entry *e)
     }
     buf_fini(&message);
     return rc;
+}
+
+/* A removal is only ever added, by another than the removed node, and names its writer's key itself. */
+static int check_removal(const registry_t *r, const struct node_id *about, const struct node_id *writer,
+                         struct span value, struct removal *ret_removal)
+{
+    struct node_id by;
+    if (node_id_is_zero(about) || node_id_eq(about, writer) ||
+        removal_read(value, ret_removal) != HM_OK) {
+        return HM_EDENIED;
+    }
+    r->conf.crypto.id_of_key(ret_removal->key, &by);
+    return node_id_eq(&by, writer) ? HM_OK : HM_EDENIED;
+}
+
+static int check_owner(const registry_t *r, const struct entry *e)
+{
+    struct node_id owner;
+    struct removal removal;
+    uint8_t public_key[32];
+    if (key_removed(e->key, &owner)) {
+        bool is_sound = !e->is_deleted && e->type == ENTRY_REGISTER &&
+                        e->bytes.size <= REMOVAL_ENTRY_BYTES_MAX &&
+                        check_removal(r, &owner, &e->dot.origin.node, e->value, &removal) == HM_OK;
+        return is_sound ? check_signature(r, e, removal.key) : HM_EDENIED;
+    }
+    if (!key_owner(e->key, &owner)) {
+        return HM_OK;
+    }
+    if (!node_id_eq(&owner, &e->dot.origin.node)) {
+        return HM_EDENIED;
+    }
+    if (r->conf.key_of == NULL || !r->conf.key_of(r->conf.ctx, &owner, public_key)) {
+        return HM_ENOTFOUND;
+    }
+    return check_signature(r, e, public_key);
+}
+
+/* Others may still bring what a removed node wrote under its own keys. */
+static bool is_of_removed(const registry_t *r, const struct entry *e)
+{
+    struct node_id owner;
+    return r->conf.is_removed != NULL && key_owner(e->key, &owner) &&
+           node_id_eq(&owner, &e->dot.origin.node) && r->conf.is_removed(r->conf.ctx, &owner);
 }
 
 /* Whether what is held already says all that e says. */
@@ -219,6 +256,7 @@ static int take(registry_t *r, const struct entry *e, struct span bytes, bool is
 int registry_merge(registry_t *r, struct span bytes, bool is_repair,
                    enum registry_outcome *ret_outcome)
 {
+    struct node_id removed;
     struct entry e;
     int rc = entry_read(bytes, &e);
     if (rc != HM_OK) {
@@ -228,6 +266,10 @@ int registry_merge(registry_t *r, struct span bytes, bool is_repair,
     if (is_seen && !is_repair) {
         *ret_outcome = REGISTRY_KNOWN;
         return HM_OK;
+    }
+    if (is_of_removed(r, &e)) {
+        *ret_outcome = is_seen ? REGISTRY_KNOWN : REGISTRY_OBSOLETE;
+        return is_seen ? HM_OK : registry_see(r, &e.dot);
     }
     if ((rc = check_room(r)) != HM_OK || (rc = check_owner(r, &e)) != HM_OK ||
         (rc = registry_find(r, LOOK_ALL, e.key, &r->all)) != HM_OK) {
@@ -240,6 +282,9 @@ int registry_merge(registry_t *r, struct span bytes, bool is_repair,
     rc = take(r, &e, bytes, false);
     if (rc == HM_OK) {
         *ret_outcome = REGISTRY_NEW;
+    }
+    if (rc == HM_OK && key_removed(e.key, &removed) && r->conf.removed != NULL) {
+        r->conf.removed(r->conf.ctx, &removed);
     }
     return rc;
 }
@@ -301,7 +346,16 @@ static bool has_live(const struct sibling_list *list)
 static int check_write(registry_t *r, const struct registry_write *w, bool *ret_signed)
 {
     struct node_id owner;
+    struct removal removal;
     int rc = key_check(w->key);
+    if (rc == HM_OK && key_removed(w->key, &owner)) {
+        *ret_signed = true;
+        if (w->is_deleted || w->type != ENTRY_REGISTER ||
+            check_removal(r, &owner, &r->conf.self.node, w->value, &removal) != HM_OK) {
+            return HM_EDENIED;
+        }
+        return check_room(r); /* also when the registry is full: it may be what makes room */
+    }
     *ret_signed = rc == HM_OK && key_owner(w->key, &owner);
     if (*ret_signed && !node_id_eq(&owner, &r->conf.self.node)) {
         return HM_EDENIED;

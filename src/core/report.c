@@ -34,7 +34,8 @@ void report_event(core_t *c, struct member *m, enum member_event_type type, enum
 {
     static const enum note_code codes[] = {NOTE_MEMBER_ALIVE, NOTE_MEMBER_SUSPECT,
                                            NOTE_MEMBER_FAILED, NOTE_MEMBER_LEFT,
-                                           NOTE_MEMBER_UPDATED};
+                                           NOTE_MEMBER_UPDATED, NOTE_PATH,
+                                           NOTE_MEMBER_REMOVED};
     bool bad = type == EVENT_FAILED || type == EVENT_SUSPECT;
     log_event(c, m, type, reason, observer);
     core_note(c, bad ? NOTE_WARN : NOTE_INFO, codes[type], m, observer, reason, m->rec.incarnation);
@@ -60,6 +61,7 @@ static enum note_code code_of_notice(enum reason reason)
     case REASON_REMEMBERED:
     case REASON_PATH_DIRECT:
     case REASON_PATH_RELAYED:
+    case REASON_REMOVED:
     case REASON_PATH_LINK: break;
     }
     return NOTE_PATH;

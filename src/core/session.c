@@ -101,6 +101,11 @@ static void on_join(core_t *c, const struct event *ev, const struct swim_msg *ms
         core_count(c, M_DROP_RATE);
         return;
     }
+    if (removal_has(c, &ev->as.datagram.sender)) {
+        core_count(c, M_DROP_REMOVED);
+        removal_tell(c, &ev->as.datagram.sender, &ev->as.datagram.from, msg->nonce);
+        return;
+    }
     if (!contact_record(c, ev, msg, &rec)) {
         return;
     }
@@ -162,6 +167,7 @@ static void on_answer(core_t *c, const struct event *ev, const struct swim_msg *
 {
     struct candidate *cand = candidate_by_nonce(c, msg->echo);
     struct node_record rec;
+    removal_answered(c, msg->update_bytes);
     if (cand == NULL || !contact_record(c, ev, msg, &rec)) {
         return;
     }
@@ -433,6 +439,11 @@ void session_candidate(core_t *c, const struct addr *addr, const struct node_id 
     struct candidate *known = candidate_at(c, addr);
     if (known != NULL && source == CANDIDATE_ZRE && !addr_is_none(addr)) {
         candidate_greeted(c, known, id);
+        return;
+    }
+    if (c->ready && removal_has(c, id)) {
+        core_count(c, M_DROP_REMOVED);
+        removal_tell(c, id, addr, 0);
         return;
     }
     /* What the user named is kept until our first record is durable; hints come again. */

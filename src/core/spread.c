@@ -24,6 +24,16 @@ static bool is_broken(const core_t *c, enum registry_break how)
     return (c->params.broken_registry & (unsigned) how) != 0;
 }
 
+static bool is_removed(void *ctx, const struct node_id *id)
+{
+    return removal_has(ctx, id);
+}
+
+static void removed(void *ctx, const struct node_id *id)
+{
+    removal_noted(ctx, id);
+}
+
 size_t spread_load(core_t *c, const struct store_entry *entries, size_t count)
 {
     struct registry_conf conf = {
@@ -33,6 +43,8 @@ size_t spread_load(core_t *c, const struct store_entry *entries, size_t count)
         .self = {.node = c->self->id, .boots = c->boot_epoch, .random = c->session},
         .broken = c->params.broken_registry,
         .key_of = key_of,
+        .is_removed = is_removed,
+        .removed = removed,
         .ctx = c,
     };
     if (is_broken(c, REG_BREAK_DOT_REUSED)) {
@@ -122,6 +134,16 @@ enum registry_fate core_write_fate(const core_t *c, uint64_t ticket)
     return is_broken(c, REG_BREAK_EARLY_ACK) ? REGISTRY_DURABLE : registry_fate(c->registry, ticket);
 }
 
+/* An own entry is durable: now it counts here, too. */
+static void note_removal(core_t *c, struct span bytes)
+{
+    struct entry e;
+    struct node_id id;
+    if (entry_read(bytes, &e) == HM_OK && key_removed(e.key, &id)) {
+        removal_noted(c, &id);
+    }
+}
+
 void spread_durable(core_t *c, uint64_t batch)
 {
     struct span bytes;
@@ -135,6 +157,7 @@ void spread_durable(core_t *c, uint64_t batch)
     }
     while (registry_take_durable(c->registry, &bytes)) {
         plumtree_own(c, bytes);
+        note_removal(c, bytes);
     }
     if (registry_change_last(c->registry) != before) {
         c->wakes |= WAKE_CHANGE;

@@ -134,6 +134,46 @@ struct member *standing_new(core_t *c, const struct node_id *id, struct span rec
     return m;
 }
 
+/* Nobody holds it any more but the roster. */
+static void let_go(core_t *c, struct member *m)
+{
+    overlay_hangup(c, m);
+    call_member_gone(c, m);
+    watch_drop(c, m);
+    order_remove(member_is_up(m) ? &c->probe_order : &c->failed_order, m);
+    gossip_withdraw(&c->gossip, m, GOSSIP_RECORD);
+    gossip_withdraw(&c->gossip, m, GOSSIP_CLAIM);
+    session_forget_candidates_of(c, m);
+    if (c->sync_guest == m) {
+        c->sync_guest = NULL;
+    }
+    for (size_t i = 0; i < c->dirty_count && m->is_dirty; i++) {
+        if (c->dirty[i] == m) {
+            c->dirty[i] = c->dirty[--c->dirty_count];
+            m->is_dirty = false;
+        }
+    }
+}
+
+void standing_remove(core_t *c, struct member *m, const struct node_id *observer)
+{
+    char name[sizeof m->rec.name];
+    memcpy(name, m->rec.name, sizeof name);
+    report_event(c, m, EVENT_REMOVED, REASON_REMOVED, observer);
+    let_go(c, m);
+    removal_forget(c, &m->id);
+    struct effect *fx = fxlist_add(&c->fx, FX_PEER_GONE);
+    if (fx != NULL) {
+        fx->as.peer.id = m->id;
+    }
+    roster_hash_out(&c->roster, m);
+    roster_remove(&c->roster, m);
+    names_refresh(c, name);
+    overlay_touch(c);
+    c->view_changed_ns = c->now_ns;
+    core_changed(c);
+}
+
 int standing_record(core_t *c, struct member *m, struct span bytes, const struct node_record *rec)
 {
     char name[sizeof m->rec.name];

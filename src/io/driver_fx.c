@@ -98,6 +98,10 @@ void driver_effect(driver_t *d, const struct effect *fx)
     case FX_PEER:
         admit_peer(d, fx);
         break;
+    case FX_PEER_GONE:
+        links_forget(d->links, &fx->as.peer.id);
+        seal_peer_remove(d->seal, &fx->as.peer.id);
+        break;
     case FX_DATAGRAM:
     case FX_MAIL:
         send_datagram(d, fx);

@@ -193,6 +193,12 @@ int links_admit(links_t *l, const struct node_id *peer, const uint8_t key[LINKS_
     return zap_admit(l->zap, peer, key);
 }
 
+void links_forget(links_t *l, const struct node_id *peer)
+{
+    zap_forget(l->zap, peer);
+    links_hangup(l, peer);
+}
+
 void links_hangup(links_t *l, const struct node_id *peer)
 {
     struct dialled *d = dialled_of(l, peer);

@@ -60,6 +60,9 @@ int links_bind(links_t *l, const struct addr *at, uint16_t *ret_port);
 /* This peer may come in with this key from now on. HM_EFULL, HM_ENOMEM. */
 int links_admit(links_t *l, const struct node_id *peer, const uint8_t key[LINKS_KEY_BYTES]);
 
+/* It may not any more, and its link ends as by links_hangup. */
+void links_forget(links_t *l, const struct node_id *peer);
+
 /* Opens a link; one dialled before is dropped silently. The peer must have been admitted
  * (HM_ENOTFOUND). HM_EFULL: HM_LINKS_MAX reached. up or down follows, not from within the call. */
 int links_dial(links_t *l, const struct node_id *peer, const struct addr *to);

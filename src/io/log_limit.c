@@ -80,6 +80,8 @@ bool log_limit_note(struct log_limits *limits, enum note_code code, uint64_t now
     case NOTE_STORE_FAILED:
     case NOTE_STALLED:
     case NOTE_LEAVING:
+    case NOTE_MEMBER_REMOVED:
+    case NOTE_SELF_REMOVED:
     case NOTE_ISOLATED:
     case NOTE_REACHES:
     case NOTE_ASIDE:

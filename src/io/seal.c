@@ -149,6 +149,44 @@ int seal_peer_add(seal_t *seal, const struct node_id *id, const uint8_t public_k
     return HM_OK;
 }
 
+/* The last place of the slabs moves to the one that is given back, so that none is lost. */
+static void slab_give_back(struct seal *seal, struct pair_keys *freed)
+{
+    size_t at = --seal->slab_used;
+    struct pair_keys *last = &seal->slabs[at / SLAB_PEERS][at % SLAB_PEERS];
+    for (size_t i = 0; i < seal->table_room && last != freed; i++) {
+        if (seal->table[i].used && seal->table[i].keys == last) {
+            *freed = *last;
+            seal->table[i].keys = freed;
+            break;
+        }
+    }
+    sodium_memzero(last, sizeof *last);
+}
+
+void seal_peer_remove(seal_t *seal, const struct node_id *id)
+{
+    struct peer *gone = table_at(seal->table, seal->table_room, id);
+    if (!gone->used) {
+        return;
+    }
+    if (gone->keys != NULL) {
+        struct pair_keys *keys = gone->keys;
+        gone->keys = NULL;
+        slab_give_back(seal, keys);
+    }
+    *gone = (struct peer){.used = false};
+    seal->peer_count--;
+    /* What stands behind the gap up to the next free place may have its place before it. */
+    size_t mask = seal->table_room - 1;
+    for (size_t i = ((size_t) (gone - seal->table) + 1) & mask; seal->table[i].used;
+         i = (i + 1) & mask) {
+        struct peer moved = seal->table[i];
+        seal->table[i].used = false;
+        *table_at(seal->table, seal->table_room, &moved.id) = moved;
+    }
+}
+
 static void pair_key(const uint8_t *mesh_key, const uint8_t shared[32], const struct node_id *from,
                      const struct node_id *to, uint8_t ret_key[KEY_BYTES])
 {

@@ -23,6 +23,8 @@ typedef struct seal seal_t;
 seal_t *seal_new(const keys_t *keys);
 void seal_destroy(seal_t **p);
 
+/* Forgets a peer and its secrets: what it sends is of nobody we know. Nothing happens if it is not known. */
+void seal_peer_remove(seal_t *seal, const struct node_id *id);
 /* Makes a peer known by its Ed25519 public key; again is fine. HM_EMALFORMED: id is not the key's.
  * HM_EFULL: HM_MEMBERS_MAX peers. HM_ENOMEM. */
 int seal_peer_add(seal_t *seal, const struct node_id *id, const uint8_t public_key[KEYS_KEY_BYTES]);

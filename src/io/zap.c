@@ -94,6 +94,17 @@ int zap_admit(zap_t *z, const struct node_id *peer, const uint8_t key[ZAP_KEY_BY
     return HM_OK;
 }
 
+void zap_forget(zap_t *z, const struct node_id *peer)
+{
+    for (size_t i = 0; i < z->count; i++) {
+        if (node_id_eq(&z->admitted[i].peer, peer)) {
+            z->count--;
+            memmove(&z->admitted[i], &z->admitted[i + 1], (z->count - i) * sizeof *z->admitted);
+            return;
+        }
+    }
+}
+
 int zap_user_id_read(const char *text, struct node_id *ret_peer, uint64_t *ret_serial)
 {
     char id[NODE_ID_TEXT_BYTES];

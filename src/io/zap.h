@@ -23,6 +23,8 @@ void zap_destroy(zap_t **p);
 
 /* This peer may come in with this key. Again is fine. HM_EFULL (HM_MEMBERS_MAX), HM_ENOMEM. */
 int zap_admit(zap_t *z, const struct node_id *peer, const uint8_t key[ZAP_KEY_BYTES]);
+/* It may not any more. What it has open stays until it is closed. */
+void zap_forget(zap_t *z, const struct node_id *peer);
 /* The key that a peer was admitted with, or NULL. Borrowed until the next zap_admit. */
 const uint8_t *zap_key_of(const zap_t *z, const struct node_id *peer);
 

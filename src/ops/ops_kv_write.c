@@ -21,6 +21,11 @@ static void fail_busy(struct ops_call *call)
                  s.name);
     } else if (s.leaving) {
         ops_fail(call, HM_EBUSY, "%s is leaving: nothing is written any more", s.name);
+    } else if (s.removed) {
+        ops_fail(call, HM_EBUSY,
+                 "%s was removed from the mesh: nothing is written there any more. \"meshctl status\" "
+                 "says more",
+                 s.name);
     } else if (s.aside) {
         ops_fail(call, HM_EBUSY,
                  "%s keeps out of the mesh, because another process has its identity: \"meshctl "

@@ -185,11 +185,31 @@ static void fail_ambiguous(struct ops_call *call, const char *who)
              who, found);
 }
 
+/* It may have been here once. */
+static bool fail_removed(struct ops_call *call, const char *who)
+{
+    char id[NODE_ID_TEXT_BYTES];
+    for (size_t i = 0; i < core_removal_count(call->core); i++) {
+        struct removal_view v;
+        core_removal_at(call->core, i, &v);
+        if (strcmp(v.name, who) == 0 || id_begins_with(&v.id, who)) {
+            ops_fail(call, HM_ENOTFOUND, "the node \"%s\" (%.12s) was removed from the mesh by %s",
+                     v.name, text_hex(v.id.b, NODE_ID_BYTES, id),
+                     v.by_name[0] != '\0' ? v.by_name : "another node");
+            return true;
+        }
+    }
+    return false;
+}
+
 static void fail_not_found(struct ops_call *call, const char *who)
 {
     char best[HM_NAME_BYTES_MAX + 1] = "";
     struct core_status status;
     size_t count = core_member_count(call->core);
+    if (fail_removed(call, who)) {
+        return;
+    }
     core_status(call->core, &status);
     for (size_t i = 0; i < count; i++) {
         struct member_view view;

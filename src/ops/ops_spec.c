@@ -42,6 +42,11 @@ static const struct op_arg nodes_rename_args[] = {
      .max = HM_NAME_BYTES_MAX, .value = "NEW",
      .help = "its new name: a-z, 0-9 and -, as a host name"},
 };
+static const struct op_arg nodes_remove_args[] = {
+    NODE_ARG(true, "the node: its name, its id, or the beginning of its id"),
+    {.name = "yes", .type = ARG_BOOL, .value = "BOOL",
+     .help = "remove it although it is alive"},
+};
 static const struct op_arg events_args[] = {SINCE_ARG, WAIT_ARG};
 static const struct op_arg rtt_args[] = {
     NODE_ARG(true, "the node at the other end; with TO the one at this end"),
@@ -78,12 +83,13 @@ static const struct op_field status_fields[] = {
     {"store_failed", NULL, FIELD_BOOL, false, "its last write to disk failed"},
     {"isolated", NULL, FIELD_BOOL, false, "nobody answers it: the fault is its own"},
     {"aside", NULL, FIELD_BOOL, false, "it keeps out of the mesh: another process has its identity"},
+    {"removed", NULL, FIELD_BOOL, false, "it was removed from the mesh and says nothing any more"},
     {"foreign_key", NULL, FIELD_OBJECT, true, "a mesh of this name with another key, heard lately"},
     {"foreign_key.address", NULL, FIELD_ADDRESS, true, "where it was heard"},
     {"foreign_key.ago_ms", NULL, FIELD_UINT, false, "how long ago"},
     {"problems", NULL, FIELD_LIST, false, "what somebody should look at, worst first"},
     {"problems.code", NULL, FIELD_TEXT, false,
-     "isolated, same-identity, store-failed, foreign-key, same-name, path, members-failed, members-suspect, slow, leaving"},
+     "removed, isolated, same-identity, store-failed, foreign-key, same-name, path, members-failed, members-suspect, slow, leaving"},
     {"problems.text", NULL, FIELD_TEXT, false, "what is wrong"},
     {"problems.mend", NULL, FIELD_TEXT, true, "what mends it"},
     {"problems.node", NULL, FIELD_TEXT, true, "the one other node that it is about"},
@@ -121,12 +127,12 @@ static const struct op_field nodes_list_around[] = {
 static const struct op_field event_fields[] = {
     {"time", "TIME", FIELD_TIME, false, "wall clock of the node that was asked, then"},
     {"type", "EVENT", FIELD_TEXT, false,
-     "node.alive, node.suspect, node.failed, node.left, node.updated, node.notice"},
+     "node.alive, node.suspect, node.failed, node.left, node.updated, node.removed, node.notice"},
     {"node", "NODE", FIELD_TEXT, false, "name of the node that changed"},
     {"id", NULL, FIELD_ID, false, "its id"},
     {"observer", "SEEN BY", FIELD_TEXT, true, "name of the node that saw it, its id if unknown"},
     {"reason", "REASON", FIELD_TEXT, true,
-     "joined, refuted, recovered, no-ack, refused, left, updated, remembered; of notices: "
+     "joined, refuted, recovered, no-ack, refused, left, updated, remembered, removed; of notices: "
      "path-direct, path-relayed, path-link, isolated, reaches, same-name, same-identity, version, diverged"},
     {"seq", "SEQ", FIELD_UINT, false, "rises on each node, also across restarts"},
     {"observer_id", NULL, FIELD_ID, true, "id of the node that saw it"},
@@ -147,6 +153,15 @@ static const struct op_field rename_fields[] = {
     {"id", NULL, FIELD_ID, false, "the node that has it"},
     {"given", NULL, FIELD_TEXT, true,
      "the name that its start was given (--name, MESHD_NAME, meshd.yaml): it wins at the next start"},
+};
+
+static const struct op_field remove_fields[] = {
+    {"mesh", NULL, FIELD_TEXT, false, "the mesh that it was removed from"},
+    {"name", NULL, FIELD_TEXT, false, "the name that it had"},
+    {"id", NULL, FIELD_ID, false, "its id, which is taken by nobody any more"},
+    {"by", NULL, FIELD_TEXT, false, "name of the node that removed it"},
+    {"time", NULL, FIELD_TIME, false, "wall clock of that node then"},
+    {"warning", NULL, FIELD_TEXT, false, "what a removal does not do"},
 };
 
 static const struct op_field rtt_fields[] = {
@@ -255,6 +270,8 @@ static const struct op_field version_fields[] = {
 static const int errors_none[] = {0};
 static const int errors_node[] = {HM_ENOTFOUND, HM_EAMBIGUOUS, 0};
 static const int errors_rename[] = {HM_EEXIST, HM_EBUSY, HM_ETIMEDOUT, 0};
+static const int errors_remove[] = {HM_ENOTFOUND, HM_EAMBIGUOUS, HM_EDENIED, HM_EBUSY, HM_EIO,
+                                    HM_ETIMEDOUT, 0};
 static const int errors_token[] = {HM_EDENIED, HM_EIO, 0};
 
 #define ARGS(a) .args = (a), .arg_count = COUNT_OF(a)
@@ -303,6 +320,17 @@ static const struct op_spec table[] = {
                 "a restart, unless the start gives a name. A name is only a label: nothing else "
                 "changes. When two nodes have one name, the second is shown as NAME~2.",
         .example = "meshctl --node=pi~2 nodes rename pi3"},
+    [OP_NODES_REMOVE] = {
+        .op = OP_NODES_REMOVE, .name = "nodes.remove", .kind = OP_CALL, .role = ROLE_ADMIN,
+        .scope = SCOPE_NODE, ARGS(nodes_remove_args), FIELDS(remove_fields),
+        .errors = errors_remove,
+        .summary = "take a node off the mesh for good",
+        .help = "Removes a node that will not come back, from any other node, whether it is up or not; "
+                "no other node needs to be up. Everybody takes it off the list, drops its services and "
+                "whatever only it may write, and takes nothing from it any more. Keys that it wrote "
+                "stay. It cannot be undone: the machine can come back as a new node, with meshd "
+                "--new-identity. One that is alive is removed only with --yes.",
+        .example = "meshctl nodes remove oldpi"},
     [OP_EVENTS] = {
         .op = OP_EVENTS, .name = "events", .kind = OP_STREAM, .role = ROLE_VIEWER,
         .scope = SCOPE_ALL, ARGS(events_args), .items = "events", FIELDS(event_fields),

@@ -54,6 +54,7 @@
     X(OP_NODES_SHOW, nodes_show)                                                                   \
     X(OP_NODES_EVENTS, nodes_events)                                                               \
     X(OP_NODES_RENAME, nodes_rename)                                                               \
+    X(OP_NODES_REMOVE, nodes_remove)                                                               \
     X(OP_EVENTS, events)                                                                           \
     OPS_KV_LIST(X)                                                                                 \
     OPS_SERVICES_LIST(X)                                                                           \

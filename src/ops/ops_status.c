@@ -302,6 +302,30 @@ static void put_copied_problem(struct buf *b, const core_t *core, const struct c
     put_problem_of(b, "same-identity", text, mend, s->aside || m.is_self ? "" : m.name);
 }
 
+/* What else is wrong follows from that. */
+static void put_removed_problem(struct buf *b, core_t *core, const struct core_status *s)
+{
+    struct removal_view v = {.by_name = ""};
+    char text[256];
+    char mend[320];
+    for (size_t i = 0; i < core_removal_count(core); i++) {
+        core_removal_at(core, i, &v);
+        if (node_id_eq(&v.id, &s->id)) {
+            break;
+        }
+    }
+    snprintf(text, sizeof text,
+             "this node was removed from mesh %s by %s: it says nothing any more and keeps its data",
+             s->mesh, v.by_name[0] != '\0' ? v.by_name : "another node");
+    snprintf(mend, sizeof mend,
+             "to make it a new node of the mesh: stop meshd, run it once with --discover=%s "
+             "--new-identity (and its --data-dir), start it again",
+             s->mesh);
+    mp_str(b, "problems");
+    mp_array(b, 1);
+    put_problem(b, "removed", text, mend);
+}
+
 static void put_problems(struct buf *b, const core_t *core, const struct core_status *s,
                          const struct member_view *found, size_t found_count)
 {
@@ -350,7 +374,7 @@ void ops_status(struct ops_call *call)
     struct buf *b = call->reply;
     core_status(call->core, &s);
     size_t found_count = find_absent(call->core, found);
-    mp_map(b, 22);
+    mp_map(b, 23);
     ops_put_str(b, "mesh", s.mesh);
     ops_put_id(b, "id", &s.id);
     ops_put_str(b, "name", s.name);
@@ -371,6 +395,11 @@ void ops_status(struct ops_call *call)
     ops_put_bool(b, "store_failed", s.store_failed);
     ops_put_bool(b, "isolated", s.isolated);
     ops_put_bool(b, "aside", s.aside);
+    ops_put_bool(b, "removed", s.removed);
     put_foreign(b, &s);
-    put_problems(b, call->core, &s, found, found_count);
+    if (s.removed) {
+        put_removed_problem(b, call->core, &s);
+    } else {
+        put_problems(b, call->core, &s, found, found_count);
+    }
 }

@@ -295,6 +295,7 @@ static uint8_t status_of_event(enum member_event_type type, uint8_t otherwise)
     case EVENT_LEFT:
         return STATUS_LEFT;
     case EVENT_UPDATED:
+    case EVENT_REMOVED:
     case EVENT_NOTICE:
         return otherwise;
     }

@@ -115,6 +115,15 @@ static void peer_add(struct world *w, struct sim_node *n, const struct effect *f
     n->peers[peer->idx] = 1;
 }
 
+static void peer_gone(struct world *w, struct sim_node *n, const struct effect *fx)
+{
+    struct sim_node *peer = world_node_by_id(w, &fx->as.peer.id);
+    if (peer != NULL) {
+        n->peers[peer->idx] = 0;
+    }
+    simlink_hangup(w, n, &fx->as.peer.id);
+}
+
 static void count_note(struct world *w, const struct sim_node *n, const struct note *note)
 {
     bool is_own = node_id_eq(&note->observer, &n->identity.id);
@@ -142,6 +151,9 @@ static bool carry_out(struct world *w, struct sim_node *n, const struct effect *
     switch (fx->type) {
     case FX_PEER:
         peer_add(w, n, fx);
+        break;
+    case FX_PEER_GONE:
+        peer_gone(w, n, fx);
         break;
     case FX_DATAGRAM:
         return simnet_send(w, n, fx);

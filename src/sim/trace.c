@@ -70,6 +70,9 @@ void trace_effect(struct trace *t, unsigned node, uint64_t now_ns, const struct 
         add_id(t, &fx->as.peer.id);
         add_bytes(t, span_of(fx->as.peer.key, NODE_KEY_BYTES));
         break;
+    case FX_PEER_GONE:
+        add_id(t, &fx->as.peer.id);
+        break;
     case FX_DATAGRAM:
     case FX_MAIL:
         add_addr(t, &fx->as.datagram.to);

@@ -220,11 +220,10 @@ static int hex_value(uint8_t c)
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The id at the start of text, which a slash follows. Capitals would give one node two keys for one
- * thing. */
-static bool read_owner(const uint8_t *text, size_t size, struct node_id *ret_owner)
+/* The id at the start of text. Capitals would give one node two keys for one thing. */
+static bool read_id(const uint8_t *text, size_t size, struct node_id *ret_id)
 {
-    if (size <= 2 * NODE_ID_BYTES || text[2 * NODE_ID_BYTES] != '/') {
+    if (size < 2 * NODE_ID_BYTES) {
         return false;
     }
     for (size_t i = 0; i < NODE_ID_BYTES; i++) {
@@ -232,8 +231,30 @@ static bool read_owner(const uint8_t *text, size_t size, struct node_id *ret_own
         if (high < 0 || low < 0) {
             return false;
         }
-        ret_owner->b[i] = (uint8_t) (high * 16 + low);
+        ret_id->b[i] = (uint8_t) (high * 16 + low);
     }
+    return true;
+}
+
+/* The same where a slash follows. */
+static bool read_owner(const uint8_t *text, size_t size, struct node_id *ret_owner)
+{
+    return size > 2 * NODE_ID_BYTES && text[2 * NODE_ID_BYTES] == '/' &&
+           read_id(text, size, ret_owner);
+}
+
+bool key_removed(struct span key, struct node_id *ret_node)
+{
+    static const char prefix[] = "removed/";
+    struct node_id id;
+    size_t size = sizeof prefix - 1;
+    if (key.size < size || memcmp(key.data, prefix, size) != 0) {
+        return false;
+    }
+    if (key.size != size + 2 * NODE_ID_BYTES || !read_id(key.data + size, key.size - size, &id)) {
+        memset(&id, 0, sizeof id);
+    }
+    *ret_node = id;
     return true;
 }
 

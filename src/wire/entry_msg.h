@@ -7,7 +7,7 @@
  *     value    any msgpack value; nil when deleted
  *
  * Trailing fields of newer versions are kept, since the bytes are. Signed are keys that belong to a
- * node (key_owner); the signature is over ENTRY_SIGN_CONTEXT, mesh tag (8 bytes) and body.
+ * node (key_owner) and removals of nodes (key_removed); the signature is over ENTRY_SIGN_CONTEXT, mesh tag (8 bytes) and body.
  *
  * Numbers come from others: a writer whose Lamport version would leave 64 bits stays at the highest,
  * and its dot then decides what is shown. */
@@ -74,6 +74,9 @@ bool entry_supersedes(const struct entry *e, const struct dot *dot);
 /* HM_OK, or HM_EINVAL: longer than HM_KEY_BYTES_MAX, not clean UTF-8 (text_is_clean_utf8: no control
  * characters) but for one ENTRY_BELOW, or nothing before that. Below it there may be nothing. */
 int key_check(struct span key);
+/* A key of the removals of nodes: removed/ID, see removal_msg.h. True if it begins so; ret_node is the zero id
+ * if it names none, and then nobody may write it. False leaves ret_node as it was. */
+bool key_removed(struct span key, struct node_id *ret_node);
 /* Separates a set's or counter's key from what is stored below it. */
 #define ENTRY_BELOW 0x01
 /* True if only one node writes this key: node/ID/…, svc/ID/…, sub/ID/…, the id as 32 small hex

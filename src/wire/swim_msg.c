@@ -6,6 +6,7 @@
 #include "base/be.h"
 #include "base/err.h"
 #include "wire/frame.h"
+#include "wire/removal_msg.h"
 
 #include <string.h>
 
@@ -169,6 +170,13 @@ void swim_update_write_record(struct buf *b, struct span record)
     mp_bin(b, record.data, record.size);
 }
 
+void swim_update_write_removal(struct buf *b, struct span entry)
+{
+    mp_array(b, 2);
+    mp_uint(b, UPDATE_REMOVAL);
+    mp_bin(b, entry.data, entry.size);
+}
+
 /* One number: bit 0 known, 1 link, 2 to 5 health, 6 to 9 helpers; higher bits are for later. */
 static uint64_t pack_evidence(const struct evidence *e)
 {
@@ -230,13 +238,17 @@ bool swim_update_next(struct mp_reader *r, struct swim_update *ret_update)
         memset(&u, 0, sizeof u);
         size_t count = mp_read_array(r);
         uint64_t kind = mp_read_uint(r, UINT64_MAX);
-        size_t known = kind == UPDATE_RECORD ? 2 : kind == UPDATE_CLAIM ? 7 : 1;
+        size_t known = kind == UPDATE_RECORD || kind == UPDATE_REMOVAL ? 2
+                       : kind == UPDATE_CLAIM                         ? 7
+                                                                      : 1;
         if (mp_failed(r) || count < known) {
             r->failed = true;
             return false;
         }
         if (kind == UPDATE_RECORD) {
             u.record = mp_read_bin(r, HM_RECORD_BYTES_MAX);
+        } else if (kind == UPDATE_REMOVAL) {
+            u.record = mp_read_bin(r, REMOVAL_ENTRY_BYTES_MAX);
         } else if (kind == UPDATE_CLAIM) {
             read_claim(r, &u.claim);
             if (count > known && mp_peek(r) == MP_BIN) {

@@ -16,7 +16,7 @@
  *     GOSSIP     updates                            pair key   updates alone
  *
  * Update: [1, record] or [2, claim, target, incarnation, reason, observers, evidence, record if asked
- * for]. */
+ * for] or [3, entry]. */
 #ifndef HM_WIRE_SWIM_MSG_H
 #define HM_WIRE_SWIM_MSG_H
 
@@ -73,7 +73,8 @@ void swim_msg_write(struct buf *b, const struct swim_msg *msg);
  * well-formed msgpack, each is checked by swim_update_next. */
 int swim_msg_read(struct span bytes, struct swim_msg *ret_msg);
 
-enum update_kind { UPDATE_RECORD = 1, UPDATE_CLAIM = 2 };
+/* UPDATE_REMOVAL: the entry of the registry that says that the receiver was removed (removal_msg.h). */
+enum update_kind { UPDATE_RECORD = 1, UPDATE_CLAIM = 2, UPDATE_REMOVAL = 3 };
 
 /* What a member says of another. CLAIM_REFUSED: its machine refused two connects of mine. */
 enum claim_kind { CLAIM_SUSPECT = 1, CLAIM_FAILED = 2, CLAIM_REFUSED = 3 };
@@ -100,11 +101,12 @@ struct claim {
 
 struct swim_update {
     enum update_kind kind;
-    struct span record;
+    struct span record; /* UPDATE_REMOVAL: the entry */
     struct claim claim;
 };
 
 void swim_update_write_record(struct buf *b, struct span record);
+void swim_update_write_removal(struct buf *b, struct span entry);
 void swim_update_write_claim(struct buf *b, const struct claim *claim);
 /* Takes the next update. False at the end or at the first malformed one (then r has failed). Updates of
  * kinds not known here are skipped. */

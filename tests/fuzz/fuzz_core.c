@@ -529,6 +529,9 @@ static void check_effect(struct world *w, const struct effect *fx)
     case FX_PEER:
         peer_of(w, &fx->as.peer.id)->is_known = true;
         break;
+    case FX_PEER_GONE:
+        peer_of(w, &fx->as.peer.id)->is_known = false;
+        break;
     case FX_DATAGRAM:
     case FX_MAIL:
         read_all(w, fx->as.datagram.body);

@@ -4,6 +4,7 @@
 #include "fuzz.h"
 
 #include "base/err.h"
+#include "wire/removal_msg.h"
 #include "wire/swim_msg.h"
 
 static void check_update(const struct swim_update *u, struct span bytes, struct buf *ret_update)
@@ -11,7 +12,10 @@ static void check_update(const struct swim_update *u, struct span bytes, struct 
     struct swim_update again;
     struct mp_reader r;
     buf_clear(ret_update);
-    if (u->kind == UPDATE_RECORD) {
+    if (u->kind == UPDATE_REMOVAL) {
+        FUZZ_ASSERT(span_inside(u->record, bytes) && u->record.size <= REMOVAL_ENTRY_BYTES_MAX);
+        swim_update_write_removal(ret_update, u->record);
+    } else if (u->kind == UPDATE_RECORD) {
         FUZZ_ASSERT(span_inside(u->record, bytes) && u->record.size <= HM_RECORD_BYTES_MAX);
         swim_update_write_record(ret_update, u->record);
     } else {

@@ -216,6 +216,7 @@ static inline void mini_log(struct mini *m, const struct effect *fx)
         m->stopped = true;
         break;
     case FX_PEER:
+    case FX_PEER_GONE:
     case FX_BEACON:
     case FX_ZRE_HELLO:
     case FX_REPLY:

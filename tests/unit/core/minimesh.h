@@ -376,6 +376,12 @@ static inline void mesh_effect(struct mesh *m, size_t i, const struct effect *fx
             m->node[i].knows[to] |= node_id_eq(&fx->as.peer.id, &m->node[to].identity.id);
         }
         break;
+    case FX_PEER_GONE:
+        mesh_hangup(m, i, mesh_by_id(m, &fx->as.peer.id));
+        for (size_t to = 0; to < m->count; to++) {
+            m->node[i].knows[to] &= !node_id_eq(&fx->as.peer.id, &m->node[to].identity.id);
+        }
+        break;
     case FX_DATAGRAM:
         mesh_datagram(m, i, fx);
         break;

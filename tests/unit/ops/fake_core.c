@@ -13,6 +13,37 @@ int core_rename(core_t *core, const char *name)
     return HM_OK;
 }
 
+int core_remove(core_t *core, const struct node_id *id, uint64_t *ret_ticket)
+{
+    static struct removal_view view;
+    for (size_t i = 0; i < core->member_count; i++) {
+        if (node_id_eq(&core->members[i].id, id)) {
+            view = (struct removal_view){.id = *id, .by = core->members[0].id, .wall_ms = core->wall_ms};
+            text_copy(view.name, sizeof view.name, core->members[i].name);
+            text_copy(view.by_name, sizeof view.by_name, core->members[0].name);
+            core->removals = &view;
+            core->removal_count = 1;
+            core->member_count--;
+            memmove(core->members + i, core->members + i + 1,
+                    (core->member_count - i) * sizeof *core->members);
+            *ret_ticket = 1;
+            return HM_OK;
+        }
+    }
+    return HM_ENOTFOUND;
+}
+
+size_t core_removal_count(const core_t *core)
+{
+    return core->removal_count;
+}
+
+void core_removal_at(core_t *core, size_t idx, struct removal_view *ret_view)
+{
+    HM_ASSERT(idx < core->removal_count);
+    *ret_view = core->removals[idx];
+}
+
 const char *member_path_name(enum member_path path)
 {
     static const char *const names[] = {"", "direct", "relayed", "link"};
@@ -28,7 +59,7 @@ const char *member_status_name(enum member_status status)
 const char *member_event_name(enum member_event_type type)
 {
     static const char *const names[] = {"node.alive", "node.suspect", "node.failed", "node.left",
-                                        "node.updated", "node.notice"};
+                                        "node.updated", "node.notice", "node.removed"};
     return names[type];
 }
 

@@ -13,6 +13,8 @@
 struct core {
     struct member_view *members; /* sorted by id */
     size_t member_count;
+    struct removal_view *removals;
+    size_t removal_count;
     struct member_event *events; /* sorted by seq */
     size_t event_count;
     uint64_t last_seq;

@@ -337,9 +337,12 @@ static void odd_updates(void **state)
         {"93 01 c4 01 00 c0", 1, false},
         {"92 01 c4 01 00 92 01 c4 01 00", 2, false},
         {"96 02 01 " ID16 " 05 00 90", 0, true}, /* nothing said about evidence */
-        {"91 03", 0, false}, /* of a newer version: skipped */
+        {"91 04", 0, false}, /* of a newer version: skipped */
         {"94 63 c0 c0 90", 0, false},
-        {"91 03 92 01 c4 01 00 91 00", 1, false},
+        {"91 04 92 01 c4 01 00 91 00", 1, false},
+        {"92 03 c4 01 00 93 03 c4 01 00 c0", 2, false},
+        {"91 03", 0, true},
+        {"92 03 c0", 0, true},
         {"91 01", 0, true},
         {"90", 0, true},
         {"90 63", 0, true},
