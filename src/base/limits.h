@@ -52,7 +52,7 @@
 #define HM_SERVICE_META_MAX 32
 #define HM_CHANGES_MAX 4096         /* changes of the registry kept for watchers and history */
 #define HM_CHANGES_BYTES_MAX (16 << 20)
-#define HM_SET_ELEMENTS_MAX 4096    /* a put counts them; together they have at most HM_VALUE_BYTES_MAX */
+#define HM_SET_ELEMENTS_MAX 1024    /* a put counts them; together they have at most HM_VALUE_BYTES_MAX */
 #define HM_ENTRIES_MAX 4000000      /* of the registry, with marks: 4 times what is measured */
 #define HM_REGISTRY_BYTES_MAX (2ULL << 30) /* of entries and keys; an eighth of the map, since pages half fill */
 #define HM_CONTEXT_MAX 4096         /* lives that wrote one key and are not known to all yet */

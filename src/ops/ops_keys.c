@@ -229,29 +229,52 @@ static bool is_later(const struct entry *a, const struct entry *b)
     return a->wall_ms != b->wall_ms ? a->wall_ms > b->wall_ms : dot_cmp(&a->dot, &b->dot) > 0;
 }
 
-/* What is below, one type at a time: sets and counters must not be mixed up in what is shown. */
-static void hold_below(registry_t *r, enum registry_look look, struct span key, uint8_t type,
+/* Of one of the types below a key, in one walk over both. */
+struct below_sum {
+    struct entry entry; /* written last */
+    size_t count;
+    uint64_t version, bytes;
+    int64_t sum;
+};
+
+static void sum_up(const registry_t *r, const struct entry *e, bool with_version,
+                   struct below_sum *to)
+{
+    to->entry = to->count == 0 || is_later(e, &to->entry) ? *e : to->entry;
+    to->count++;
+    to->version += with_version ? keys_version(r, &e->dot) : 0;
+    to->bytes += keys_content(e->value).size;
+    to->sum = e->type == ENTRY_COUNTER ? add_held(to->sum, keys_number(e->value)) : 0;
+}
+
+static void show_below(struct keys_held *held, uint8_t type, const struct below_sum *sum)
+{
+    if (held->type != 0 || sum->count == 0) {
+        return;
+    }
+    held->type = type;
+    held->entry = sum->entry;
+    held->version = sum->version;
+    held->bytes = sum->bytes;
+    held->sum = sum->sum;
+}
+
+static void hold_below(registry_t *r, enum registry_look look, struct span key, bool with_version,
                        struct keys_held *held)
 {
+    struct below_sum set = {.count = 0}, counter = {.count = 0};
     struct keys_below w;
     struct entry e;
-    size_t *count = type == ENTRY_SET ? &held->elements : &held->shares;
-    bool is_shown = held->type == 0;
     keys_below_open(&w, r, look, key);
     while (keys_below_next(&w, &e)) {
-        if (e.type != type) {
-            continue;
+        if (e.type == ENTRY_SET || e.type == ENTRY_COUNTER) {
+            sum_up(r, &e, with_version, e.type == ENTRY_SET ? &set : &counter);
         }
-        ++*count;
-        if (!is_shown) {
-            continue;
-        }
-        held->entry = held->type == 0 || is_later(&e, &held->entry) ? e : held->entry;
-        held->type = type;
-        held->version += keys_version(r, &e.dot);
-        held->bytes += keys_content(e.value).size;
-        held->sum = type == ENTRY_COUNTER ? add_held(held->sum, keys_number(e.value)) : 0;
     }
+    held->elements = set.count;
+    held->shares = counter.count;
+    show_below(held, ENTRY_SET, &set);
+    show_below(held, ENTRY_COUNTER, &counter);
 }
 
 bool keys_has_below(registry_t *r, enum registry_look look, struct span key)
@@ -261,7 +284,8 @@ bool keys_has_below(registry_t *r, enum registry_look look, struct span key)
     return w.is_there;
 }
 
-int keys_hold(registry_t *r, enum registry_look look, struct span key, struct keys_held *ret_held)
+static int hold(registry_t *r, enum registry_look look, struct span key, bool with_version,
+                struct keys_held *ret_held)
 {
     uint8_t bytes[HM_KEY_BYTES_MAX];
     struct registry_siblings siblings;
@@ -274,18 +298,25 @@ int keys_hold(registry_t *r, enum registry_look look, struct span key, struct ke
         ret_held->type = ENTRY_REGISTER;
         ret_held->entry = siblings.items[0];
         ret_held->registers = siblings.live;
-        ret_held->version = keys_version(r, &siblings.items[0].dot);
+        ret_held->version = with_version ? keys_version(r, &siblings.items[0].dot) : 0;
         ret_held->bytes = keys_content(siblings.items[0].value).size;
     }
-    if (keys_has_below(r, look, key)) {
-        hold_below(r, look, key, ENTRY_SET, ret_held);
-        hold_below(r, look, key, ENTRY_COUNTER, ret_held);
-    }
+    hold_below(r, look, key, with_version, ret_held);
     size_t all = ret_held->registers;
     all += ret_held->elements > 0 ? 1 : 0;
     all += ret_held->shares > 0 ? 1 : 0;
     ret_held->conflicts = all > 0 ? all - 1 : 0;
     return HM_OK;
+}
+
+int keys_hold(registry_t *r, enum registry_look look, struct span key, struct keys_held *ret_held)
+{
+    return hold(r, look, key, true, ret_held);
+}
+
+int keys_peek(registry_t *r, enum registry_look look, struct span key, struct keys_held *ret_held)
+{
+    return hold(r, look, key, false, ret_held);
 }
 
 /* ---- walking --------------------------------------------------------------------------------- */

@@ -52,6 +52,8 @@ struct keys_held {
 
 /* HM_OK also when nothing is held: then type is 0. HM_ENOMEM. Spans live until the next change. */
 int keys_hold(registry_t *r, enum registry_look look, struct span key, struct keys_held *ret_held);
+/* The same without the version, which costs a hash for each element. */
+int keys_peek(registry_t *r, enum registry_look look, struct span key, struct keys_held *ret_held);
 /* True if something is stored below a key, be it only deletion marks: else it is no set and no
  * counter. */
 bool keys_has_below(registry_t *r, enum registry_look look, struct span key);

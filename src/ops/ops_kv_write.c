@@ -281,7 +281,10 @@ int kv_put(struct ops_call *call, const struct kv_put *put)
         !keys_has_below(core_registry(call->core), LOOK_ALL, put->key)) {
         return put_register(call, put); /* the usual case, without reading the key twice */
     }
-    rc = kv_hold(call, LOOK_ALL, put->key, &held);
+    rc = keys_peek(core_registry(call->core), LOOK_ALL, put->key, &held);
+    if (rc != HM_OK) {
+        fail_write(call, rc, put->key, put->raw);
+    }
     if (rc != HM_OK || (rc = check_type(call, put, &held)) != HM_OK) {
         return rc;
     }

@@ -321,7 +321,9 @@ static bool start_import(struct ops_call *call)
     bool is_dry = ops_args_get(call->spec, call->args, "dry_run")->number != 0;
     struct keys_held held;
     struct kv_put put;
-    if (kv_read_put(call, &put) != HM_OK || kv_hold(call, LOOK_ALL, put.key, &held) != HM_OK ||
+    memset(&held, 0, sizeof held);
+    if (kv_read_put(call, &put) != HM_OK ||
+        (put.type != ENTRY_SET && kv_hold(call, LOOK_ALL, put.key, &held) != HM_OK) ||
         is_so(call, &put, &held)) {
         return false;
     }
