@@ -273,15 +273,36 @@ static int check_type(struct ops_call *call, const struct kv_put *put, const str
     return HM_OK;
 }
 
+static bool is_live(registry_t *r, struct span entry_key)
+{
+    struct registry_siblings siblings;
+    return entry_key.data != NULL && registry_get(r, LOOK_ALL, entry_key, &siblings) == HM_OK &&
+           siblings.live > 0;
+}
+
+/* The key is of this type for certain, without a walk over all that is below it: what is put is there
+ * already, and no register beside it. */
+static bool is_of_type(struct ops_call *call, const struct kv_put *put)
+{
+    registry_t *r = core_registry(call->core);
+    uint8_t bytes[HM_KEY_BYTES_MAX];
+    if (put->type == ENTRY_REGISTER) {
+        return !keys_has_below(r, LOOK_ALL, put->key);
+    }
+    if (put->key.size > HM_SET_KEY_BYTES_MAX || is_live(r, keys_entry_key(put->key, bytes))) {
+        return false;
+    }
+    return is_live(r, put->type == ENTRY_SET
+                          ? keys_element_key(r, put->key, keys_content(put->raw), bytes)
+                          : keys_share_key(r, put->key, registry_self(r), bytes));
+}
+
 int kv_put(struct ops_call *call, const struct kv_put *put)
 {
-    struct keys_held held;
-    int rc;
-    if (put->type == ENTRY_REGISTER &&
-        !keys_has_below(core_registry(call->core), LOOK_ALL, put->key)) {
-        return put_register(call, put); /* the usual case, without reading the key twice */
-    }
-    rc = keys_peek(core_registry(call->core), LOOK_ALL, put->key, &held);
+    struct keys_held held = {.type = put->type};
+    int rc = is_of_type(call, put)
+                 ? HM_OK
+                 : keys_peek(core_registry(call->core), LOOK_ALL, put->key, &held);
     if (rc != HM_OK) {
         fail_write(call, rc, put->key, put->raw);
     }
