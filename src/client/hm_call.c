@@ -131,7 +131,7 @@ static void sweep_queue(struct calls *calls)
 int calls_pump(hm_t *hm)
 {
     struct calls *calls = &hm->calls;
-    while (hm->conn != NULL && calls->first != NULL && calls->under_way < WINDOW) {
+    while (hm_is_connected(hm) && calls->first != NULL && calls->under_way < WINDOW) {
         struct call *call = calls->first;
         int code = conn_put(hm->conn, id_of(call), buf_span(&call->request));
         if (code != HM_OK) {
@@ -267,7 +267,7 @@ void calls_expire(hm_t *hm, uint64_t now_ms)
             struct call over = *call;
             call->done = NULL; /* its place in the queue goes below */
             if (!over.is_cancelled) {
-                bool is_lost = hm->conn == NULL;
+                bool is_lost = !hm_is_connected(hm);
                 over.done(hm, &over, is_lost ? HM_EUNREACHABLE : HM_ETIMEDOUT,
                           is_lost ? "no meshd answers here" : "it was not its turn in time", none);
             }

@@ -50,8 +50,8 @@ static void take(void *ctx, const struct hm_reply *reply)
     b->under_way--;
     b->done++;
     b->wrong += reply->code != HM_OK || reply->entry->value.size != VALUE_BYTES ||
-                (unsigned) atoi(reply->entry->key + 6) !=
-                    (unsigned) atoi((const char *) reply->entry->value.data + VALUE_BYTES - 6);
+                memcmp(reply->entry->key + 6,
+                       (const char *) reply->entry->value.data + VALUE_BYTES - 6, 6) != 0;
     if ((b->done & 1023) == 0) {
         b->is_over = now_ns() >= b->end_ns;
     }
@@ -153,9 +153,9 @@ int main(int argc, char **argv)
 {
     struct hm_conf conf = {.socket = argc > 1 ? argv[1] : NULL};
     char why[HM_WHY_BYTES];
-    struct bench b = {.seed = 1, .keys = argc > 4 ? (unsigned) atoi(argv[4]) : 10000};
-    int seconds = argc > 2 ? atoi(argv[2]) : 5;
-    int under_way = argc > 3 ? atoi(argv[3]) : 256;
+    struct bench b = {.seed = 1, .keys = argc > 4 ? (unsigned) strtoul(argv[4], NULL, 10) : 10000};
+    int seconds = argc > 2 ? (int) strtol(argv[2], NULL, 10) : 5;
+    int under_way = argc > 3 ? (int) strtol(argv[3], NULL, 10) : 256;
     if (argc < 2 || hm_open(&conf, &b.hm, why) != HM_OK) {
         fprintf(stderr, "reads: %s\n", argc < 2 ? "usage: reads-client SOCKET [SECONDS [UNDER_WAY [KEYS [PID]]]]" : why);
         return 1;

@@ -280,7 +280,7 @@ int main(int argc, char **argv)
     }
     int status = strcmp(what, "kv") == 0                     ? run_kv(hm)
                  : strcmp(what, "watch") == 0 && argc > 3    ? run_watch(hm, argv[3])
-                 : strcmp(what, "write") == 0 && argc > 4    ? run_write(hm, argv[3], atoi(argv[4]))
+                 : strcmp(what, "write") == 0 && argc > 4    ? run_write(hm, argv[3], (int) strtol(argv[4], NULL, 10))
                  : strcmp(what, "register") == 0 && argc > 3 ? run_register(hm, argv[3])
                  : strcmp(what, "find") == 0 && argc > 3     ? run_find(hm, argv[3])
                                                              : 2;
