@@ -2,7 +2,7 @@
 /* The load generator's loop: see load.h. Prints one line of JSON.
  *
  * Usage: load homemesh|etcd WHERE put|get|watch [OPTION]...
- *   --clients=N   connections, each with one request under way (1)
+ *   --clients=N   connections (1); --depth=N requests under way on each (1)
  *   --seconds=S   how long (5); of a watcher: how long at most
  *   --count=N     end after so many requests instead; of a watcher: after so many changes
  *   --rate=N      so many a second, evenly; without: as many as go
@@ -34,8 +34,8 @@
 static struct {
     const struct load_system *system;
     const char *where, *mode, *prefix;
-    uint64_t clients, seconds, count, rate, keys, first, bytes;
-} opt = {.prefix = "bench/", .clients = 1, .seconds = 5, .keys = 10000, .bytes = 100};
+    uint64_t clients, depth, seconds, count, rate, keys, first, bytes;
+} opt = {.prefix = "bench/", .clients = 1, .depth = 1, .seconds = 5, .keys = 10000, .bytes = 100};
 
 static struct load_conn conns[CLIENTS_MAX];
 static size_t conn_count, busy;
@@ -77,11 +77,12 @@ static void note_taken(uint64_t ns)
 void load_answered(struct load_conn *c, bool is_ok, const char *text)
 {
     if (is_ok) {
-        note_taken(now_ns() - c->asked_ns);
+        note_taken(now_ns() - c->asked_ns[c->first]);
     } else if (failed++ == 0) {
         snprintf(failure, sizeof failure, "%s", text);
     }
-    c->asked_ns = 0;
+    c->first = (c->first + 1) % LOAD_DEPTH_MAX;
+    c->under_way--;
     busy--;
 }
 
@@ -168,7 +169,7 @@ static void start_one(struct load_conn *c)
     int time_bytes = snprintf(value, sizeof value, "%016" PRIx64, at);
     value[time_bytes] = ' ';
     struct span k = span_of(key, (size_t) key_bytes);
-    c->asked_ns = at;
+    c->asked_ns[(c->first + c->under_way++) % LOAD_DEPTH_MAX] = at;
     started++;
     busy++;
     if (strcmp(opt.mode, "put") == 0) {
@@ -176,7 +177,6 @@ static void start_one(struct load_conn *c)
     } else {
         opt.system->get(c, k);
     }
-    flush(c);
 }
 
 static bool is_over(uint64_t now)
@@ -188,10 +188,11 @@ static void start_some(void)
 {
     uint64_t now = now_ns();
     planned = opt.rate > 0 ? (now - begun_ns) * opt.rate / 1000000000 + 1 : UINT64_MAX;
-    for (size_t i = 0; i < conn_count && started < planned && !is_over(now); i++) {
-        if (conns[i].asked_ns == 0) {
+    for (size_t i = 0; i < conn_count; i++) {
+        while (conns[i].under_way < opt.depth && started < planned && !is_over(now)) {
             start_one(&conns[i]);
         }
+        flush(&conns[i]);
     }
 }
 
@@ -285,9 +286,11 @@ static void read_options(int argc, char **argv)
         {"count", required_argument, NULL, 'n'},   {"rate", required_argument, NULL, 'r'},
         {"keys", required_argument, NULL, 'k'},    {"first", required_argument, NULL, 'f'},
         {"prefix", required_argument, NULL, 'p'},  {"bytes", required_argument, NULL, 'b'},
+        {"depth", required_argument, NULL, 'd'},
         {NULL, 0, NULL, 0}};
     for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         uint64_t *to = o == 'c'   ? &opt.clients
+                       : o == 'd' ? &opt.depth
                        : o == 's' ? &opt.seconds
                        : o == 'n' ? &opt.count
                        : o == 'r' ? &opt.rate
@@ -303,6 +306,7 @@ static void read_options(int argc, char **argv)
         }
     }
     if (argc - optind != 3 || opt.clients < 1 || opt.clients > CLIENTS_MAX || opt.keys < 1 ||
+        opt.depth < 1 || opt.depth > LOAD_DEPTH_MAX ||
         opt.bytes < TIME_DIGITS + 1 || opt.bytes > 4000 || opt.prefix[0] == '\0' ||
         strlen(opt.prefix) > 200) {
         fputs("usage: load homemesh|etcd WHERE put|get|watch [OPTION]... (see tests/bench/load.c)\n",

@@ -5,7 +5,7 @@
  *     load_hm.c    the local protocol in ZMTP 3.0, over the Unix socket (docs/protocol/local.md)
  *     load_etcd.c  gRPC (etcd's own v3 protocol) in HTTP/2, over TCP
  *
- * Each connection is a client: it has one request under way. */
+ * Each connection is a client: it has one request under way, or with --depth several. */
 #ifndef HM_BENCH_LOAD_H
 #define HM_BENCH_LOAD_H
 
@@ -15,11 +15,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define LOAD_DEPTH_MAX 256
+
 struct load_conn {
     int fd;
     struct buf in;    /* came, and not looked at yet */
     struct buf out;   /* to be sent at once */
-    uint64_t asked_ns; /* the request under way; 0: none */
+    uint64_t asked_ns[LOAD_DEPTH_MAX]; /* of the requests under way, a ring */
+    size_t first, under_way;
     bool is_ready;    /* the greeting is over */
     bool is_watching;
     /* of the system */
@@ -28,10 +31,10 @@ struct load_conn {
     uint32_t parts;
     int64_t window;
     char place[64];
-    bool has_answer;
+    uint32_t answers; /* came, but their streams have not ended yet */
 };
 
-/* What the systems tell the loop. */
+/* What the systems tell the loop. Answers are taken to come in the order of the requests. */
 void load_answered(struct load_conn *c, bool is_ok, const char *text);
 void load_changed(struct span value);
 void load_watching(void);

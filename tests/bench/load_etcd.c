@@ -107,7 +107,6 @@ static void ask(struct load_conn *c, const char *path, const struct buf *body, b
     put_text(&head, "te");
     put_text(&head, "trailers");
     c->stream += 2;
-    c->has_answer = false;
     buf_clear(&c->message);
     put_head(&c->out, head.size, HEADERS, END_HEADERS, c->stream);
     buf_append(&c->out, head.data, head.size);
@@ -214,7 +213,7 @@ static void read_watch(struct span response)
 static void take_data(struct load_conn *c, struct span bytes)
 {
     size_t at = 0;
-    c->has_answer = true;
+    c->answers += bytes.size > 0;
     if (!c->is_watching) {
         return;
     }
@@ -233,7 +232,7 @@ static void take_data(struct load_conn *c, struct span bytes)
 
 static void take_frame(struct load_conn *c, const uint8_t *head, struct span body)
 {
-    uint32_t stream = (uint32_t) be_get(head + 5, 4);
+    bool is_whole = be_get(head + 5, 4) == 0;
     bool is_end = (head[3] == DATA || head[3] == HEADERS) && (head[4] & END_STREAM) != 0;
     switch (head[3]) {
     case SETTINGS:
@@ -249,7 +248,7 @@ static void take_frame(struct load_conn *c, const uint8_t *head, struct span bod
         }
         break;
     case WINDOW_UPDATE:
-        c->window += stream == 0 ? (int64_t) be_get(body.data, 4) : 0;
+        c->window += is_whole ? (int64_t) be_get(body.data, 4) : 0;
         break;
     case DATA:
         take_data(c, body);
@@ -260,11 +259,12 @@ static void take_frame(struct load_conn *c, const uint8_t *head, struct span bod
     default:
         break;
     }
-    if (is_end && stream == c->stream) {
+    if (is_end) {
         if (c->is_watching) {
             load_die("etcd ended the watch");
         }
-        load_answered(c, c->has_answer, "refused");
+        load_answered(c, c->answers > 0, "refused");
+        c->answers -= c->answers > 0;
     }
 }
 
