@@ -390,6 +390,7 @@ static void batch_failed(core_t *c, int reason)
         return;
     }
     core_arm_earlier(c, TIMER_STORE, c->now_ns + STORE_AGAIN_NS);
+    core_arm_earlier(c, TIMER_SERVICES, c->now_ns + STORE_AGAIN_NS);
 }
 
 static void set_addresses(core_t *c, const struct addr *addrs, size_t count)

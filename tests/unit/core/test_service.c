@@ -9,13 +9,14 @@
 #include <stdio.h>
 
 /* What the next operation "service" does. */
-enum { REGISTER, DEREGISTER, CHECK };
+enum { REGISTER, DEREGISTER, CHECK, RAW };
 static struct {
     int what;
     struct svc svc;
     enum svc_health health;
     const char *text;
     char id[HM_SERVICE_ID_BYTES_MAX + 1]; /* as it was answered */
+    struct registry_write raw;
 } asked;
 
 static bool own_op(core_t *core, const char *op, struct buf *reply, struct call_result *ret_result)
@@ -34,6 +35,9 @@ static bool own_op(core_t *core, const char *op, struct buf *reply, struct call_
             break;
         case DEREGISTER:
             rc = core_service_deregister(core, asked.svc.id, &ret_result->ticket);
+            break;
+        case RAW:
+            rc = core_write(core, &asked.raw, NULL, &ret_result->ticket);
             break;
         case CHECK:
             rc = core_service_check(core, asked.svc.id, asked.health,
@@ -60,10 +64,9 @@ static struct span text(const char *s)
     return span_of(s, strlen(s));
 }
 
-static int ask(struct mesh *m, size_t node)
+static void call(struct mesh *m, size_t node)
 {
     struct api_request request = {.deadline_ms = 5000};
-    size_t before = m->node[node].replies;
     struct buf b;
     text_copy(request.op, sizeof request.op, "service");
     buf_init(&b, 4096);
@@ -71,6 +74,12 @@ static int ask(struct mesh *m, size_t node)
     struct event ev = {.type = EV_CALL, .as.call = {.client = 1, .request = buf_span(&b)}};
     mesh_step(m, node, &ev);
     buf_fini(&b);
+}
+
+static int ask(struct mesh *m, size_t node)
+{
+    size_t before = m->node[node].replies;
+    call(m, node);
     mesh_run(m, 5 * MINI_MS);
     assert_int_equal(m->node[node].replies, before + 1);
     return m->node[node].reply_code;
@@ -320,12 +329,106 @@ static void a_node_has_so_many_and_no_more(void **state)
     mesh_free(&m);
 }
 
+static bool loses_batches(struct mesh *m, size_t from, const struct effect *fx)
+{
+    (void) from;
+    if (fx->type == FX_PERSIST) {
+        *(uint64_t *) m->arg = fx->as.persist.batch;
+    }
+    return fx->type != FX_PERSIST;
+}
+
+/* An answer is given when it is on disk, also to who says the same again before that. */
+static void nothing_is_answered_before_it_is_durable(void **state)
+{
+    struct mesh *m = mesh_new_started(1);
+    uint64_t batch = 0;
+    struct event failed = {.type = EV_BATCH_FAILED, .as.store = {.reason = HM_EIO}};
+    (void) state;
+    mesh_run(m, 5 * MINI_SECOND);
+    size_t before = m->node[0].replies;
+    m->passes = loses_batches;
+    m->arg = &batch;
+    asked.what = REGISTER;
+    asked.svc = (struct svc){.id = text("web"), .name = text("web"), .port = 80};
+    call(m, 0);
+    mesh_run(m, 100 * MINI_MS);
+    call(m, 0);
+    mesh_run(m, 100 * MINI_MS);
+    assert_int_equal(m->node[0].replies, before);
+    assert_string_equal(seen(m, 0), "");
+    failed.as.store.batch = batch;
+    mesh_step(m, 0, &failed);
+    assert_int_equal(m->node[0].replies, before + 2);
+    assert_int_equal(m->node[0].reply_code, HM_EIO);
+    m->passes = NULL;
+    assert_int_equal(ask(m, 0), HM_OK);
+    assert_string_equal(seen(m, 0), "web@0:passing");
+    mesh_free(&m);
+}
+
+/* What could not be written is written when the disk takes it. */
+static void a_failed_disk_is_tried_again(void **state)
+{
+    struct mesh *m = mesh_new_started(1);
+    uint64_t batch = 0;
+    struct event failed = {.type = EV_BATCH_FAILED, .as.store = {.reason = HM_EIO}};
+    (void) state;
+    mesh_run(m, 5 * MINI_SECOND);
+    assert_int_equal(put(m, 0, "", "web", 80, 10000), HM_OK);
+    m->passes = loses_batches;
+    m->arg = &batch;
+    mesh_run(m, 10500 * MINI_MS);
+    assert_true(batch > 0);
+    assert_string_equal(seen(m, 0), "web@0:passing");
+    failed.as.store.batch = batch;
+    mesh_step(m, 0, &failed);
+    m->passes = NULL;
+    mesh_run(m, 11 * MINI_SECOND);
+    assert_string_equal(seen(m, 0), "web@0:critical");
+    mesh_free(&m);
+}
+
+/* What a node writes there that is no service, or is not where it says, is not there. */
+static void what_does_not_read_is_no_service(void **state)
+{
+    struct mesh *m = mesh_new_started(2);
+    struct svc s = {.id = text("web"), .name = text("web"), .port = 80};
+    uint8_t key[SVC_KEY_BYTES_MAX];
+    struct buf good, bad;
+    (void) state;
+    mesh_run(m, 10 * MINI_SECOND);
+    buf_init(&good, 1000);
+    buf_init(&bad, 1000);
+    svc_write(&good, &s);
+    mp_str(&bad, "no service");
+    const struct {
+        const char *id;
+        const struct buf *value;
+        const char *seen;
+    } rows[] = {{"other", &good, ""}, {"web", &bad, ""}, {"web", &good, "web@1:passing"}};
+    asked.what = RAW;
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        size_t size = svc_key(&m->node[1].identity.id, text(rows[i].id), key);
+        asked.raw = (struct registry_write){
+            .key = span_of(key, size), .type = ENTRY_REGISTER, .value = buf_span(rows[i].value)};
+        assert_int_equal(ask(m, 1), HM_OK);
+        mesh_run(m, 20 * MINI_MS);
+        assert_string_equal(seen(m, 0), rows[i].seen);
+    }
+    mesh_run(m, 100 * MINI_SECOND); /* its own node looks at them too */
+    assert_string_equal(seen(m, 0), "web@1:passing");
+    buf_fini(&good);
+    buf_fini(&bad);
+    mesh_free(&m);
+}
+
 /* ---- files ----------------------------------------------------------------------------------- */
 
 static void add_wanted(struct buf *wanted, const char *file, const char *id, uint16_t port)
 {
     struct svc s = {.id = text(id), .name = text("web"), .port = port, .source = SVC_FILE,
-                    .file = text(file)};
+                    .ttl_ms = 10000, .file = text(file)};
     struct buf b;
     buf_init(&b, 1000);
     svc_write(&b, &s);
@@ -348,6 +451,13 @@ static void tell(struct mesh *m, struct buf *wanted, const char *kept)
     buf_fini(&k);
 }
 
+static bool counts_taken(struct mesh *m, size_t from, const struct effect *fx)
+{
+    (void) from;
+    *(uint64_t *) m->arg += fx->type == FX_NOTE && fx->as.note.code == NOTE_SERVICE_TAKEN;
+    return true;
+}
+
 static void files_say_what_is_there(void **state)
 {
     struct mesh *m = mesh_new_started(1);
@@ -366,9 +476,15 @@ static void files_say_what_is_there(void **state)
     assert_int_equal(check(m, 0, "a", SVC_WARNING, ""), HM_OK);
     uint64_t before = writes(m, 0);
     tell(m, &two, NULL);
-    mesh_run(m, 200 * MINI_SECOND);
     assert_int_equal(writes(m, 0), before); /* it says nothing new */
     assert_string_equal(seen(m, 0), "a@0:warning b@0:passing mine@0:passing");
+    for (int i = 0; i < 30; i++) { /* one is refreshed; the other turns critical, and stays */
+        mesh_run(m, 8 * MINI_SECOND);
+        assert_int_equal(check(m, 0, "a", SVC_WARNING, ""), HM_OK);
+    }
+    assert_int_equal(writes(m, 0), before + 1);
+    assert_string_equal(seen(m, 0), "a@0:warning b@0:critical mine@0:passing");
+    assert_int_equal(check(m, 0, "b", SVC_PASSING, ""), HM_OK);
     assert_int_equal(put(m, 0, "a", "web", 99, 0), HM_EEXIST);
     assert_int_equal(take_away(m, 0, "a"), HM_EEXIST);
     tell(m, &one, "a.yaml"); /* it cannot be read now */
@@ -378,12 +494,17 @@ static void files_say_what_is_there(void **state)
     mesh_kill(m, 0);
     mesh_start(m, 0);
     mesh_run(m, 200 * MINI_SECOND);
-    assert_string_equal(seen(m, 0), "b@0:passing mine@0:passing"); /* not read yet */
+    assert_string_equal(seen(m, 0), "b@0:critical mine@0:passing"); /* not read yet */
     tell(m, &none, NULL); /* it went while nobody looked */
     assert_string_equal(seen(m, 0), "mine@0:passing");
     buf_clear(&one);
     add_wanted(&one, "a.yaml", "mine", 80);
+    uint64_t noted = 0;
+    m->passes = counts_taken;
+    m->arg = &noted;
     tell(m, &one, NULL); /* what a command has registered, no file takes */
+    mesh_run(m, 300 * MINI_SECOND);
+    assert_int_equal(noted, 1); /* and that is said once */
     tell(m, &none, NULL);
     assert_string_equal(seen(m, 0), "mine@0:passing");
     buf_fini(&two);
@@ -419,6 +540,9 @@ int main(void)
         cmocka_unit_test(sleep_is_no_missed_refresh),
         cmocka_unit_test(ids_are_found_for_them),
         cmocka_unit_test(a_node_has_so_many_and_no_more),
+        cmocka_unit_test(nothing_is_answered_before_it_is_durable),
+        cmocka_unit_test(a_failed_disk_is_tried_again),
+        cmocka_unit_test(what_does_not_read_is_no_service),
         cmocka_unit_test(files_say_what_is_there),
         cmocka_unit_test(files_read_at_the_start_are_not_lost),
     };
