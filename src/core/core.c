@@ -332,6 +332,18 @@ static void tick(core_t *c)
     }
 }
 
+/* Those who dialled us before we were ready do not dial again. */
+static void use_early_links(core_t *c)
+{
+    for (size_t i = 0; i < c->roster.count; i++) {
+        struct member *m = c->roster.items[i];
+        if (m->is_linked_early) {
+            m->is_linked_early = false;
+            overlay_link_up(c, m);
+        }
+    }
+}
+
 /* Our incarnation is durable: speak. */
 void core_begin(core_t *c)
 {
@@ -355,6 +367,7 @@ void core_begin(core_t *c)
     services_begin(c);
     tomb_touch(c);
     removals_touch(c);
+    use_early_links(c);
 }
 
 static void durable(core_t *c, uint64_t batch)
@@ -498,8 +511,10 @@ static void link_event(core_t *c, const struct event *ev)
     if (m == NULL || m == c->self) {
         return;
     }
-    if (ev->type == EV_LINK_UP) {
+    if (ev->type == EV_LINK_UP && c->ready) {
         overlay_link_up(c, m);
+    } else if (ev->type == EV_LINK_UP) {
+        m->is_linked_early = !c->leaving;
     } else if (ev->type == EV_LINK_DOWN) {
         overlay_link_down(c, m);
     }
@@ -546,8 +561,8 @@ static bool is_heard(const core_t *c, const struct event *ev)
     if (c->copy.aside && type == EV_DATAGRAM) {
         return node_id_eq(&ev->as.datagram.sender, &c->self->id);
     }
-    bool is_network = type == EV_DATAGRAM || type == EV_FRAME || type == EV_LINK_UP ||
-                      type == EV_CONNECT || type == EV_UNREACHABLE;
+    bool is_network = type == EV_DATAGRAM || type == EV_FRAME || type == EV_CONNECT ||
+                      type == EV_UNREACHABLE;
     return c->ready || !is_network;
 }
 

@@ -127,6 +127,7 @@ struct member {
     uint64_t unwanted_since_ns;
     unsigned dial_failures;
     bool is_our_guest;        /* dialled by us although it is no neighbour */
+    bool is_linked_early;     /* its link came up before we may speak: used from then on */
     bool wants_link;          /* no neighbour, but to be dialled: a full exchange or a call */
 
     /* The registry, see repair.c. */

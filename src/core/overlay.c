@@ -92,6 +92,7 @@ void overlay_hangup(core_t *c, struct member *m)
     }
     bool was_up = m->link == LINK_UP;
     m->link = LINK_NONE;
+    m->is_linked_early = false;
     m->is_our_guest = false;
     m->link_since_ns = c->now_ns;
     if (was_up) {
@@ -278,6 +279,7 @@ void overlay_link_down(core_t *c, struct member *m)
         c->links_up--;
     }
     m->link = LINK_NONE;
+    m->is_linked_early = false;
     m->is_our_guest = false;
     m->link_since_ns = c->now_ns;
     if (was_dialling) {

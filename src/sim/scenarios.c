@@ -564,7 +564,7 @@ const struct scenario scenarios[] = {
      30 * S, 1, PLAN_PARTITIONS, NULL, plan_revive},
     {"swarm", "the seed draws which faults there are, then the schedule", 1, 24, 200 * S, 60 * S,
      40, 0, swarm_net, swarm_plan},
-    {"writes", "clients write while disks, processes and links fail", 1, 10, 100 * S, 25 * S, 89, 0,
+    {"writes", "clients write while disks, processes and links fail", 1, 10, 100 * S, 25 * S, 200, 0,
      swarm_writes_net, swarm_writes_plan},
     {"deaths", "one after another dies and comes back, as a process and with its machine", 2, 30,
      10 * MIN, 40 * S, 2, PLAN_STRICT, net_deaths, plan_deaths},
