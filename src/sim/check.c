@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "sim/expect.h"
+#include "sim/ledger.h"
 #include "sim/timeline.h"
 
 #include <inttypes.h>
@@ -31,6 +32,7 @@ struct check *check_new(struct world *w)
     c->n = w->count;
     c->status = must(malloc(pairs));
     memset(c->status, CHECK_UNKNOWN, pairs);
+    c->removed = must(calloc(pairs, 1));
     c->incarnation = must(calloc(pairs, sizeof *c->incarnation));
     c->since_ns = must(calloc(pairs, sizeof *c->since_ns));
     c->event_seq = must(calloc(c->n, sizeof *c->event_seq));
@@ -48,6 +50,7 @@ void check_destroy(struct check **p)
     if (c == NULL) {
         return;
     }
+    free(c->removed);
     free(c->status);
     free(c->incarnation);
     free(c->since_ns);
@@ -114,8 +117,8 @@ static bool is_failed_at_others(const struct check *c, const struct sim_node *o,
 static void judge_failure(struct check *c, const struct sim_node *o, const struct sim_node *s,
                           enum reason reason)
 {
-    if (!world_is_running(s)) {
-        return;
+    if (!world_is_running(s) || s->is_removed) {
+        return; /* who knows that it was removed says nothing any more */
     }
     bool is_strictly_wrong =
         is_settled(c, s) && is_settled(c, o) && !s->is_stalled && !world_is_cloned(c->w, s);
@@ -166,7 +169,8 @@ static bool is_down_everywhere(const struct check *c, unsigned node)
 {
     for (unsigned o = 0; o < c->n; o++) {
         const struct sim_node *n = &c->w->nodes[o];
-        if (o != node && world_is_running(n) && !is_disturbed(c, n) &&
+        if (o != node && world_is_running(n) && !n->is_removed && !is_disturbed(c, n) &&
+            !c->removed[(size_t) o * c->n + node] &&
             !is_held_down(c->status[(size_t) o * c->n + node])) {
             return false;
         }
@@ -200,6 +204,11 @@ static void observe(struct check *c, const struct sim_node *o, const struct sim_
     uint8_t was = c->status[at];
     if (status > STATUS_LEFT) {
         world_violation(c->w, "%s gives %s the status %u", o->name, s->name, status);
+        return;
+    }
+    if (c->removed[at]) {
+        world_violation(c->w, "%s has %s on its list again, which was removed for good", o->name,
+                        s->name);
         return;
     }
     if (was != CHECK_UNKNOWN && incarnation < c->incarnation[at]) {
@@ -283,6 +292,19 @@ static void scan(struct check *c, const struct sim_node *o)
     }
 }
 
+/* It is on no list from now on. */
+static void observe_removal(struct check *c, const struct sim_node *o, struct sim_node *s)
+{
+    size_t at = (size_t) o->idx * c->n + s->idx;
+    c->removed[at] = s->idx != o->original;
+    c->status[at] = CHECK_UNKNOWN;
+    if (!s->is_removed) {
+        s->is_removed = true;
+        ledger_removed(c->w->ledger, s);
+    }
+    note_detection(c, s->idx);
+}
+
 static uint8_t status_of_event(enum member_event_type type, uint8_t otherwise)
 {
     switch (type) {
@@ -317,10 +339,14 @@ static void read_events(struct check *c, const struct sim_node *o)
         }
         c->event_seq[o->idx] = e->seq;
         c->event_told[o->idx] = e->seq;
-        const struct sim_node *s = world_node_by_id(c->w, &e->node);
+        struct sim_node *s = world_node_by_id(c->w, &e->node);
         if (s == NULL) {
             world_violation(c->w, "%s tells of a member that does not exist", o->name);
             return;
+        }
+        if (e->type == EVENT_REMOVED) {
+            observe_removal(c, o, s);
+            continue;
         }
         uint8_t was = c->status[(size_t) o->idx * c->n + s->idx];
         uint8_t status = status_of_event(e->type, was);
@@ -381,6 +407,7 @@ void check_started(struct check *c, struct sim_node *n)
     }
     size_t row = (size_t) n->idx * c->n;
     memset(c->status + row, CHECK_UNKNOWN, c->n);
+    memset(c->removed + row, 0, c->n);
     memset(c->incarnation + row, 0, c->n * sizeof *c->incarnation);
     memset(c->since_ns + row, 0, c->n * sizeof *c->since_ns);
     c->event_seq[n->idx] = 0;
@@ -437,7 +464,8 @@ static bool agrees(const struct sim_node *o, const struct check *c, char *ret_wh
     for (unsigned i = 0; i < c->n; i++) {
         const struct sim_node *s = &c->w->nodes[i];
         uint8_t status = c->status[(size_t) o->idx * c->n + i];
-        bool is_right = world_is_anywhere(c->w, s)
+        bool is_right = s->is_removed ? status == CHECK_UNKNOWN
+                        : world_is_anywhere(c->w, s)
                             ? status == STATUS_ALIVE
                             : status == CHECK_UNKNOWN || is_held_down(status);
         if (o->original != i && s->original == i && s->generation > 0 && !is_right &&
@@ -445,11 +473,19 @@ static bool agrees(const struct sim_node *o, const struct check *c, char *ret_wh
             snprintf(ret_why, max, "%s holds %s to be %s, but it is %s", o->name, s->name,
                      status == CHECK_UNKNOWN ? "unknown"
                                              : member_status_name((enum member_status) status),
-                     world_is_anywhere(c->w, s) ? "running" : "not");
+                     s->is_removed                  ? "removed"
+                     : world_is_anywhere(c->w, s) ? "running"
+                                                    : "not");
             return false;
         }
     }
     return true;
+}
+
+/* Two machines of one identity cannot both be right about it; the others must be about the rest. */
+static bool is_judged(const struct check *c, const struct sim_node *n)
+{
+    return world_is_running(n) && !n->is_removed && !world_is_cloned(c->w, n);
 }
 
 /* Where two views with unequal hashes differ. A wrong status says more than another incarnation. */
@@ -460,7 +496,7 @@ static void explain(struct check *c, const struct sim_node *a, const struct sim_
     scan(c, a);
     scan(c, b);
     for (unsigned i = 0; i < c->n; i++) {
-        if (world_is_running(&c->w->nodes[i]) && !agrees(&c->w->nodes[i], c, ret_why, max)) {
+        if (is_judged(c, &c->w->nodes[i]) && !agrees(&c->w->nodes[i], c, ret_why, max)) {
             return;
         }
     }
@@ -476,12 +512,6 @@ static void explain(struct check *c, const struct sim_node *a, const struct sim_
                      c->incarnation[at_b], c->status[at_b]);
         }
     }
-}
-
-/* Two machines of one identity cannot both be right about it; the others must be about the rest. */
-static bool is_judged(const struct check *c, const struct sim_node *n)
-{
-    return world_is_running(n) && !world_is_cloned(c->w, n);
 }
 
 bool check_converged(struct check *c, char *ret_why, size_t max)

@@ -39,6 +39,7 @@ struct detection {
 struct check {
     struct world *w;
     unsigned n;
+    uint8_t *removed;      /* [observer * n + subject] the observer has told in this life that it was removed */
     uint8_t *status;       /* [observer * n + subject], CHECK_UNKNOWN: not on its roster */
     uint64_t *incarnation; /* likewise */
     uint64_t *since_ns;    /* likewise: since when that status */

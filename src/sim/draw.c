@@ -31,7 +31,8 @@ unsigned draw_another(struct plan *p, unsigned than)
 static bool is_of_itself(enum fault_kind kind, unsigned a, unsigned b)
 {
     return a == b &&
-           (kind == FAULT_CUT || kind == FAULT_REJECT || kind == FAULT_PATH || kind == FAULT_JOIN);
+           (kind == FAULT_CUT || kind == FAULT_REJECT || kind == FAULT_PATH || kind == FAULT_JOIN ||
+            kind == FAULT_REMOVE);
 }
 
 void draw_at(struct plan *p, uint64_t ms, enum fault_kind kind, unsigned a, unsigned b,

@@ -234,6 +234,16 @@ static void new_disk(struct world *w, struct sim_node *n)
     }
 }
 
+static void remove_node(struct world *w, const struct sim_node *whom, struct sim_node *by)
+{
+    uint64_t ticket;
+    struct event tick = {.type = EV_TICK};
+    if (world_is_running(by) && !by->is_stalled &&
+        core_remove(by->core, &whom->identity.id, &ticket) == HM_OK) {
+        world_step(w, by, &tick); /* which stores it */
+    }
+}
+
 static void do_to_one(struct world *w, enum fault_kind kind, struct sim_node *n, uint64_t arg)
 {
     if (kind == FAULT_START) {
@@ -350,6 +360,9 @@ static void do_fault(struct world *w, const struct msg *m)
         break;
     case FAULT_CLONE:
         world_clone(w, &w->nodes[a], &w->nodes[b]);
+        break;
+    case FAULT_REMOVE:
+        remove_node(w, &w->nodes[a], &w->nodes[b]);
         break;
     case FAULT_WRITE:
         workload_write(w, a, m->as.fault.every_ns, m->as.fault.arg);

@@ -183,6 +183,14 @@ static struct ledger_key *key_of(struct ledger *l, struct span key)
     return k;
 }
 
+/* It is of a key that belongs to this node. */
+static bool is_of(const struct ledger *l, const struct ledger_entry *e, const struct sim_node *n)
+{
+    const struct ledger_key *k = &l->keys[e->key];
+    struct node_id owner;
+    return key_owner(span_of(k->bytes, k->size), &owner) && node_id_eq(&owner, &n->identity.id);
+}
+
 static void add_entry(struct ledger *l, const struct entry *e)
 {
     uint8_t dot_bytes[DOT_BYTES];
@@ -204,6 +212,8 @@ static void add_entry(struct ledger *l, const struct entry *e)
         x->context_count++;
     }
     x->was_on = must(calloc(l->w->count, 1));
+    const struct sim_node *writer = world_node_by_id(l->w, &e->dot.origin.node);
+    x->is_gone = writer != NULL && writer->is_removed && is_of(l, x, writer);
     x->next_of_key = key->first;
     key->first = (uint32_t) (l->entry_count - 1);
     dot_put(dot_bytes, &e->dot);
@@ -394,6 +404,13 @@ static void pass_over(struct ledger *l, struct ledger_node *node)
     l->w->rare[RARE_PASS_CUT] += node->has_pass && node->chunks > 0;
     node->has_pass = false;
     node->chunks = 0;
+}
+
+void ledger_removed(struct ledger *l, const struct sim_node *n)
+{
+    for (size_t i = 0; l != NULL && i < l->entry_count; i++) {
+        l->entries[i].is_gone |= is_of(l, &l->entries[i], n);
+    }
 }
 
 void ledger_ended(struct ledger *l, const struct sim_node *n)

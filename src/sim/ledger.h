@@ -47,6 +47,8 @@ void ledger_copied(struct ledger *l, const struct sim_node *from, const struct s
 /* ---- what happens to processes ---- */
 
 void ledger_started(struct ledger *l, struct sim_node *n);
+/* It was removed for good: what only it may write may be gone from now on. */
+void ledger_removed(struct ledger *l, const struct sim_node *n);
 void ledger_ended(struct ledger *l, const struct sim_node *n);
 void ledger_event(struct ledger *l, const struct sim_node *n, const struct event *ev);
 void ledger_frame_out(struct ledger *l, struct sim_node *n, const struct effect *fx);

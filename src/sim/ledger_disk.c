@@ -136,7 +136,7 @@ void ledger_look(struct ledger *l, struct sim_node *n)
 
 static bool is_judged(const struct ledger *l, const struct sim_node *n)
 {
-    return world_is_running(n) && !world_is_cloned(l->w, n);
+    return world_is_running(n) && !n->is_removed && !world_is_cloned(l->w, n);
 }
 
 bool ledger_is_equal(struct ledger *l, char *ret_why, size_t max)

@@ -55,6 +55,7 @@ enum fault_kind {
     FAULT_LATENCY,       /* arg: ns, everywhere */
     FAULT_JITTER,        /* arg: ns, everywhere */
     FAULT_JOIN,          /* may be repeated: a is told of b's address by its user */
+    FAULT_REMOVE,        /* b removes a for good, if b runs */
     FAULT_EXPECT,        /* no fault: arg: index of the expectation that is judged now */
 };
 

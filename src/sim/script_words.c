@@ -64,6 +64,8 @@ const struct script_verb script_verbs[] = {
      "its disk is that copy again, if it does not run"},
     {"write", NULL, FAULT_WRITE, NOTHING, "SRwF", "write n1,n2 5/s keys 10 for 1m",
      "each writes to the registry; also: deletes 10% bytes 100"},
+    {"remove", NULL, FAULT_REMOVE, NOTHING, "A{by}B", "remove n5 by n1",
+     "n1 takes n5 off the mesh for good (nodes remove)"},
     {"join", NULL, FAULT_JOIN, NOTHING, "AB", "join n1 n2", "n1 is told the address of n2"},
     {"flood", "icmp", FAULT_ICMP, NOTHING, "{icmp}RF", "flood icmp 50/s for 40s",
      "forged port-unreachable reports"},

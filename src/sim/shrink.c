@@ -190,7 +190,7 @@ static bool remove_troubles(struct shrinking *s)
 static bool names_node(const struct plan_fault *f, unsigned node)
 {
     bool has_b = f->kind == FAULT_CUT || f->kind == FAULT_REJECT || f->kind == FAULT_PATH ||
-                 f->kind == FAULT_JOIN || f->kind == FAULT_CLONE;
+                 f->kind == FAULT_JOIN || f->kind == FAULT_CLONE || f->kind == FAULT_REMOVE;
     bool has_a = f->kind != FAULT_PARTITION && f->kind != FAULT_SEGMENTS && f->kind != FAULT_HEAL &&
                  f->kind != FAULT_EXPECT && f->kind != FAULT_LOSS && f->kind != FAULT_LATENCY &&
                  f->kind != FAULT_JITTER && f->kind != FAULT_FORGE && f->kind != FAULT_ICMP &&

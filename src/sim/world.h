@@ -215,6 +215,7 @@ struct sim_node {
     core_t *core;        /* NULL: no process */
     uint32_t generation; /* lives so far */
     bool is_leaving;
+    bool is_removed; /* somebody has told that it was removed for good */
     bool has_spoken; /* in this life: a start without a working disk keeps silent */
     enum ending ending;
     uint64_t started_ns, ended_ns;
