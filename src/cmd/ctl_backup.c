@@ -295,8 +295,9 @@ static void print_restored(const struct ctl *ctl, const struct reading *r)
                r->taken, r->known, r->refused);
         return;
     }
-    printf("backup of %s, mesh %s, %s\n", ctl_text(r->head, "node"), ctl_text(r->head, "mesh"),
-           ctl_text(r->head, "time"));
+    out_say("backup of %s, mesh %s, %s", ctl_text(r->head, "node"), ctl_text(r->head, "mesh"),
+            ctl_text(r->head, "time"));
+    fputc('\n', stdout);
     printf("%" PRIu64 " entries brought back, %" PRIu64
            " were known here (kept, changed or deleted since)\n",
            r->taken, r->known);

@@ -76,11 +76,12 @@ static void tell(struct diff *d, const json_t *here, const json_t *there)
     } else {
         out_put(d->out, STYLE_BOLD, key, 0);
         if (here == NULL || there == NULL) {
-            printf(": only %s%s\n", there == NULL ? "here" : "at ", there == NULL ? "" : d->node);
+            out_say(": only %s%s", there == NULL ? "here" : "at ", there == NULL ? "" : d->node);
         } else {
-            printf(": differs, written by %s here and by %s there\n", ctl_text(here, "origin"),
-                   ctl_text(there, "origin"));
+            out_say(": differs, written by %s here and by %s there", ctl_text(here, "origin"),
+                    ctl_text(there, "origin"));
         }
+        fputc('\n', stdout);
     }
     d->differences++;
 }

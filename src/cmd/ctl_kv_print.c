@@ -213,9 +213,9 @@ static void print_side(const struct kv_printer *p, const json_t *key, const json
             : text != NULL                                 ? text
                                                            : "-",
             0);
-    printf("  by %s, %s", ctl_text(side, "origin"), out_time(ctl_text(side, "modified"), time));
+    out_say("  by %s, %s", ctl_text(side, "origin"), out_time(ctl_text(side, "modified"), time));
     if (!is_won && !is_delete) {
-        printf("; kept: meshctl kv get %s %s", ctl_text_of(key), ctl_text(side, "version"));
+        out_say("; kept: meshctl kv get %s %s", ctl_text_of(key), ctl_text(side, "version"));
     }
     fputc('\n', stdout);
     free(text);

@@ -164,6 +164,16 @@ void out_put(const struct out *out, enum out_style style, const char *text, size
     put_blanks(width > done ? width - done : 0);
 }
 
+void out_say(const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    put_text(text, SIZE_MAX);
+}
+
 void out_put_cut(const struct out *out, enum out_style style, const char *text, size_t columns)
 {
     put_styled(out, style, text, columns);

@@ -24,6 +24,8 @@ struct out {
 void out_init(struct out *out, enum ctl_color color);
 /* Prints text in a style, padded with blanks to width columns (0: as it is). */
 void out_put(const struct out *out, enum out_style style, const char *text, size_t width);
+/* Prints one plain piece of a line; what a terminal would obey in it becomes '?', line ends too. */
+void out_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Prints at most `columns` characters of a text. */
 void out_put_cut(const struct out *out, enum out_style style, const char *text, size_t columns);
 /* Prints text that begins at column `indent` and a line end. On a terminal it goes on in further

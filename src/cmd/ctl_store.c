@@ -76,7 +76,7 @@ static void print_damaged_records(struct out *out, const json_t *reply)
     json_array_foreach(json_object_get(reply, "damaged_records"), i, record)
     {
         line(out, "");
-        printf("%s ", ctl_text(record, "table"));
+        out_say("%s ", ctl_text(record, "table"));
         out_put(out, STYLE_PLAIN, ctl_text(record, "key"), 0);
         fputc('\n', stdout);
     }
@@ -94,7 +94,8 @@ static void print_trouble(struct out *out, const json_t *reply)
         line(out, "last error");
         out_put(out, ctl_bool(reply, "full") ? STYLE_RED : STYLE_YELLOW, ctl_text(reply, "error"),
                 0);
-        printf(", %s\n", out_time(ctl_text(reply, "error_time"), when));
+        out_say(", %s", out_time(ctl_text(reply, "error_time"), when));
+        fputc('\n', stdout);
     }
     if (ctl_int(reply, "damaged") > 0) {
         line(out, "damaged");

@@ -341,9 +341,11 @@ void ctl_print_rename(struct out *out, const json_t *reply)
 void ctl_print_removed(struct out *out, const json_t *reply)
 {
     out_put(out, STYLE_BOLD, ctl_text(reply, "name"), 0);
-    printf(" (%.12s) is removed from mesh %s for good\n", ctl_text(reply, "id"),
-           ctl_text(reply, "mesh"));
-    printf("note: %s\n", ctl_text(reply, "warning"));
+    out_say(" (%.12s) is removed from mesh %s for good", ctl_text(reply, "id"),
+            ctl_text(reply, "mesh"));
+    fputc('\n', stdout);
+    out_say("note: %s", ctl_text(reply, "warning"));
+    fputc('\n', stdout);
 }
 
 void ctl_print_leave(struct out *out, const json_t *reply)
