@@ -297,8 +297,10 @@ static void print_resolved(struct out *out, const json_t *reply)
 
 void ctl_print_kv(struct out *out, enum op op, const json_t *reply)
 {
-    struct kv_printer printer = {.out = out, .is_conflicts = op == OP_KV_CONFLICTS};
-    if (op == OP_KV_LIST || op == OP_KV_CONFLICTS) {
+    struct kv_printer printer = {.out = out,
+                                 .is_conflicts = op == OP_KV_CONFLICTS,
+                                 .is_report = op == OP_REGISTRY_REPORT};
+    if (op == OP_KV_LIST || op == OP_KV_CONFLICTS || op == OP_REGISTRY_REPORT) {
         kv_print_page(&printer, json_object_get(reply, "keys"));
         kv_print_end(&printer, "none");
     } else if (op == OP_KV_RESOLVE) {
