@@ -338,8 +338,8 @@ static void collect(json_t *lines, const struct ctl_all *all, bool with_interfac
 {
     static const char *const order[] = {"interfaces",  "mtu",       "ports",    "key",
                                         "foreign-key", "strangers", "disk",     "clock",
-                                        "load",        "config",    "store",    "limits",
-                                        "versions",    NULL};
+                                        "load",        "config",    "services", "store",
+                                        "limits",      "versions",  NULL};
     for (size_t k = with_interfaces ? 0 : 1; order[k] != NULL; k++) {
         collect_check(lines, all, order[k]);
     }

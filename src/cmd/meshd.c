@@ -124,6 +124,8 @@ static const struct facts *show_facts(void *ctx)
     facts_process(&m->facts);
     text_copy(m->facts.data_dir, sizeof m->facts.data_dir, m->paths.data_dir);
     text_copy(m->facts.config_error, sizeof m->facts.config_error, m->config_error.text);
+    text_copy(m->facts.services_error, sizeof m->facts.services_error,
+              services_files_error(&m->services));
     text_copy(m->facts.store_moved, sizeof m->facts.store_moved, m->store_moved.text);
     return &m->facts;
 }

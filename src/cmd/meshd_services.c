@@ -53,6 +53,11 @@ void services_files_reload(struct services_files *s)
     }
 }
 
+const char *services_files_error(const struct services_files *s)
+{
+    return s->dir != NULL ? svc_dir_error(s->dir) : "";
+}
+
 void services_files_fini(struct services_files *s)
 {
     svc_dir_destroy(&s->dir);

@@ -20,6 +20,8 @@ void services_files_start(struct services_files *s, driver_t *driver, const stru
                           log_t *log);
 /* The configuration was read again: now these too. */
 void services_files_reload(struct services_files *s);
+/* What is wrong with them now; "": nothing. */
+const char *services_files_error(const struct services_files *s);
 void services_files_fini(struct services_files *s);
 
 #endif

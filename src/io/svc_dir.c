@@ -27,6 +27,7 @@ struct svc_dir {
     size_t name_count;
     uint64_t read_state; /* of the files as they were read; 0: never */
     uint64_t seen_state; /* at the last look */
+    struct why error;    /* of the first file with a mistake */
     bool was_denied;     /* it was said that the directory cannot be read */
     char text[SVC_DIR_FILE_BYTES_MAX + 1];
 };
@@ -151,6 +152,7 @@ static int read_one(svc_dir_t *d, const char *path, const char *name, struct why
 static void read_all(svc_dir_t *d, const char *path)
 {
     size_t wrong = 0;
+    d->error.text[0] = '\0';
     svc_set_clear(&d->set);
     buf_clear(&d->kept);
     for (size_t i = 0; i < d->name_count; i++) {
@@ -158,6 +160,7 @@ static void read_all(svc_dir_t *d, const char *path)
         if (read_one(d, path, d->names[i], &why) == HM_OK) {
             continue;
         }
+        d->error = wrong == 0 ? why : d->error;
         wrong++;
         mp_str(&d->kept, d->names[i]);
         log_line(d->log, NOTE_ERROR,
@@ -209,4 +212,9 @@ struct span svc_dir_wanted(const svc_dir_t *d)
 struct span svc_dir_kept(const svc_dir_t *d)
 {
     return buf_span(&d->kept);
+}
+
+const char *svc_dir_error(const svc_dir_t *d)
+{
+    return d->error.text;
 }

@@ -35,5 +35,7 @@ enum svc_dir_look svc_dir_look(svc_dir_t *d, const char *path, bool now);
 /* As in EV_SERVICES; borrowed until the next look. */
 struct span svc_dir_wanted(const svc_dir_t *d);
 struct span svc_dir_kept(const svc_dir_t *d);
+/* What was wrong with the first of the files that had a mistake; "": nothing. */
+const char *svc_dir_error(const svc_dir_t *d);
 
 #endif

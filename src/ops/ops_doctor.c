@@ -333,6 +333,12 @@ static void check_config(struct doctor *d)
             "what it should read again is wrong, so the one before is in force: %s",
             d->facts->config_error);
     }
+    if (d->facts->services_error[0] != '\0') {
+        say(d, "services", VERDICT_WARN,
+            "correct the file: it is read again within a few seconds, and the log says how that went",
+            "what a file of services said before is in force, because now it is wrong: %s",
+            d->facts->services_error);
+    }
 }
 
 static void check_store(struct doctor *d)

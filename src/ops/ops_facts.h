@@ -103,6 +103,7 @@ struct facts {
     char sync_error[FACT_TEXT_BYTES]; /* why it could not be written; "": it could */
     char libraries[FACT_TEXT_BYTES];
     char config_error[FACT_LONG_BYTES]; /* of the file read last; "": none */
+    char services_error[FACT_LONG_BYTES]; /* of a file in services.d; "": none */
     char store_moved[FACT_LONG_BYTES];  /* how the store was found damaged at the start; "": it was not */
     uint64_t descriptors;
     uint64_t descriptors_max;

@@ -202,6 +202,7 @@ def test_files(lab):
     wait_for(lambda: "web.yaml:2:3: prot: no such key; did you mean port?" in nodes[0].log(), 8,
              lambda: f"the mistake is logged: {nodes[0].log()[-500:]}")
     expect(ids(nodes[1]) == ["mine", "nas", "web", "web-81"], f"what was stays: {ids(nodes[1])}")
+    expect("did you mean port?" in nodes[0].ctl("doctor").stdout, "doctor says it too")
     # Mended and changed; then one file goes.
     write(web, "name: web\nport: 8080\n")
     wait_for(lambda: [s["port"] for s in services(nodes[1], "--name=web")] == [8080], 8,

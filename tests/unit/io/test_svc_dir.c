@@ -115,6 +115,11 @@ static void a_mistake_keeps_its_file(void **state)
     assert_string_equal(told(), "a | b.yaml c.yaml");
     assert_true(is_logged("b.yaml:2:1: prot: no such key; did you mean port?"));
     assert_true(is_logged("what this file said before stays"));
+    assert_non_null(strstr(svc_dir_error(d), "b.yaml:2:1: prot"));
+    write_file("b.yaml", "name: b\nport: 1\n");
+    remove(scratch_path(dir, "c.yaml", path));
+    assert_int_equal(svc_dir_look(d, dir, true), SVC_DIR_READ);
+    assert_string_equal(svc_dir_error(d), "");
 }
 
 static void what_is_not_there_says_nothing(void **state)

@@ -619,6 +619,8 @@ static void test_doctor_names_what_was_met(void **state)
     well();
     text_copy(machine.config_error, sizeof machine.config_error, "meshd.yaml:3:1: no such key");
     assert_string_equal(doctor_says(healthy_core(), "config", "meshd.yaml:3:1"), "warn");
+    text_copy(machine.services_error, sizeof machine.services_error, "web.yaml:2:3: no such key");
+    assert_string_equal(doctor_says(healthy_core(), "services", "web.yaml:2:3"), "warn");
     text_copy(machine.store_moved, sizeof machine.store_moved, "the store is damaged");
     assert_string_equal(doctor_says(healthy_core(), "store", "it started, the store is damaged"),
                         "warn");
