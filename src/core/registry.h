@@ -167,6 +167,10 @@ enum registry_look {
  * Spans live until the next change or the end of the step. */
 bool registry_next(registry_t *r, enum registry_look look, struct span from, bool inclusive,
                    struct span *ret_record_key, struct entry *ret_entry);
+/* The same, while record keys begin with prefix: what is behind them is not looked into. */
+bool registry_next_within(registry_t *r, enum registry_look look, struct span prefix,
+                          struct span from, bool inclusive, struct span *ret_record_key,
+                          struct entry *ret_entry);
 /* Where the entries of a key, or of the keys with a prefix, begin. to has ENTRY_RECORD_BYTES_MAX
  * bytes; returns how many were used. */
 #define ENTRY_RECORD_BYTES_MAX 511

@@ -181,6 +181,23 @@ bool registry_next(registry_t *r, enum registry_look look, struct span from, boo
     return false;
 }
 
+bool registry_next_within(registry_t *r, enum registry_look look, struct span prefix,
+                          struct span from, bool inclusive, struct span *ret_record_key,
+                          struct entry *ret_entry)
+{
+    struct span value, key;
+    while (registry_next_record(r, look, STORE_ENTRIES, from, inclusive, &key, &value) &&
+           key.size >= prefix.size && memcmp(key.data, prefix.data, prefix.size) == 0) {
+        *ret_record_key = key;
+        if (entry_read(value, ret_entry) == HM_OK) {
+            return true;
+        }
+        from = key;
+        inclusive = false;
+    }
+    return false;
+}
+
 bool registry_next_dot(registry_t *r, const struct origin *origin, uint64_t seq,
                        struct dot *ret_dot, struct span *ret_bytes)
 {
@@ -262,8 +279,7 @@ int registry_find(registry_t *r, enum registry_look look, struct span key,
     int rc = HM_OK;
     list->count = 0;
     for (bool inclusive = true; rc == HM_OK; inclusive = false) {
-        if (!registry_next(r, look, at, inclusive, &at, &e) || at.size < size ||
-            memcmp(at.data, head, size) != 0) {
+        if (!registry_next_within(r, look, span_of(head, size), at, inclusive, &at, &e)) {
             break;
         }
         if (e.key.size == key.size && memcmp(e.key.data, key.data, key.size) == 0) {

@@ -181,9 +181,8 @@ uint64_t keys_version(const registry_t *r, const struct dot *dot)
 
 static void step_below(struct keys_below *w, struct span from, bool inclusive)
 {
-    w->is_there = registry_next(w->r, w->look, from, inclusive, &w->record_key, &w->at) &&
-                  w->record_key.size >= w->prefix_size &&
-                  memcmp(w->record_key.data, w->prefix, w->prefix_size) == 0;
+    w->is_there = registry_next_within(w->r, w->look, span_of(w->prefix, w->prefix_size), from,
+                                       inclusive, &w->record_key, &w->at);
 }
 
 void keys_below_open(struct keys_below *w, registry_t *r, enum registry_look look, struct span key)

@@ -223,10 +223,11 @@ static void head_coded(struct mp_reader *r, struct head *h, uint8_t code)
 static struct head take_head(struct mp_reader *r)
 {
     struct head h = {.kind = MP_NONE};
-    uint8_t code = (uint8_t) take_be(r, 1);
-    if (r->failed) {
+    if (left(r) == 0) {
+        r->failed = true;
         return h;
     }
+    uint8_t code = *r->at++;
     if (code < 0x80) {
         h.kind = MP_UINT;
         h.number = code;

@@ -103,6 +103,7 @@ def test_library_no_gap(lab):
         node.kill()
         node.start()
     expect(writer.wait(40) == 0 and lines(writer) == ["written"], writer.log())
+    node.wait_up()
     wanted = {f"put g/{i} {i}" for i in range(1000)}
     wait_for(lambda: wanted <= set(lines(watch)), 20,
              lambda: f"not told: {sorted(wanted - set(lines(watch)))[:5]}")
