@@ -16,7 +16,7 @@
  *     compare.c   ranges are compared where vectors are not enough
  *     removal.c   nodes that were removed for good
  *     repair.c    passes: what a registry lacks comes from another
- *     service.c   services: reading all, keeping our own
+ *     service.c   our own services              service_read.c  everybody's
  *     knock.c     proving for `meshctl doctor` what arrives
  */
 #ifndef HM_CORE_PRIV_H

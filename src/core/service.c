@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Services of all nodes, read; and this node's own, kept: see service.h.
+/* This node's own services, kept: see service.h.
  *
  *     rows     one for each own service in the registry: when it was last refreshed
  *     wanted   what the files in services.d say, until they say otherwise
  *
- * A tick brings the two and the registry together: it looks at each own entry, makes those critical or
- * deregisters them that were not refreshed, and writes what the files want. So nothing is lost for good when
- * a write was refused, when the disk failed or when own entries came back from another node. */
+ * A tick brings the two and the registry together: it looks at each own entry, makes critical or deregisters
+ * those that were not refreshed, and writes what the files want. So nothing is lost for good when a write was refused, when the disk failed or when own entries came back from another node. */
 #include "core/service.h"
 
 #include "base/err.h"
@@ -22,7 +21,6 @@
 #define AGAIN_NS (5 * SECOND_NS)  /* after a write that was refused */
 #define TEXT_NS (60 * SECOND_NS)  /* a new text alone is written so often */
 #define AFTER_MS_MIN 60000        /* a service is critical for so long before it goes */
-#define PREFIX_BYTES 4            /* of SVC_PREFIX */
 
 static struct span empty(void)
 {
@@ -32,96 +30,6 @@ static struct span empty(void)
 static bool span_same(struct span a, struct span b)
 {
     return span_cmp(a, b) == 0;
-}
-
-/* ---- reading --------------------------------------------------------------------------------- */
-
-static bool has_prefix(struct span s, const uint8_t *prefix, size_t size)
-{
-    return s.size >= size && memcmp(s.data, prefix, size) == 0;
-}
-
-/* The service that is shown of a key, if it reads and is what its key says. */
-static int read_shown(registry_t *r, enum registry_look look, struct span key,
-                      struct service_view *ret)
-{
-    struct registry_siblings siblings;
-    uint8_t expected[SVC_KEY_BYTES_MAX];
-    int rc = registry_get(r, look, key, &siblings);
-    if (rc != HM_OK || siblings.live == 0) {
-        return rc == HM_ENOMEM ? rc : HM_ENOTFOUND;
-    }
-    const struct entry *e = &siblings.items[0];
-    if (!key_owner(key, &ret->node) || svc_read(e->value, &ret->svc) != HM_OK ||
-        !span_same(key, span_of(expected, svc_key(&ret->node, ret->svc.id, expected)))) {
-        return HM_ENOTFOUND; /* of a newer version, or of a liar: nobody can use it */
-    }
-    ret->dot = e->dot;
-    ret->wall_ms = e->wall_ms;
-    return HM_OK;
-}
-
-/* The next key below a prefix, each once however many entries it has. */
-static bool next_key(registry_t *r, enum registry_look look, const uint8_t *prefix, size_t size,
-                     struct service_walk *w, uint8_t key[HM_KEY_BYTES_MAX], size_t *ret_size)
-{
-    struct span record_key;
-    struct entry e;
-    bool is_first = w->at_bytes == 0;
-    struct span from = is_first ? span_of(prefix, size) : span_of(w->at, w->at_bytes);
-    if (!registry_next(r, look, from, is_first, &record_key, &e) ||
-        !has_prefix(record_key, prefix, size)) {
-        return false;
-    }
-    memcpy(key, e.key.data, e.key.size);
-    *ret_size = e.key.size;
-    /* Behind all entries of this key: its records go on with eight bytes of a hash after a zero. */
-    size_t head = record_key.size - 8;
-    memcpy(w->at, record_key.data, head);
-    memset(w->at + head, 0xff, 8);
-    w->at_bytes = head + 8;
-    return true;
-}
-
-static bool counts(core_t *c, struct service_walk *w, const struct node_id *node)
-{
-    if (!node_id_eq(&w->node, node)) {
-        const struct member *m = roster_find(&c->roster, node);
-        w->node = *node;
-        w->is_up = m != NULL && (m == c->self || member_is_up(m));
-    }
-    return w->is_up;
-}
-
-bool core_service_next(core_t *c, struct service_walk *w, struct service_view *ret_view)
-{
-    uint8_t prefix[SVC_KEY_BYTES_MAX];
-    uint8_t key[HM_KEY_BYTES_MAX];
-    size_t key_size = 0;
-    size_t size = PREFIX_BYTES;
-    memcpy(prefix, SVC_PREFIX, PREFIX_BYTES);
-    if (!node_id_is_zero(&w->only)) {
-        size = svc_key(&w->only, empty(), prefix);
-    }
-    while (next_key(c->registry, LOOK_SHOWN, prefix, size, w, key, &key_size)) {
-        struct node_id owner;
-        if (key_owner(span_of(key, key_size), &owner) && counts(c, w, &owner) &&
-            read_shown(c->registry, LOOK_SHOWN, span_of(key, key_size), ret_view) == HM_OK) {
-            return true;
-        }
-    }
-    return false;
-}
-
-int core_service_get(core_t *c, const struct node_id *node, struct span id,
-                     struct service_view *ret_view)
-{
-    uint8_t key[SVC_KEY_BYTES_MAX];
-    struct service_walk w = {.at_bytes = 0};
-    if (svc_text_wrong(SVC_ID, id) != NULL || !counts(c, &w, node)) {
-        return HM_ENOTFOUND;
-    }
-    return read_shown(c->registry, LOOK_SHOWN, span_of(key, svc_key(node, id, key)), ret_view);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */
@@ -194,7 +102,7 @@ static int own_get(core_t *c, struct span id, struct service_view *ret_view)
     if (svc_text_wrong(SVC_ID, id) != NULL) {
         return HM_ENOTFOUND;
     }
-    return read_shown(c->registry, LOOK_ALL, span_of(key, own_key(c, id, key)), ret_view);
+    return service_read(c->registry, LOOK_ALL, span_of(key, own_key(c, id, key)), ret_view);
 }
 
 /* For a write that is not needed: what is to be waited for, since it may be pending still. */
@@ -203,11 +111,11 @@ static uint64_t pending_ticket(core_t *c, struct span id)
     struct service_view all, shown;
     uint8_t key[SVC_KEY_BYTES_MAX];
     struct span k = span_of(key, own_key(c, id, key));
-    if (read_shown(c->registry, LOOK_ALL, k, &all) != HM_OK) {
+    if (service_read(c->registry, LOOK_ALL, k, &all) != HM_OK) {
         return 0;
     }
     struct dot dot = all.dot;
-    if (read_shown(c->registry, LOOK_SHOWN, k, &shown) == HM_OK && dot_eq(&shown.dot, &dot)) {
+    if (service_read(c->registry, LOOK_SHOWN, k, &shown) == HM_OK && dot_eq(&shown.dot, &dot)) {
         return 0;
     }
     uint64_t round = registry_round(c->registry);
@@ -490,10 +398,10 @@ static int look_at_all(core_t *c, uint64_t *ret_next_ns)
     size_t key_size = 0;
     int result = HM_OK;
     size_t size = own_key(c, empty(), prefix);
-    while (next_key(c->registry, LOOK_ALL, prefix, size, &w, key, &key_size)) {
+    while (service_next_key(c->registry, LOOK_ALL, span_of(prefix, size), &w, key, &key_size)) {
         struct service_view v;
         uint64_t ticket = 0;
-        if (read_shown(c->registry, LOOK_ALL, span_of(key, key_size), &v) != HM_OK) {
+        if (service_read(c->registry, LOOK_ALL, span_of(key, key_size), &v) != HM_OK) {
             continue;
         }
         struct service_row *row = row_of(c, v.svc.id);

@@ -38,6 +38,14 @@ bool core_service_next(core_t *core, struct service_walk *walk, struct service_v
 int core_service_get(core_t *core, const struct node_id *node, struct span id,
                      struct service_view *ret_view);
 
+/* Inside the core: the service that is shown of a key, if it reads and is what its key says (HM_ENOTFOUND), and
+ * the next key with a prefix, each once however many entries it has. */
+int service_read(registry_t *r, enum registry_look look, struct span key,
+                 struct service_view *ret_view);
+bool service_next_key(registry_t *r, enum registry_look look, struct span prefix,
+                      struct service_walk *walk, uint8_t ret_key[HM_KEY_BYTES_MAX],
+                      size_t *ret_size);
+
 /* ---- this node's own ---- */
 
 /* Each returns HM_OK with a ticket for core_write_fate, 0 if nothing had to be written and all of it is
