@@ -31,8 +31,14 @@ def lines(process):
 
 
 def put(node, key, value):
-    done = node.ctl("kv", "put", key, value)
-    expect(done.returncode == 0, f"kv put {key}: {done.stderr}")
+    """A node that has just started refuses writes for a moment."""
+    wait_for(lambda: node.ctl("kv", "put", key, value).returncode == 0, 10, f"put {key}")
+
+
+def restart(node):
+    node.kill()
+    node.start()
+    node.wait_up()
 
 
 def wait_lines(process, *expected, seconds=10):
@@ -66,9 +72,8 @@ def test_library_watch(lab):
     put(node, "w/2", "b")
     node.ctl("kv", "delete", "w/1")
     wait_lines(watch, "put w/2 b", "delete w/1")
-    node.kill()
-    node.start()
-    node.wait_up()
+    restart(node)
+    wait_lines(watch, "delete w/1", "synced")
     put(node, "w/3", "c")
     wait_lines(watch, "put w/3 c")
     # Away, while something comes and something goes, and the log of changes is lost with meshd.
@@ -76,10 +81,8 @@ def test_library_watch(lab):
     wait_lines(watch, "put w/4 d")
     watch.signal(signal.SIGSTOP)
     put(node, "w/3", "changed")
-    node.ctl("kv", "delete", "w/4")
-    node.kill()
-    node.start()
-    node.wait_up()
+    expect(node.ctl("kv", "delete", "w/4").returncode == 0, "deleted")
+    restart(node)
     before = len(lines(watch))
     watch.signal(signal.SIGCONT)
     wait_lines(watch, "synced")

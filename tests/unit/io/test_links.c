@@ -291,6 +291,29 @@ static void strangers_stay_out(void **state)
     end_close(&c);
 }
 
+/* Its link ends, and it gets none any more. */
+static void the_forgotten_stay_out(void **state)
+{
+    (void) state;
+    struct end a, b;
+    end_open(&a, 'a');
+    end_open(&b, 'b');
+    struct end *ends[] = {&a, &b, NULL};
+    admit(&a, &b);
+    assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
+    run_until(ends, &a, "+b ");
+    run_until(ends, &b, "+a ");
+    links_forget(b.links, &a.id);
+    links_forget(b.links, &a.id); /* again is fine */
+    run_until(ends, &a, "+b -b ");
+    assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
+    run_until(ends, &a, "+b -b -b ");
+    assert_int_equal(b.metrics.value[M_LINK_DENIED], 1);
+    assert_int_equal(links_dial(b.links, &a.id, &a.addr), HM_ENOTFOUND);
+    assert_string_equal(b.log, "+a ");
+    pair_close(&a, &b);
+}
+
 static int tcp_connect(const struct addr *to)
 {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(to->port)};
@@ -588,6 +611,7 @@ int main(void)
         cmocka_unit_test(both_dial_and_one_remains),
         cmocka_unit_test(dialling_again_replaces),
         cmocka_unit_test(strangers_stay_out),
+        cmocka_unit_test(the_forgotten_stay_out),
         cmocka_unit_test(garbage_and_floods_of_connections),
         cmocka_unit_test(messages_without_end_are_cut),
         cmocka_unit_test(ten_thousand_keys),

@@ -318,6 +318,49 @@ static void many_peers(void **state)
     }
 }
 
+/* One is forgotten among many: all others open as before, and its place is used again. */
+static void a_peer_is_forgotten(void **state)
+{
+    (void) state;
+    enum { OTHERS = 300 };
+    static struct node_id ids[OTHERS];
+    struct datagram_head head;
+    for (uint32_t i = 0; i < OTHERS; i++) {
+        uint8_t public_key[crypto_sign_PUBLICKEYBYTES], secret[crypto_sign_SECRETKEYBYTES];
+        uint8_t seed[crypto_sign_SEEDBYTES] = {1};
+        memcpy(seed + 1, &i, sizeof i);
+        crypto_sign_seed_keypair(public_key, secret, seed);
+        crypto_generichash(ids[i].b, NODE_ID_BYTES, public_key, 32, NULL, 0);
+        assert_int_equal(seal_peer_add(a.seal, &ids[i], public_key), HM_OK);
+    }
+    meet(&a, &b);
+    meet(&a, &c);
+    for (uint32_t i = 0; i < OTHERS; i++) { /* so that each has keys, in order */
+        buf_clear(&a.out);
+        assert_int_equal(seal_datagram(a.seal, DATAGRAM_PAIR, &ids[i], 1, i, span_of("x", 1), &a.out),
+                         HM_OK);
+    }
+    assert_int_equal(open_at(&b, make(&a, DATAGRAM_PAIR, &b, "hello"), &head), SEAL_OPENED);
+    assert_int_equal(open_at(&c, make(&a, DATAGRAM_PAIR, &c, "hello"), &head), SEAL_OPENED);
+    for (uint32_t i = 0; i < OTHERS; i += 2) {
+        seal_peer_remove(a.seal, &ids[i]);
+        seal_peer_remove(a.seal, &ids[i]); /* again is fine */
+    }
+    for (uint32_t i = 0; i < OTHERS; i++) {
+        buf_clear(&a.out);
+        assert_int_equal(seal_datagram(a.seal, DATAGRAM_PAIR, &ids[i], 1, i, span_of("x", 1), &a.out),
+                         i % 2 == 0 ? HM_ENOTFOUND : HM_OK);
+    }
+    assert_int_equal(open_at(&b, make(&a, DATAGRAM_PAIR, &b, "again"), &head), SEAL_OPENED);
+    assert_int_equal(open_at(&a, make(&b, DATAGRAM_PAIR, &a, "back"), &head), SEAL_OPENED);
+    assert_int_equal(open_at(&c, make(&a, DATAGRAM_PAIR, &c, "again"), &head), SEAL_OPENED);
+    struct span last = make(&b, DATAGRAM_PAIR, &a, "more");
+    seal_peer_remove(a.seal, keys_id(b.keys));
+    assert_int_equal(open_at(&a, last, &head), SEAL_UNKNOWN_SENDER);
+    assert_int_equal(seal_peer_add(a.seal, keys_id(b.keys), keys_public(b.keys)), HM_OK);
+    assert_int_equal(open_at(&a, last, &head), SEAL_OPENED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +373,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(older_keys_of_the_ring_open, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_and_errors, setup, teardown),
         cmocka_unit_test_setup_teardown(many_peers, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_peer_is_forgotten, setup, teardown),
     };
     if (sodium_init() < 0) {
         return 99;

@@ -475,6 +475,34 @@ static void test_rtt_between_two(void **state)
     assert_int_equal(result.code, HM_ENOTFOUND);
 }
 
+static void test_remove(void **state)
+{
+    (void) state;
+    assert_null(ask(fake_core_small(), "nodes.remove", true, true, ARGS("node", "nas1")));
+    assert_int_equal(result.code, HM_EDENIED); /* the one that was asked */
+    assert_non_null(strstr(result.text, "meshctl leave"));
+    assert_null(ask(fake_core_small(), "nodes.remove", true, true, ARGS("node", "pi2")));
+    assert_int_equal(result.code, HM_EDENIED); /* it is not off */
+    assert_non_null(strstr(result.text, "--yes"));
+    assert_null(ask(fake_core_small(), "nodes.remove", true, true, ARGS("node", "nobody")));
+    assert_int_equal(result.code, HM_ENOTFOUND);
+    core_t *core = fake_core_small();
+    json_t *json = ask(core, "nodes.remove", true, true, ARGS("node", "pi2", "yes", "!"));
+    assert_string_equal(ctl_text(json, "name"), "pi2");
+    assert_string_equal(ctl_text(json, "by"), "nas1");
+    json_decref(json);
+    assert_null(ask(core, "nodes.show", true, true, ARGS("node", "pi2")));
+    assert_int_equal(result.code, HM_ENOTFOUND);
+    assert_non_null(strstr(result.text, "was removed from the mesh by nas1"));
+    /* A node that was removed says so before all else. */
+    core->status.removed = true;
+    json = ask(core, "status", true, true, NO_ARGS);
+    const json_t *problems = json_object_get(json, "problems");
+    assert_int_equal(json_array_size(problems), 1);
+    assert_string_equal(ctl_text(json_array_get(problems, 0), "code"), "removed");
+    json_decref(json);
+}
+
 #define MANY 5000
 
 /* Names of which many are equal, ids in order, full labels. */
@@ -1021,6 +1049,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_limits_are_complete, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_peers_are_cleaned, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rtt_between_two, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_remove, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_well, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_names_trouble, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_names_what_was_met, set_up, tear_down),

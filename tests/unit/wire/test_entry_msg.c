@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/prng.h"
 #include "wire/entry_msg.h"
+#include "wire/removal_msg.h"
 #include "wire/mpack.h"
 
 #include <stdio.h>
@@ -640,9 +641,89 @@ static void owned_keys_name_their_owner(void **state)
     }
 }
 
+static void removals_have_their_keys(void **state)
+{
+    (void) state;
+    static const struct {
+        const char *key;
+        enum { REMOVAL, OF_NOBODY, OTHER } what;
+    } cases[] = {
+        {"removed/" ID_TEXT, REMOVAL},
+        {"removed/" ID_TEXT "/", OF_NOBODY},
+        {"removed/" ID_TEXT "0", OF_NOBODY},
+        {"removed/000102030405060708090A0B0C0D0E0F", OF_NOBODY},
+        {"removed/000102030405060708090a0b0c0d0e0", OF_NOBODY},
+        {"removed/", OF_NOBODY},
+        {"removed", OTHER},
+        {"kv/removed/" ID_TEXT, OTHER},
+        {"", OTHER},
+    };
+    struct node_id id, got, before;
+    uint8_t hex[NODE_ID_BYTES];
+    assert_int_equal(hex_bytes(ID_TEXT, hex, sizeof hex), NODE_ID_BYTES);
+    memcpy(id.b, hex, sizeof hex);
+    memset(&before, 0x77, sizeof before);
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct span copy = exact_copy(cases[i].key, strlen(cases[i].key));
+        got = before;
+        bool is = key_removed(copy, &got);
+        assert_true(cases[i].what == OTHER     ? !is && node_id_eq(&got, &before)
+                    : cases[i].what == REMOVAL ? is && node_id_eq(&got, &id)
+                                               : is && node_id_is_zero(&got));
+        exact_free(copy);
+    }
+}
+
+static void removals_are_read_as_written(void **state)
+{
+    (void) state;
+    struct removal in = {.name = "attic", .by = "nas1", .wall_ms = 1795000000000}, out;
+    char key[REMOVAL_KEY_BYTES + 1];
+    struct node_id id, again;
+    struct buf b;
+    memset(in.key, 0x5e, sizeof in.key);
+    memset(id.b, 0xa7, sizeof id.b);
+    assert_true(key_removed(removal_key(&id, key), &again) && node_id_eq(&id, &again));
+    buf_init(&b, 1000);
+    removal_write(&b, &in);
+    assert_int_equal(removal_read(buf_span(&b), &out), HM_OK);
+    assert_memory_equal(in.key, out.key, sizeof in.key);
+    assert_string_equal(out.name, "attic");
+    assert_string_equal(out.by, "nas1");
+    assert_true(out.wall_ms == in.wall_ms);
+    for (size_t size = 0; size < b.size; size++) { /* cut anywhere */
+        struct span copy = exact_copy(b.data, size);
+        assert_int_equal(removal_read(copy, &out), HM_EMALFORMED);
+        exact_free(copy);
+    }
+    static const struct {
+        const char *hex;
+        int result;
+    } cases[] = {
+        {"c0", HM_EMALFORMED},
+        {"80", HM_EMALFORMED},                                    /* no key */
+        {"81 a3 6b6579 c4 01 00", HM_EMALFORMED},                 /* a short one */
+        {"82 a3 6b6579 c4 20 5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e a1 78 90", HM_OK},
+        {"82 a3 6b6579 c4 20 5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e a4 6e616d65 a1 20",
+         HM_EMALFORMED}, /* no label */
+        {"82 a3 6b6579 c4 20 5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e 01 90",
+         HM_EMALFORMED},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        uint8_t bytes[128];
+        size_t size = hex_bytes(cases[i].hex, bytes, sizeof bytes);
+        struct span copy = exact_copy(bytes, size);
+        assert_int_equal(removal_read(copy, &out), cases[i].result);
+        exact_free(copy);
+    }
+    buf_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(removals_have_their_keys),
+        cmocka_unit_test(removals_are_read_as_written),
         cmocka_unit_test(round_trips),
         cmocka_unit_test(nothing_is_nil),
         cmocka_unit_test(golden_bytes),
