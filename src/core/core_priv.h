@@ -15,6 +15,7 @@
  *     plumtree.c  how new entries reach everybody
  *     compare.c   ranges are compared where vectors are not enough
  *     removal.c   nodes that were removed for good
+ *     serve.c     the other side of these passes
  *     repair.c    passes: what a registry lacks comes from another
  *     service.c   our own services              service_read.c  everybody's
  *     knock.c     proving for `meshctl doctor` what arrives
@@ -600,6 +601,8 @@ void plumtree_fini(core_t *c);
 /* repair.c */
 /* m told its registry's state with a probe. */
 void repair_state_seen(core_t *c, struct member *m, uint64_t state);
+/* It asked us, and has what we lack: it is asked, too. */
+void repair_lacking(core_t *c, struct member *m);
 void repair_link_up(core_t *c, struct member *m);
 void repair_tick(core_t *c);
 void repair_frame(core_t *c, struct member *m, uint8_t type, struct span body);
@@ -607,6 +610,11 @@ void repair_frame(core_t *c, struct member *m, uint8_t type, struct span body);
 void repair_compared(core_t *c, struct member *m);
 /* What is missing here may exist: this node has not agreed with another since its store is new. */
 bool repair_is_syncing(const core_t *c);
+
+/* serve.c */
+void serve_ask(core_t *c, struct member *m, struct span body);
+void serve_more(core_t *c, struct member *m, struct span body);
+void serve_fini(core_t *c);
 
 /* compare.c */
 #define COMPARE_GONE_MAX 65536 /* dots that are dropped with one pass: 2.6 MB */

@@ -7,10 +7,7 @@
  *     server -> asker   CHUNK  the last one: also all that came since the pass began; the vector of then
  *
  * Only after the last chunk does the asker claim that vector, so a pass that is cut leaves entries, never
- * claims. The server reads committed state only, a chunk in one read transaction. An entry that was
- * superseded while the pass went on is not found any more, but what superseded it is either still ahead
- * or in the last chunk: that holds everything which the vector of the beginning does not cover, read in
- * one transaction with the end.
+ * claims. Who is asked: serve.c.
  *
  * States (a hash of vector and entries) travel with probes: equal ones need nothing. */
 #include "base/err.h"
@@ -19,13 +16,10 @@
 
 #include <string.h>
 
-#define CHUNK_BYTES 131072
-#define CHUNK_LOOKS 1024              /* dots looked up for one chunk: bounds a step */
 #define SETTLE_NS (300 * MS_NS)       /* what is being pushed makes states differ for a moment */
 #define AGAIN_NS SECOND_NS            /* a pass with the same node, at the earliest, */
 #define AGAIN_EACH_NS (5 * MS_NS)     /* and later in large meshes, where vectors are longer */
 #define SILENT_NS (5 * SECOND_NS)     /* a pass without an answer is given up */
-#define SERVED_SILENT_NS (20 * SECOND_NS)
 #define HELD_NS (20 * MS_NS)
 #define DIVERGED_NS (60 * SECOND_NS)  /* then somebody should know */
 #define NEW_MESH_NS (10 * SECOND_NS)  /* those who are all syncing have what there is by then */
@@ -198,263 +192,6 @@ static void on_chunk(core_t *c, struct member *m, struct span body)
     pass_over(c);
 }
 
-/* ---- serving --------------------------------------------------------------------------------- */
-
-static void serving_free(struct serving *s)
-{
-    vector_fini(&s->theirs);
-    vector_fini(&s->start);
-    memset(s, 0, sizeof *s);
-}
-
-static struct serving *serving_of(core_t *c, const struct node_id *peer)
-{
-    for (size_t i = 0; i < HM_PASSES_MAX; i++) {
-        if (node_id_eq(&c->serving[i].peer, peer)) {
-            return &c->serving[i];
-        }
-    }
-    return NULL;
-}
-
-/* A place for a new pass of this peer: its own one, a free one, or one that was forgotten. */
-static struct serving *serving_new(core_t *c, const struct node_id *peer)
-{
-    static const struct node_id nobody;
-    struct serving *s = serving_of(c, peer);
-    if (s == NULL) {
-        s = serving_of(c, &nobody);
-    }
-    for (size_t i = 0; i < HM_PASSES_MAX && s == NULL; i++) {
-        if (c->now_ns - c->serving[i].heard_ns > SERVED_SILENT_NS) {
-            s = &c->serving[i];
-        }
-    }
-    if (s != NULL) {
-        serving_free(s);
-        vector_init(&s->theirs);
-        vector_init(&s->start);
-    }
-    return s;
-}
-
-static void refuse(core_t *c, struct member *m, uint64_t pass, enum reg_refusal code)
-{
-    struct reg_refused msg = {.pass = pass, .code = (uint8_t) code};
-    struct buf b;
-    buf_init(&b, HM_FRAME_BYTES_MAX);
-    reg_refused_write(&b, &msg);
-    send(c, m, FRAME_REG_REFUSED, &b);
-    buf_fini(&b);
-}
-
-/* A chunk under construction. */
-struct chunk {
-    struct buf entries;
-    size_t count;
-    size_t looks;
-};
-
-static bool chunk_is_full(const struct chunk *ch)
-{
-    return ch->entries.size >= CHUNK_BYTES || ch->looks >= CHUNK_LOOKS;
-}
-
-/* What is still in the store of a run. Returns false if the chunk filled up before its end; ret_last is
- * how far it came. */
-static bool add_run(core_t *c, struct chunk *ch, const struct origin *origin, struct run run,
-                    const struct vector *not_these, struct dot *ret_at)
-{
-    struct dot dot = {*origin, run.first - 1};
-    struct span bytes;
-    while (registry_next_dot(c->registry, origin, dot.seq + 1, &dot, &bytes) &&
-           dot.seq <= run.last) {
-        if (chunk_is_full(ch)) {
-            return false;
-        }
-        ch->looks++;
-        if (not_these == NULL || !vector_has(not_these, &dot)) {
-            reg_entry_append(&ch->entries, bytes);
-            ch->count++;
-        }
-        *ret_at = dot;
-    }
-    *ret_at = (struct dot){*origin, run.last};
-    return true;
-}
-
-/* Goes on with what the pass's first vector has and the asker lacks. True when all of it was looked at. */
-static bool add_missing(core_t *c, struct serving *s, struct chunk *ch)
-{
-    struct vector_diff diff;
-    struct origin origin;
-    struct run run;
-    vector_diff_open(&diff, &s->start, &s->theirs);
-    while (vector_diff_next(&diff, &origin, &run)) {
-        struct dot last = {origin, run.last};
-        if (s->at.seq > 0 && dot_cmp(&last, &s->at) <= 0) {
-            continue;
-        }
-        if (s->at.seq >= run.first && origin_eq(&s->at.origin, &origin)) {
-            run.first = s->at.seq + 1;
-        }
-        if (!add_run(c, ch, &origin, run, NULL, &s->at)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* All that the first vector does not cover, at once. False if it is too much. Committed entries may be
- * ahead of the durable vector that is known here, so the one with what is pending is walked. */
-static bool add_rest(core_t *c, struct serving *s, struct chunk *ch)
-{
-    struct vector_diff diff;
-    struct origin origin;
-    struct run run;
-    struct dot at;
-    vector_diff_open(&diff, registry_vector(c->registry), &s->start);
-    while (vector_diff_next(&diff, &origin, &run)) {
-        if (!add_run(c, ch, &origin, run, &s->theirs, &at)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Too much was written while the pass went on: what was sent needs no sending, and it goes on from the
- * vector of now. */
-static int begin_again(core_t *c, struct serving *s)
-{
-    int rc = vector_merge(&s->theirs, &s->start);
-    if (rc == HM_OK) {
-        rc = vector_copy(&s->start, registry_durable_vector(c->registry));
-    }
-    memset(&s->at, 0, sizeof s->at);
-    return rc;
-}
-
-static void send_chunk(core_t *c, struct member *m, struct serving *s, const struct chunk *ch,
-                       bool is_last)
-{
-    struct reg_chunk msg = {.pass = s->pass,
-                            .chunk = ++s->chunk,
-                            .entries = {buf_span(&ch->entries), ch->count},
-                            .is_last = is_last,
-                            .is_synced = registry_is_synced(c->registry)};
-    struct buf vector, b;
-    buf_init(&vector, HM_FRAME_BYTES_MAX);
-    buf_init(&b, HM_FRAME_BYTES_MAX);
-    if (is_last) {
-        vector_write(&vector, &s->start);
-        msg.vector = buf_span(&vector);
-    }
-    reg_chunk_write(&b, &msg);
-    if (!buf_failed(&vector)) {
-        send(c, m, FRAME_REG_CHUNK, &b);
-    }
-    buf_fini(&vector);
-    buf_fini(&b);
-}
-
-/* The last chunk carries the vector, too. An origin takes at most 40 bytes, a run 20. */
-static bool fits_with_vector(const struct serving *s, const struct chunk *ch)
-{
-    return ch->entries.size + 40 * s->start.count + 20 * vector_runs(&s->start) + 128 <
-           HM_FRAME_BYTES_MAX;
-}
-
-static void serve(core_t *c, struct member *m, struct serving *s)
-{
-    struct chunk ch = {.count = 0};
-    buf_init(&ch.entries, HM_FRAME_BYTES_MAX);
-    s->heard_ns = c->now_ns;
-    bool is_last = add_missing(c, s, &ch);
-    size_t before = ch.entries.size;
-    size_t before_count = ch.count;
-    if (is_last && (!add_rest(c, s, &ch) || !fits_with_vector(s, &ch))) {
-        is_last = false;
-        buf_truncate(&ch.entries, before);
-        ch.count = before_count;
-        if (before == 0 && begin_again(c, s) != HM_OK) {
-            c->fx.failed = true;
-        }
-    }
-    is_last |= (c->params.broken_registry & REG_BREAK_EARLY_CLAIM) != 0;
-    send_chunk(c, m, s, &ch, is_last);
-    buf_fini(&ch.entries);
-    if (is_last) {
-        serving_free(s);
-    }
-}
-
-/* An asker that lacks a deletion mark which was let go here may hold what that mark had deleted; unless it has
- * seen nothing of what we have: then it is new. And where the same was seen and not the same is held,
- * something was lost. */
-static bool is_stale(const core_t *c, const struct reg_ask *msg, const struct vector *theirs)
-{
-    const struct vector *ours = registry_durable_vector(c->registry);
-    if (msg->kind == REG_PASS_COMPARED) {
-        return false;
-    }
-    return (vector_eq(theirs, ours) && msg->hash != registry_durable_hash(c->registry)) ||
-           (!vector_covers(theirs, registry_released(c->registry)) &&
-            vector_intersects(theirs, ours));
-}
-
-static void on_ask(core_t *c, struct member *m, struct span body)
-{
-    struct reg_ask msg;
-    if (reg_ask_read(body, &msg) != HM_OK) {
-        core_count(c, M_DROP_MALFORMED);
-        return;
-    }
-    bool is_known = msg.kind == REG_PASS_VECTOR || msg.kind == REG_PASS_COMPARED;
-    struct serving *s = is_known ? serving_new(c, &m->id) : NULL;
-    if (s == NULL) {
-        refuse(c, m, msg.pass, is_known ? REG_REFUSED_BUSY : REG_REFUSED_KIND);
-        return;
-    }
-    int rc = vector_read(msg.vector, &s->theirs);
-    if (rc == HM_OK) {
-        rc = vector_copy(&s->start, registry_durable_vector(c->registry));
-    }
-    if (rc != HM_OK) {
-        core_count(c, M_DROP_MALFORMED);
-        serving_free(s);
-        return;
-    }
-    if (is_stale(c, &msg, &s->theirs)) {
-        refuse(c, m, msg.pass, REG_REFUSED_STALE);
-        serving_free(s);
-        return;
-    }
-    s->peer = m->id;
-    s->pass = msg.pass;
-    core_count(c, M_PASSES_SERVED);
-    /* It has what we lack: ask it, too. */
-    if (!vector_covers(registry_vector(c->registry), &s->theirs) && m->reg_differs_ns == 0) {
-        m->reg_differs_ns = c->now_ns;
-        look_again(c, SETTLE_NS);
-    }
-    serve(c, m, s);
-}
-
-static void on_more(core_t *c, struct member *m, struct span body)
-{
-    struct reg_more msg;
-    struct serving *s = serving_of(c, &m->id);
-    if (reg_more_read(body, &msg) != HM_OK) {
-        core_count(c, M_DROP_MALFORMED);
-        return;
-    }
-    if (s == NULL || s->pass != msg.pass || s->chunk + 1 != msg.chunk) {
-        refuse(c, m, msg.pass, REG_REFUSED_UNKNOWN);
-        return;
-    }
-    serve(c, m, s);
-}
-
 static void on_refused(core_t *c, struct member *m, struct span body)
 {
     struct reg_refused msg;
@@ -473,8 +210,8 @@ static void on_refused(core_t *c, struct member *m, struct span body)
 void repair_frame(core_t *c, struct member *m, uint8_t type, struct span body)
 {
     switch (type) {
-    case FRAME_REG_ASK: on_ask(c, m, body); break;
-    case FRAME_REG_MORE: on_more(c, m, body); break;
+    case FRAME_REG_ASK: serve_ask(c, m, body); break;
+    case FRAME_REG_MORE: serve_more(c, m, body); break;
     case FRAME_REG_CHUNK: on_chunk(c, m, body); break;
     default: on_refused(c, m, body); break;
     }
@@ -493,6 +230,14 @@ void repair_state_seen(core_t *c, struct member *m, uint64_t state)
         caught_up(m);
     } else if (state != 0) {
         m->reg_differs_ns = m->reg_differs_ns == 0 ? c->now_ns : m->reg_differs_ns;
+        look_again(c, SETTLE_NS);
+    }
+}
+
+void repair_lacking(core_t *c, struct member *m)
+{
+    if (m->reg_differs_ns == 0) {
+        m->reg_differs_ns = c->now_ns;
         look_again(c, SETTLE_NS);
     }
 }
@@ -604,9 +349,7 @@ void repair_init(core_t *c)
 
 void repair_fini(core_t *c)
 {
-    for (size_t i = 0; i < HM_PASSES_MAX; i++) {
-        serving_free(&c->serving[i]);
-    }
+    serve_fini(c);
     buf_fini(&c->asking.at);
     buf_fini(&c->asking.ranges);
     buf_fini(&c->asking.gone);
