@@ -5,7 +5,8 @@
  *     wanted   what the files in services.d say, until they say otherwise
  *
  * A tick brings the two and the registry together: it looks at each own entry, makes critical or deregisters
- * those that were not refreshed, and writes what the files want. So nothing is lost for good when a write was refused, when the disk failed or when own entries came back from another node. */
+ * those that were not refreshed, and writes what the files want. So nothing is lost for good when a write was
+ * refused, when the disk failed or when own entries came back from another node. */
 #include "core/service.h"
 
 #include "base/err.h"
