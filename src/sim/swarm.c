@@ -130,6 +130,23 @@ static void swarm_one(struct plan *p, enum swarm_kind kind, uint64_t t)
     }
 }
 
+/* Drawn last, so that the faults of a seed are what they were. */
+static void draw_writes(struct plan *p)
+{
+    uint64_t load;
+    struct plan_load *l = plan_add_load(p, &load);
+    l->keys = (unsigned) draw_between(p, 1, 30);
+    l->deletes_ppm = (uint32_t) draw_between(p, 0, 300000);
+    l->bytes = (unsigned) draw_between(p, 0, 200);
+    uint64_t every_ns = draw_between(p, 1 * S, 8 * S) * MS_NS;
+    for (unsigned i = 0; i < p->nodes; i++) {
+        if (draw_one_in(p, 2)) {
+            plan_repeat(p, 15ULL * SECOND_NS, 110ULL * SECOND_NS, every_ns, FAULT_WRITE, i, 0)->arg =
+                load;
+        }
+    }
+}
+
 void swarm_plan(struct plan *p)
 {
     uint64_t kinds = prng_next(&p->prng) & prng_next(&p->prng);
@@ -150,4 +167,7 @@ void swarm_plan(struct plan *p)
         }
     }
     draw_at(p, 119 * S, FAULT_HEAL, 0, 0, 0);
+    if (draw_one_in(p, 2)) {
+        draw_writes(p);
+    }
 }
