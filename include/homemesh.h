@@ -222,7 +222,7 @@ typedef void hm_change_fn(void *ctx, const struct hm_change *change);
  * change, from any node, as it reaches this one. Nothing is left out and nothing is told twice: after meshd was
  * away, what differs is told, and HM_SYNCED again. Of several writes in quick succession while it was away only
  * the last is told. Works also before a meshd is there. Needs hm_dispatch, or functions that wait.
- * HM_EINVAL, HM_ENOMEM. */
+ * HM_EFULL: the handle has 64 watches already; HM_EINVAL, HM_ENOMEM. */
 HM_API int hm_watch(hm_t *hm, const char *prefix, hm_change_fn *changed, void *ctx,
                     hm_watch_t **ret_watch);
 /* Its function is not called any more. *p may be NULL. Before hm_close of its handle, which ends all. */

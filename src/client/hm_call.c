@@ -133,6 +133,10 @@ int calls_pump(hm_t *hm)
     struct calls *calls = &hm->calls;
     while (hm_is_connected(hm) && calls->first != NULL && calls->under_way < WINDOW) {
         struct call *call = calls->first;
+        if (call->is_cancelled) {
+            free_slot(calls, unqueue(calls));
+            continue;
+        }
         int code = conn_put(hm->conn, id_of(call), buf_span(&call->request));
         if (code != HM_OK) {
             return code;
@@ -191,7 +195,11 @@ int call_cancel(hm_t *hm, uint64_t id)
     if (call == NULL || call->is_cancelled) {
         return HM_ENOTFOUND;
     }
-    call->is_cancelled = true;
+    if (call->is_sent) {
+        free_slot(&hm->calls, call); /* its reply will find nobody */
+    } else {
+        call->is_cancelled = true; /* when it is its turn, it is passed over */
+    }
     return HM_OK;
 }
 
@@ -236,7 +244,7 @@ void calls_on_lost(hm_t *hm)
         if (!call->is_used || !call->is_sent) {
             continue;
         }
-        if (call->is_write || call->is_cancelled) {
+        if (call->is_write) {
             end_call(hm, call, HM_EUNREACHABLE,
                      "meshd ended before it answered: it may have been done or not", none);
         } else {

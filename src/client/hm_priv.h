@@ -33,7 +33,7 @@ struct call {
     bool is_used;
     bool is_sent;
     bool is_write;     /* not to be asked again when the connection ends */
-    bool is_cancelled; /* waits for its reply, which nobody wants */
+    bool is_cancelled; /* waits to be sent, which nobody wants */
     uint64_t deadline_ms;
     struct buf request;
     call_done_fn *done;

@@ -18,7 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WAIT_MS 50000      /* a long poll; then it is asked again */
+#define WATCHES_MAX 64     /* of one handle: each is a call that waits in meshd, which has room for 256 */
+#define WAIT_MS 20000      /* a long poll; then it is asked again. One that is ended lasts so long in meshd */
 #define AGAIN_MS 250       /* after a refusal */
 #define KNOWN_BYTES 64
 #define NUMBER_BYTES 8
@@ -278,6 +279,13 @@ int hm_watch(hm_t *hm, const char *prefix, hm_change_fn *changed, void *ctx, hm_
 {
     if (strlen(prefix) > HM_USER_KEY_BYTES_MAX) {
         return hm_fail(hm, HM_EINVAL, "a prefix has at most 512 bytes");
+    }
+    size_t count = 0;
+    for (const struct hm_watch *other = hm->watches; other != NULL; other = other->next) {
+        count++;
+    }
+    if (count >= WATCHES_MAX) {
+        return hm_fail(hm, HM_EFULL, "a handle has at most 64 watches");
     }
     struct hm_watch *w = calloc(1, sizeof *w);
     if (w == NULL) {

@@ -305,6 +305,28 @@ static void test_deadline(void **state)
     pthread_join(f->thread, NULL);
 }
 
+/* Those that are given up take nobody's place. */
+static void test_cancelled(void **state)
+{
+    struct fixture *f = *state;
+    const struct hm_entry *entry;
+    uint64_t call;
+    start(f, serve_never);
+    hm_t *hm = open_there(f, 30000);
+    for (int i = 0; i < 300; i++) {
+        assert_int_equal(hm_get_start(hm, "k", 0, NULL, NULL, &call), HM_OK);
+        assert_int_equal(hm_dispatch(hm, 0), HM_OK);
+        assert_int_equal(hm_cancel(hm, call), HM_OK);
+        assert_int_equal(hm_cancel(hm, call), HM_ENOTFOUND);
+    }
+    assert_int_equal(hm_get_start(hm, "k", 0, NULL, NULL, &call), HM_OK);
+    assert_int_equal(hm_cancel(hm, call), HM_OK); /* before it was sent, perhaps */
+    assert_int_equal(hm_get(hm, "k", 50, &entry), HM_ETIMEDOUT);
+    hm_close(&hm);
+    pthread_join(f->thread, NULL);
+    assert_in_range(f->asked, 301, 302);
+}
+
 struct seen {
     hm_t *hm;
     unsigned count;
@@ -503,6 +525,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_read_is_asked_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_write_is_not_repeated, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_deadline, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_cancelled, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_descriptor, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_nonsense, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damaged_replies, set_up, tear_down),
