@@ -323,6 +323,40 @@ static void who_was_away_takes_it_off_later(void **state)
     mesh_free(&m);
 }
 
+/* More than one step takes: it goes on in portions, and after a restart in between. */
+static void many_keys_go_in_portions(void **state)
+{
+    (void) state;
+    enum { KEYS = 700 };
+    char hex[NODE_ID_TEXT_BYTES];
+    char op[96];
+    struct mesh *m = mesh_new_started(3);
+    mesh_run(m, 12 * MINI_SECOND);
+    text_hex(m->node[2].identity.id.b, NODE_ID_BYTES, hex);
+    for (size_t i = 0; i < KEYS; i++) {
+        snprintf(op, sizeof op, "put:%s/%s/%zu=1", i % 2 == 0 ? "sub" : "svc", hex, i);
+        ask_well(m, 2, op);
+    }
+    mesh_run(m, 5 * MINI_SECOND);
+    mesh_kill(m, 2);
+    mesh_run(m, 30 * MINI_SECOND);
+    remove_node(m, 0, 2);
+    size_t left = KEYS;
+    while (left == KEYS) {
+        mesh_run(m, MINI_MS / 2);
+        left = held_of(m, 1, "sub", 2) + held_of(m, 1, "svc", 2);
+    }
+    assert_true(left > 0);
+    mesh_kill(m, 1);
+    mesh_start(m, 1);
+    mesh_run(m, 20 * MINI_SECOND);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(held_of(m, i, "sub", 2) + held_of(m, i, "svc", 2), 0);
+    }
+    agree_without(m, 2);
+    mesh_free(&m);
+}
+
 static void two_that_remove_each_other_are_both_gone(void **state)
 {
     (void) state;
@@ -445,6 +479,7 @@ int main(void)
         cmocka_unit_test(its_link_is_enough_to_tell_it),
         cmocka_unit_test(marks_wait_for_it_no_more_and_nothing_comes_back),
         cmocka_unit_test(who_was_away_takes_it_off_later),
+        cmocka_unit_test(many_keys_go_in_portions),
         cmocka_unit_test(two_that_remove_each_other_are_both_gone),
         cmocka_unit_test(who_never_met_the_remover_believes_it),
         cmocka_unit_test(a_disk_that_fails_takes_it_off_later),
