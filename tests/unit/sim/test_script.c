@@ -273,6 +273,8 @@ static void assert_same_plan(const struct plan *a, const struct plan *b)
             }
         } else if (x->kind == FAULT_PATH) {
             assert_memory_equal(&a->paths[x->arg], &b->paths[y->arg], sizeof a->paths[0]);
+        } else if (x->kind == FAULT_WRITE) {
+            assert_memory_equal(&a->loads[x->arg], &b->loads[y->arg], sizeof a->loads[0]);
         } else if (x->kind != FAULT_EXPECT) {
             assert_true(x->arg == y->arg);
         }
