@@ -437,6 +437,7 @@ static void after_turn(driver_t *d)
         }
     }
     links_check(d->links, now_ns);
+    store_rest(d->store, now_ns);
     if (d->members_stale && d->members_changed != NULL) {
         d->members_stale = false;
         d->members_changed(d->members_ctx);

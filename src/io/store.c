@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "io/clock.h"
 #include "io/store_priv.h"
+#include "io/store_rest.h"
 #include "io/store_view.h"
 
 #include <stdlib.h>
@@ -52,6 +53,7 @@ struct store {
     bool is_measured;            /* and not taken */
     struct store_measure measure;
     struct store_counts counts;
+    struct store_rest rest;
     uint64_t day; /* since 1970, and what was written when it began */
     uint64_t day_began_bytes;
     bool is_full;
@@ -454,6 +456,13 @@ uint64_t store_today_bytes(const store_t *store)
 bool store_is_full(const store_t *store)
 {
     return store->is_full;
+}
+
+void store_rest(store_t *store, uint64_t now_ns)
+{
+    if (store_rest_is_due(&store->rest, store->counts.commits, now_ns)) {
+        store_rest_unmap(store->db->path);
+    }
 }
 
 void store_condition(store_t *store, struct store_condition *ret)

@@ -105,6 +105,9 @@ size_t store_outstanding(const store_t *store);
 
 /* ---- keeping it ---- */
 
+/* Called now and then: lets go of mapped pages when nothing has been written for 5 s (store_rest.h). */
+void store_rest(store_t *store, uint64_t now_ns);
+
 /* Reads a few pages. The loop's thread. */
 void store_condition(store_t *store, struct store_condition *ret);
 /* The counters alone. */
