@@ -20,12 +20,17 @@
 #include "base/err.h"
 #include "base/heap.h"
 #include "base/limits.h"
+#include "base/omap.h"
 #include "base/prng.h"
+#include "base/text.h"
 #include "core/core.h"
+#include "core/vector.h"
 #include "ops/ops_dispatch.h"
 #include "wire/api_msg.h"
+#include "wire/entry_msg.h"
 #include "wire/mpack.h"
 #include "wire/record_msg.h"
+#include "wire/registry_msg.h"
 #include "wire/swim_msg.h"
 #include "wire/sync_msg.h"
 
@@ -88,6 +93,7 @@ struct world {
     size_t open_call_count;
     struct stored *stored;
     size_t stored_count;
+    omap_t *disk; /* all of it, as the view shows it: the table in front of each key */
     struct buf body, scratch, updates;
     uint64_t checksum; /* of all that effects point to, so that it is read */
     size_t memory_before;
@@ -502,13 +508,61 @@ static void store(struct world *w, const struct store_entry *entry)
     memcpy(s[i].value, entry->value.data, entry->value.size);
 }
 
+#define DISK_KEY_BYTES 600
+
+static struct span disk_key(uint8_t *to, enum store_table table, struct span key)
+{
+    FUZZ_ASSERT(key.size < DISK_KEY_BYTES);
+    to[0] = (uint8_t) table;
+    if (key.size > 0) {
+        memcpy(to + 1, key.data, key.size);
+    }
+    return span_of(to, key.size + 1);
+}
+
+static bool disk_get(void *ctx, enum store_table table, struct span key, struct span *ret_value)
+{
+    const struct world *w = ctx;
+    uint8_t full[DISK_KEY_BYTES];
+    return omap_get(w->disk, disk_key(full, table, key), ret_value, NULL);
+}
+
+static bool disk_next(void *ctx, enum store_table table, struct span from, bool inclusive,
+                      struct span *ret_key, struct span *ret_value)
+{
+    const struct world *w = ctx;
+    uint8_t full[DISK_KEY_BYTES];
+    struct span key;
+    if (!omap_next(w->disk, disk_key(full, table, from), inclusive, &key, ret_value, NULL) ||
+        key.data[0] != (uint8_t) table) {
+        return false;
+    }
+    *ret_key = span_of(key.data + 1, key.size - 1);
+    return true;
+}
+
+static void put_on_disk(struct world *w, const struct store_entry *e)
+{
+    uint8_t full[DISK_KEY_BYTES];
+    struct span key = disk_key(full, e->table, e->key);
+    if (e->value.data == NULL) {
+        omap_remove(w->disk, key);
+    } else {
+        FUZZ_ASSERT(omap_put(w->disk, key, e->value, 0) == HM_OK);
+    }
+}
+
 static void check_persist(struct world *w, const struct effect *fx)
 {
     FUZZ_ASSERT(fx->as.persist.batch == w->batch + 1 && fx->as.persist.count > 0);
     w->batch = fx->as.persist.batch;
     for (size_t i = 0; i < fx->as.persist.count; i++) {
-        FUZZ_ASSERT(mp_check(fx->as.persist.entries[i].value) == HM_OK);
-        store(w, &fx->as.persist.entries[i]);
+        const struct store_entry *e = &fx->as.persist.entries[i];
+        put_on_disk(w, e);
+        if (e->table <= STORE_ROSTER) {
+            FUZZ_ASSERT(e->value.data == NULL || mp_check(e->value) == HM_OK);
+            store(w, e);
+        }
     }
 }
 
@@ -683,6 +737,156 @@ static void do_datagram(struct world *w, bool is_raw)
     fuzz_free(exact);
 }
 
+/* ---- frames of the registry ------------------------------------------------------------------ */
+
+static struct origin choose_origin(struct world *w)
+{
+    uint8_t choice = in_u8(&w->in);
+    return (struct origin){.node = choose_peer(w)->id, .boots = choice % 3, .random = choice / 128};
+}
+
+static struct dot choose_dot(struct world *w)
+{
+    struct dot dot = {choose_origin(w), 0};
+    uint8_t choice = in_u8(&w->in);
+    dot.seq = choice < 250 ? 1 + choice % 8 : ENTRY_SEQ_MAX - choice % 8;
+    return dot;
+}
+
+static struct span choose_key(struct world *w, char *to, size_t max)
+{
+    static const char *const shapes[] = {"kv/a", "kv/b", "kv/a\001x", "svc/%s/web", "node/%s/seen",
+                                         "removed/%s", "sub/%s/q", "kv/a/b"};
+    char hex[NODE_ID_TEXT_BYTES];
+    const char *shape = shapes[in_u8(&w->in) % 8];
+    text_hex(choose_peer(w)->id.b, NODE_ID_BYTES, hex);
+    const char *at = strstr(shape, "%s");
+    snprintf(to, max, "%.*s%s%s", at == NULL ? (int) strlen(shape) : (int) (at - shape), shape,
+             at == NULL ? "" : hex, at == NULL ? "" : at + 2);
+    return span_of(to, strlen(to));
+}
+
+static void write_entry(struct world *w, struct buf *b)
+{
+    char key[128];
+    uint8_t flags = in_u8(&w->in);
+    uint8_t signature[SIGNATURE_BYTES];
+    struct buf context, body, message, value;
+    struct dot seen = choose_dot(w);
+    struct entry e = {.key = choose_key(w, key, sizeof key), .type = 1 + flags % 3,
+                      .dot = choose_dot(w), .lamport = in_u8(&w->in) % 4,
+                      .is_deleted = (flags & 8) != 0, .context_count = (flags & 16) != 0};
+    buf_init(&context, 4096);
+    buf_init(&body, 65536);
+    buf_init(&message, 65536);
+    buf_init(&value, 4096);
+    if (e.context_count > 0) {
+        context_write(&context, &seen);
+    }
+    e.context = buf_span(&context);
+    mp_uint(&value, flags);
+    e.value = e.is_deleted ? span_of(NULL, 0) : buf_span(&value);
+    entry_body_write(&body, &e);
+    buf_append(&message, ENTRY_SIGN_CONTEXT, strlen(ENTRY_SIGN_CONTEXT));
+    uint8_t *tag = buf_extend(&message, 8);
+    be_put(tag, core_hash(span_of(MESH_TAG_OF, strlen(MESH_TAG_OF))), 8);
+    buf_append(&message, body.data, body.size);
+    const struct peer *signer = (flags & 32) != 0 ? choose_peer(w) : peer_of(w, &e.dot.origin.node);
+    sign_as(signer->key, buf_span(&message), signature);
+    entry_write(b, buf_span(&body),
+                (flags & 64) != 0 ? span_of(NULL, 0) : span_of(signature, sizeof signature));
+    buf_fini(&context);
+    buf_fini(&body);
+    buf_fini(&message);
+    buf_fini(&value);
+}
+
+static struct reg_entries write_entries(struct world *w, struct buf *list)
+{
+    struct reg_entries entries = {.count = in_u8(&w->in) % 4};
+    struct buf one;
+    buf_init(&one, HM_ENTRY_BYTES_MAX);
+    for (size_t i = 0; i < entries.count; i++) {
+        buf_clear(&one);
+        write_entry(w, &one);
+        reg_entry_append(list, buf_span(&one));
+    }
+    buf_fini(&one);
+    entries.bytes = buf_span(list);
+    return entries;
+}
+
+static void write_vector(struct world *w, struct buf *b)
+{
+    struct vector v;
+    vector_init(&v);
+    for (uint8_t i = in_u8(&w->in) % 5; i > 0; i--) {
+        struct dot dot = choose_dot(w);
+        uint64_t last = dot.seq < 100 ? dot.seq + in_u8(&w->in) % 4 : dot.seq;
+        (void) vector_add_run(&v, &dot.origin, (struct run){dot.seq, last});
+    }
+    vector_write(b, &v);
+    vector_fini(&v);
+}
+
+static void write_dots(struct world *w, struct buf *b)
+{
+    for (uint8_t i = in_u8(&w->in) % 4; i > 0; i--) {
+        struct dot dot = choose_dot(w);
+        reg_dot_append(b, &dot);
+    }
+}
+
+static void write_registry_body(struct world *w, uint8_t type)
+{
+    struct buf list, vector;
+    char key[128];
+    uint64_t pass = in_u8(&w->in) % 8;
+    buf_init(&list, HM_FRAME_BYTES_MAX);
+    buf_init(&vector, HM_FRAME_BYTES_MAX);
+    if (type == FRAME_REG_PUSH) {
+        struct reg_entries entries = write_entries(w, &list);
+        reg_push_write(&w->body, &entries);
+    } else if (type == FRAME_REG_ASK) {
+        write_vector(w, &vector);
+        struct reg_ask msg = {pass, (uint8_t) (1 + in_u8(&w->in) % 3), buf_span(&vector),
+                              in_u8(&w->in)};
+        reg_ask_write(&w->body, &msg);
+    } else if (type == FRAME_REG_MORE) {
+        struct reg_more msg = {pass, in_u8(&w->in) % 4};
+        reg_more_write(&w->body, &msg);
+    } else if (type == FRAME_REG_CHUNK) {
+        uint8_t flags = in_u8(&w->in);
+        write_vector(w, &vector);
+        struct reg_chunk msg = {.pass = pass, .chunk = 1 + flags % 4,
+                                .entries = write_entries(w, &list), .is_last = (flags & 8) != 0,
+                                .is_synced = (flags & 16) != 0};
+        msg.vector = msg.is_last ? buf_span(&vector) : span_of(NULL, 0);
+        reg_chunk_write(&w->body, &msg);
+    } else if (type == FRAME_REG_REFUSED) {
+        struct reg_refused msg = {pass, (uint8_t) (1 + in_u8(&w->in) % 5)};
+        reg_refused_write(&w->body, &msg);
+    } else if (type == FRAME_REG_RANGES) {
+        struct reg_range range = {.from = choose_key(w, key, sizeof key),
+                                  .count = in_u8(&w->in) % 3, .hash = in_u8(&w->in)};
+        reg_range_append(&list, &range);
+        struct reg_ranges msg = {2 * pass + in_u8(&w->in) % 2, buf_span(&list), 1};
+        reg_ranges_write(&w->body, &msg);
+    } else if (type == FRAME_REG_DOTS) {
+        write_dots(w, &list);
+        struct reg_dots msg = {.number = 2 * pass + in_u8(&w->in) % 2, .from = span_of("", 0),
+                               .dots = buf_span(&list)};
+        reg_dots_write(&w->body, &msg);
+    } else if (type == FRAME_REG_PRUNE) {
+        reg_prune_write(&w->body);
+    } else {
+        write_dots(w, &list);
+        reg_dot_list_write(&w->body, buf_span(&list));
+    }
+    buf_fini(&list);
+    buf_fini(&vector);
+}
+
 static void write_frame_body(struct world *w, struct peer *p, uint8_t type)
 {
     struct buf one;
@@ -723,6 +927,7 @@ static void write_frame_body(struct world *w, struct peer *p, uint8_t type)
         mp_bin(&w->body, one.data, one.size);
         break;
     default:
+        write_registry_body(w, type);
         break;
     }
     buf_fini(&one);
@@ -734,7 +939,7 @@ static void do_frame(struct world *w, bool is_raw)
     struct event ev = {.type = EV_FRAME};
     uint8_t type = in_u8(&w->in);
     ev.as.frame.peer = p->id;
-    ev.as.frame.type = is_raw ? type : (uint8_t) (1 + type % 9);
+    ev.as.frame.type = is_raw ? type : (uint8_t) (1 + type % FRAME_REG_PRUNE);
     buf_clear(&w->body);
     if (is_raw) {
         struct span raw = in_bytes(&w->in, in_u8(&w->in));
@@ -909,6 +1114,7 @@ static void start(struct world *w)
     struct event addresses = {.type = EV_ADDRESSES, .as.addresses = {&own, 1}};
     memcpy(conf.key, w->peer[0].key, sizeof conf.key);
     conf.crypto = crypto;
+    conf.view = (struct store_view){w, disk_get, disk_next};
     core_params_default(&conf.params);
     w->core = core_new(&conf, 7);
     FUZZ_ASSERT(w->core != NULL);
@@ -992,6 +1198,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     w->stored = calloc(STORED_MAX, sizeof *w->stored);
     FUZZ_ASSERT(w->stored != NULL);
     w->in = (struct input){data, size};
+    w->disk = omap_new();
+    FUZZ_ASSERT(w->disk != NULL);
     w->now_ns = 1000000000;
     w->wall_ms = 1700000000000;
     buf_init(&w->body, HM_FRAME_BYTES_MAX);
@@ -1008,6 +1216,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buf_fini(&w->body);
     buf_fini(&w->scratch);
     buf_fini(&w->updates);
+    omap_destroy(&w->disk);
     free(w->stored);
     free(w);
     return 0;
