@@ -749,7 +749,7 @@ static struct dot choose_dot(struct world *w)
 {
     struct dot dot = {choose_origin(w), 0};
     uint8_t choice = in_u8(&w->in);
-    dot.seq = choice < 250 ? 1 + choice % 8 : ENTRY_SEQ_MAX - choice % 8;
+    dot.seq = choice < 250 ? 1U + choice % 8 : ENTRY_SEQ_MAX - choice % 8;
     return dot;
 }
 
