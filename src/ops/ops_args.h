@@ -37,7 +37,8 @@ void ops_args_init(const struct op_spec *spec, struct op_values *ret_values);
  * skipped: a misspelt argument would otherwise change what is asked. */
 int ops_args_read(const struct op_spec *spec, struct span args, struct op_values *ret_values,
                   char why[OPS_WHY_BYTES]);
-/* Sets one argument from text (a word, an option's value). HM_EINVAL with a line in why. */
+/* Sets one argument from text (a word, an option's value). HM_EINVAL with a line in why; HM_EFULL too for
+ * one that is bytes. */
 int ops_args_set(const struct op_spec *spec, size_t idx, const char *text, struct op_values *values,
                  char why[OPS_WHY_BYTES]);
 /* Walks the texts of a list, or the keys and values of a map, that came with a request: `rest` begins
