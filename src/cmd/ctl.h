@@ -117,6 +117,8 @@ void ctl_json_print(const json_t *json, bool is_line);
 /* Fields of replies; a missing one of an older daemon, or one of another type, is "", 0 or false. */
 const char *ctl_text(const json_t *object, const char *field);
 const char *ctl_text_of(const json_t *value); /* of an item of a list, a label's value */
+/* "a, b" of a list of texts, "k=v, …" of a map; "-" for none. The caller frees it. NULL: no memory. */
+char *ctl_joined(json_t *values);
 int64_t ctl_int(const json_t *object, const char *field);
 bool ctl_bool(const json_t *object, const char *field);
 
@@ -156,6 +158,11 @@ int ctl_run_kv(struct ctl *ctl, struct out *out);
 void ctl_print_prometheus(const json_t *reply);
 /* True if nobody reads our output any more, after at most wait_ms. */
 bool ctl_is_unread(int wait_ms);
+/* Asks once; HM_OK when there was an answer. why: what to say of a failure, may stay "". */
+typedef int ctl_once_fn(void *ctx, char why[256]);
+/* Asks again and again, also while the daemon is gone for a while, until what went wrong is not worth
+ * waiting for, or nobody reads stdout any more. An exit code. */
+int ctl_keep_asking(struct ctl *ctl, ctl_once_fn *once, void *ctx);
 /* Runs until killed or nobody reads; returns an exit code. */
 int ctl_follow(struct ctl *ctl, struct out *out);
 

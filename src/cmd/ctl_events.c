@@ -9,12 +9,9 @@
 #include "base/text.h"
 #include "client/client.h"
 
-#include <poll.h>
 #include <string.h>
-#include <unistd.h>
 
 #define WAIT_MS 20000 /* how long one request may wait for an event */
-#define RETRY_MS 200  /* between two tries to reach a daemon that is gone */
 #define TYPE_COLUMNS 12
 #define NODE_COLUMNS 16
 #define OBSERVER_COLUMNS 16
@@ -105,14 +102,8 @@ struct follower {
     struct op_values values;
     struct op_value *since;
     char asked[40]; /* id of the node whose numbers `since` is one of */
-    bool was_lost;  /* it was said that the daemon is gone */
+    bool has_answered;
 };
-
-bool ctl_is_unread(int wait_ms)
-{
-    struct pollfd pfd = {.fd = STDOUT_FILENO, .events = 0};
-    return poll(&pfd, 1, wait_ms) > 0 && (pfd.revents & POLLERR) != 0;
-}
 
 /* Numbers of another node, or of one that began anew, say nothing about what was shown. */
 static bool began_anew(struct follower *f, const json_t *reply)
@@ -156,65 +147,29 @@ static int show(struct follower *f, const json_t *reply)
     return fflush(stdout) == 0 ? HM_OK : HM_EIO;
 }
 
-/* Until the daemon is back. EXIT_DONE, or EXIT_REFUSED when nobody reads us any more. */
-static int reconnect(struct follower *f, const char *why)
-{
-    ctl_disconnect(f->ctl);
-    if (!f->was_lost && why[0] != '\0') {
-        ctl_error("%s; trying again", why);
-        f->was_lost = true;
-    } else if (!f->was_lost) {
-        ctl_error("meshd is gone; waiting for it to come back");
-        f->was_lost = true;
-    }
-    while (ctl_connect(f->ctl, true) != EXIT_DONE) {
-        if (ctl_is_unread(RETRY_MS)) {
-            return EXIT_REFUSED;
-        }
-    }
-    client_watch_output(f->ctl->client, STDOUT_FILENO);
-    return EXIT_DONE;
-}
-
 /* With --node the other node may be gone while the local one is here. */
-static bool is_worth_waiting(int code)
+static int follow_once(void *ctx, char why[256])
 {
-    return code == HM_EUNREACHABLE || code == HM_ETIMEDOUT || code == HM_EBUSY;
+    struct follower *f = ctx;
+    const struct ctl_opts *o = f->ctl->opts;
+    json_t *reply = NULL;
+    /* The first answer shows what there is, within the timeout; later ones may wait. */
+    f->values.v[ops_args_index(o->spec, "wait")] =
+        (struct op_value){.is_given = true, .number = f->has_answered};
+    int code = ctl_ask_once(f->ctl, o->spec, &f->values,
+                            f->has_answered ? WAIT_MS : o->timeout_ms, &reply, why);
+    if (code == HM_OK) {
+        f->has_answered = true;
+        code = show(f, reply);
+        json_decref(reply);
+    }
+    return code;
 }
 
 int ctl_follow(struct ctl *ctl, struct out *out)
 {
-    const struct op_spec *spec = ctl->opts->spec;
     struct follower f = {.ctl = ctl, .out = out, .values = ctl->opts->values};
-    bool has_answered = false;
-    char why[OPS_WHY_BYTES];
-    f.since = &f.values.v[ops_args_index(spec, "since")];
+    f.since = &f.values.v[ops_args_index(ctl->opts->spec, "since")];
     f.since->is_given = true;
-    client_watch_output(ctl->client, STDOUT_FILENO);
-    for (;;) {
-        json_t *reply = NULL;
-        /* The first answer shows what there is, within the timeout; later ones may wait. */
-        f.values.v[ops_args_index(spec, "wait")] =
-            (struct op_value){.is_given = true, .number = has_answered};
-        int code = ctl_ask_once(ctl, spec, &f.values,
-                                has_answered ? WAIT_MS : ctl->opts->timeout_ms, &reply, why);
-        if (code == HM_OK) {
-            if (f.was_lost) {
-                ctl_error("it answers again");
-                f.was_lost = false;
-            }
-            has_answered = true;
-            code = show(&f, reply);
-            json_decref(reply);
-        }
-        if (code == HM_EIO && ctl_is_unread(0)) {
-            return EXIT_REFUSED;
-        }
-        if (code != HM_OK && (!has_answered || !is_worth_waiting(code))) {
-            return ctl_failed(ctl, code, why);
-        }
-        if (code != HM_OK && (reconnect(&f, why) != EXIT_DONE || ctl_is_unread(RETRY_MS))) {
-            return EXIT_REFUSED;
-        }
-    }
+    return ctl_keep_asking(ctl, follow_once, &f);
 }

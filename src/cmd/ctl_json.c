@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* MessagePack to JSON, generically: replies hold only what JSON knows, so no field is special. */
+#define _GNU_SOURCE
 #include "cmd/ctl.h"
 
 #include "base/base64.h"
@@ -172,4 +173,29 @@ int64_t ctl_int(const json_t *object, const char *field)
 bool ctl_bool(const json_t *object, const char *field)
 {
     return json_is_true(json_object_get(object, field));
+}
+
+char *ctl_joined(json_t *values)
+{
+    const char *key;
+    json_t *value;
+    size_t i;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
+    if (stream == NULL) {
+        return NULL;
+    }
+    json_array_foreach(values, i, value)
+    {
+        fprintf(stream, "%s%s", i > 0 ? ", " : "", ctl_text_of(value));
+    }
+    i = 0;
+    json_object_foreach(values, key, value)
+    {
+        fprintf(stream, "%s%s=%s", i++ > 0 ? ", " : "", key, ctl_text_of(value));
+    }
+    fputs(ftell(stream) == 0 ? "-" : "", stream);
+    fclose(stream);
+    return text;
 }

@@ -13,10 +13,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define WAIT_MS 20000 /* how long one request may wait for a change */
-#define RETRY_MS 200  /* between two tries to reach a daemon that is gone */
 #define TEXT_KEY_COLUMNS 24
 #define TEXT_ORIGIN_COLUMNS 12
 #define TEXT_VALUE_COLUMNS 60
@@ -29,7 +27,7 @@ struct watcher {
     omap_t *shown;           /* key to version; the tag is the change up to which that is known */
     bool is_resumed;         /* --since says that what was before was shown */
     bool is_silent;          /* so what is read is not shown */
-    bool was_lost;           /* it was said that the daemon is gone */
+    bool is_begun;           /* what there was is shown */
 };
 
 /* ---- what is shown --------------------------------------------------------------------------- */
@@ -263,53 +261,12 @@ static int begin(struct watcher *w, char why[256])
     return code;
 }
 
-/* Until the daemon is back. EXIT_DONE, or EXIT_REFUSED when nobody reads us any more. */
-static int reconnect(struct watcher *w, const char *why)
+static int watch_once(void *ctx, char why[256])
 {
-    ctl_disconnect(w->ctl);
-    if (!w->was_lost) {
-        ctl_error("%s%s", why,
-                  why[0] != '\0' ? "; trying again" : "meshd is gone; waiting for it to come back");
-        w->was_lost = true;
-    }
-    do {
-        if (ctl_is_unread(RETRY_MS)) {
-            return EXIT_REFUSED;
-        }
-    } while (ctl_connect(w->ctl, true) != EXIT_DONE);
-    client_watch_output(w->ctl->client, STDOUT_FILENO);
-    return EXIT_DONE;
-}
-
-static bool is_worth_waiting(int code)
-{
-    return code == HM_EUNREACHABLE || code == HM_ETIMEDOUT || code == HM_EBUSY;
-}
-
-static int run(struct watcher *w)
-{
-    bool is_begun = false;
-    for (;;) {
-        char why[256] = "";
-        int code = is_begun ? follow_once(w, why) : begin(w, why);
-        if (code == HM_OK) {
-            if (w->was_lost) {
-                ctl_error("it answers again");
-            }
-            is_begun = true;
-            w->was_lost = false;
-            continue;
-        }
-        if (code == HM_EIO && ctl_is_unread(0)) {
-            return EXIT_REFUSED;
-        }
-        if (!is_begun || !is_worth_waiting(code)) {
-            return ctl_failed(w->ctl, code, why);
-        }
-        if (reconnect(w, why) != EXIT_DONE) {
-            return EXIT_REFUSED;
-        }
-    }
+    struct watcher *w = ctx;
+    int code = w->is_begun ? follow_once(w, why) : begin(w, why);
+    w->is_begun |= code == HM_OK;
+    return code;
 }
 
 int kv_watch(struct ctl *ctl, struct out *out)
@@ -322,8 +279,7 @@ int kv_watch(struct ctl *ctl, struct out *out)
     if (w.shown == NULL) {
         return ctl_failed(ctl, HM_ENOMEM, "");
     }
-    client_watch_output(ctl->client, STDOUT_FILENO);
-    int exit_code = run(&w);
+    int exit_code = ctl_keep_asking(ctl, watch_once, &w);
     omap_destroy(&w.shown);
     return exit_code;
 }

@@ -9,35 +9,9 @@
 
 #define COUNT_OF(a) (sizeof(a) / sizeof(a)[0])
 
-/* "a, b" of a list of texts, "k=v, …" of a map; "-" for none. The caller frees it. */
-static char *joined(json_t *values)
-{
-    const char *key;
-    json_t *value;
-    size_t i;
-    char *text = NULL;
-    size_t size = 0;
-    FILE *stream = open_memstream(&text, &size);
-    if (stream == NULL) {
-        return NULL;
-    }
-    json_array_foreach(values, i, value)
-    {
-        fprintf(stream, "%s%s", i > 0 ? ", " : "", ctl_text_of(value));
-    }
-    i = 0;
-    json_object_foreach(values, key, value)
-    {
-        fprintf(stream, "%s%s=%s", i++ > 0 ? ", " : "", key, ctl_text_of(value));
-    }
-    fputs(ftell(stream) == 0 ? "-" : "", stream);
-    fclose(stream);
-    return text;
-}
-
 static void add_joined(table_t *table, enum out_style style, json_t *values)
 {
-    char *text = joined(values);
+    char *text = ctl_joined(values);
     table_add(table, style, text != NULL ? text : "-");
     free(text);
 }

@@ -12,11 +12,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define COUNT_OF(a) (sizeof(a) / sizeof(a)[0])
 #define WAIT_MS 20000 /* how long one request may wait for a change */
-#define RETRY_MS 200  /* between two tries to reach a daemon that is gone */
 
 /* ---- for people ------------------------------------------------------------------------------ */
 
@@ -27,35 +25,9 @@ static enum out_style health_style(const char *health)
                                             : STYLE_RED;
 }
 
-/* "a, b" of a list of texts, "k=v, …" of a map; "-" for none. The caller frees it. */
-static char *joined(json_t *values)
-{
-    const char *key;
-    json_t *value;
-    size_t i;
-    char *text = NULL;
-    size_t size = 0;
-    FILE *stream = open_memstream(&text, &size);
-    if (stream == NULL) {
-        return NULL;
-    }
-    json_array_foreach(values, i, value)
-    {
-        fprintf(stream, "%s%s", i > 0 ? ", " : "", ctl_text_of(value));
-    }
-    i = 0;
-    json_object_foreach(values, key, value)
-    {
-        fprintf(stream, "%s%s=%s", i++ > 0 ? ", " : "", key, ctl_text_of(value));
-    }
-    fputs(ftell(stream) == 0 ? "-" : "", stream);
-    fclose(stream);
-    return text;
-}
-
 static void add_joined(table_t *table, json_t *values)
 {
-    char *text = joined(values);
+    char *text = ctl_joined(values);
     table_add(table, STYLE_DIM, text != NULL ? text : "-");
     free(text);
 }
@@ -119,7 +91,7 @@ static void print_line(const struct out *out, const char *name, enum out_style s
 
 static void print_words(const struct out *out, const char *name, json_t *values)
 {
-    char *text = joined(values);
+    char *text = ctl_joined(values);
     print_line(out, name, STYLE_PLAIN, text != NULL ? text : "-");
     free(text);
 }
@@ -198,7 +170,6 @@ struct watcher {
     const struct op_spec *spec;
     json_t *shown; /* by "NODE-ID ID": the service as it was shown */
     char state[17]; /* of what was shown; "": nothing yet */
-    bool was_lost;  /* it was said that the daemon is gone */
 };
 
 static void print_change(const struct watcher *w, const char *op, json_t *service,
@@ -295,8 +266,9 @@ static int ask(struct watcher *w, json_t **ret_reply, char why[256])
     return HM_OK;
 }
 
-static int watch_once(struct watcher *w, char why[256])
+static int watch_once(void *ctx, char why[256])
 {
+    struct watcher *w = ctx;
     json_t *reply = NULL;
     int code = ask(w, &reply, why);
     if (code == HM_OK) {
@@ -306,53 +278,6 @@ static int watch_once(struct watcher *w, char why[256])
     return code;
 }
 
-/* Until the daemon is back. EXIT_DONE, or EXIT_REFUSED when nobody reads us any more. */
-static int reconnect(struct watcher *w, const char *why)
-{
-    ctl_disconnect(w->ctl);
-    if (!w->was_lost) {
-        ctl_error("%s%s", why,
-                  why[0] != '\0' ? "; trying again" : "meshd is gone; waiting for it to come back");
-        w->was_lost = true;
-    }
-    do {
-        if (ctl_is_unread(RETRY_MS)) {
-            return EXIT_REFUSED;
-        }
-    } while (ctl_connect(w->ctl, true) != EXIT_DONE);
-    client_watch_output(w->ctl->client, STDOUT_FILENO);
-    return EXIT_DONE;
-}
-
-static bool is_worth_waiting(int code)
-{
-    return code == HM_EUNREACHABLE || code == HM_ETIMEDOUT || code == HM_EBUSY;
-}
-
-static int run(struct watcher *w)
-{
-    for (;;) {
-        char why[256] = "";
-        int code = watch_once(w, why);
-        if (code == HM_OK) {
-            if (w->was_lost) {
-                ctl_error("it answers again");
-            }
-            w->was_lost = false;
-            continue;
-        }
-        if (code == HM_EIO && ctl_is_unread(0)) {
-            return EXIT_REFUSED;
-        }
-        if (w->state[0] == '\0' || !is_worth_waiting(code)) {
-            return ctl_failed(w->ctl, code, why);
-        }
-        if (reconnect(w, why) != EXIT_DONE) {
-            return EXIT_REFUSED;
-        }
-    }
-}
-
 int ctl_watch_services(struct ctl *ctl, struct out *out)
 {
     struct watcher w = {
@@ -360,8 +285,7 @@ int ctl_watch_services(struct ctl *ctl, struct out *out)
     if (w.shown == NULL) {
         return ctl_failed(ctl, HM_ENOMEM, "");
     }
-    client_watch_output(ctl->client, STDOUT_FILENO);
-    int exit_code = run(&w);
+    int exit_code = ctl_keep_asking(ctl, watch_once, &w);
     json_decref(w.shown);
     return exit_code;
 }
