@@ -579,7 +579,7 @@ void persist_everything(core_t *c);
 size_t spread_load(core_t *c, const struct store_entry *entries, size_t count);
 void spread_durable(core_t *c, uint64_t batch);
 /* Takes one entry that came. HM_OK also when it was known; errors as registry_merge. */
-int spread_take(core_t *c, struct span bytes, bool is_repair, enum registry_outcome *ret_outcome);
+int spread_take(core_t *c, struct span bytes, enum registry_outcome *ret_outcome);
 /* The store has lost records. */
 void spread_damaged(core_t *c);
 void spread_rebuild_tick(core_t *c);

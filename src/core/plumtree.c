@@ -134,7 +134,7 @@ static void on_push(core_t *c, struct member *m, struct span body)
     }
     while (reg_entry_next(&entries.bytes, &bytes)) {
         enum registry_outcome outcome;
-        if (spread_take(c, bytes, false, &outcome) != HM_OK) {
+        if (spread_take(c, bytes, &outcome) != HM_OK) {
             continue; /* counted, and it comes again by repair */
         }
         known += outcome == REGISTRY_KNOWN;

@@ -244,16 +244,27 @@ int registry_see(registry_t *r, const struct dot *dot)
 int registry_claim(registry_t *r, const struct vector *theirs)
 {
     struct vector_diff diff;
+    struct vector news;
     struct origin origin;
     struct run run;
-    struct pending_batch *b;
     int rc = r->rebuild.is_on ? HM_EBUSY : HM_OK;
+    vector_init(&news);
     vector_diff_open(&diff, theirs, &r->vector);
     while (rc == HM_OK && vector_diff_next(&diff, &origin, &run)) {
-        b = registry_gathering(r);
-        rc = b == NULL ? HM_ENOMEM : vector_add_run(&b->added, &origin, run);
+        if (origin_eq(&origin, &r->conf.self)) {
+            run.last = run.last < r->seq ? run.last : r->seq; /* nobody knows more of it than we do */
+        }
+        rc = run.first <= run.last ? vector_add_run(&news, &origin, run) : HM_OK;
     }
-    return rc == HM_OK ? vector_merge(&r->vector, theirs) : rc;
+    if (rc == HM_OK && news.count > 0) {
+        struct pending_batch *b = registry_gathering(r);
+        rc = b == NULL ? HM_ENOMEM : vector_merge(&b->added, &news);
+    }
+    if (rc == HM_OK) {
+        rc = vector_merge(&r->vector, &news);
+    }
+    vector_fini(&news);
+    return rc;
 }
 
 int registry_set_synced(registry_t *r)

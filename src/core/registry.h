@@ -101,14 +101,14 @@ enum registry_outcome {
     REGISTRY_OBSOLETE, /* not seen, but superseded by what is held, or of a removed node: the dot is claimed */
 };
 
-/* An entry of another node, or of an earlier life. is_repair: it is taken although its dot is claimed,
- * unless it or what supersedes it is held (the store has lost it). HM_EMALFORMED; HM_EDENIED: its
- * key belongs to a node that has not signed it, or it is a removal that is not signed by its writer; HM_ENOTFOUND: that node is not known yet;
- * HM_EBUSY: too much waits for the disk; HM_ENOMEM. Nothing of these is claimed. */
-int registry_merge(registry_t *r, struct span bytes, bool is_repair,
-                   enum registry_outcome *ret_outcome);
+/* An entry of another node, or of an earlier life. HM_EMALFORMED; HM_EDENIED: its key belongs to a node that has
+ * not signed it, it is a removal that is not signed by its writer, or it names a write of this very life that
+ * this node has not made; HM_ENOTFOUND: the key's node is not known yet; HM_EBUSY: too much waits for the
+ * disk; HM_ENOMEM. Nothing of these is claimed. */
+int registry_merge(registry_t *r, struct span bytes, enum registry_outcome *ret_outcome);
 
-/* Takes over what another node claims, after a whole pass. HM_ENOMEM. */
+/* Takes over what another node claims, after a whole pass; but not what it claims of writes of this very life
+ * that this node has not made. HM_EBUSY, HM_ENOMEM. */
 int registry_claim(registry_t *r, const struct vector *theirs);
 
 /* Where the committed entry with this dot is. False: none is held. Lives until the end of the step. */

@@ -253,8 +253,21 @@ static int take(registry_t *r, const struct entry *e, struct span bytes, bool is
     return rc == HM_OK ? registry_see(r, &e->dot) : rc;
 }
 
-int registry_merge(registry_t *r, struct span bytes, bool is_repair,
-                   enum registry_outcome *ret_outcome)
+/* Only this process knows what it has written in this life: an entry, or a context, that names more of it is
+ * forged. Taken, it would make others take our next writes for known. */
+static bool is_forged(const registry_t *r, const struct entry *e)
+{
+    struct span rest = e->context;
+    struct dot dot = e->dot;
+    do {
+        if (dot.seq > r->seq && origin_eq(&dot.origin, &r->conf.self)) {
+            return true;
+        }
+    } while (context_next(&rest, &dot));
+    return false;
+}
+
+int registry_merge(registry_t *r, struct span bytes, enum registry_outcome *ret_outcome)
 {
     struct node_id removed;
     struct entry e;
@@ -262,22 +275,24 @@ int registry_merge(registry_t *r, struct span bytes, bool is_repair,
     if (rc != HM_OK) {
         return rc;
     }
-    bool is_seen = vector_has(&r->vector, &e.dot);
-    if (is_seen && !is_repair) {
+    if (vector_has(&r->vector, &e.dot)) {
         *ret_outcome = REGISTRY_KNOWN;
         return HM_OK;
     }
+    if (is_forged(r, &e)) {
+        return HM_EDENIED;
+    }
     if (is_of_removed(r, &e)) {
-        *ret_outcome = is_seen ? REGISTRY_KNOWN : REGISTRY_OBSOLETE;
-        return is_seen ? HM_OK : registry_see(r, &e.dot);
+        *ret_outcome = REGISTRY_OBSOLETE;
+        return registry_see(r, &e.dot);
     }
     if ((rc = check_room(r)) != HM_OK || (rc = check_owner(r, &e)) != HM_OK ||
         (rc = registry_find(r, LOOK_ALL, e.key, &r->all)) != HM_OK) {
         return rc;
     }
     if (is_held(&r->all, &e)) {
-        *ret_outcome = is_seen ? REGISTRY_KNOWN : REGISTRY_OBSOLETE;
-        return is_seen ? HM_OK : registry_see(r, &e.dot);
+        *ret_outcome = REGISTRY_OBSOLETE;
+        return registry_see(r, &e.dot);
     }
     rc = take(r, &e, bytes, false);
     if (rc == HM_OK) {

@@ -373,7 +373,7 @@ void removal_answered(core_t *c, struct span update_bytes)
         if (u.kind == UPDATE_REMOVAL && entry_read(u.record, &e) == HM_OK &&
             key_removed(e.key, &id) && node_id_eq(&id, &c->self->id) &&
             tokens_take(&c->removals.tokens, c->now_ns, TELLS_PER_SECOND, TELLS_BURST) &&
-            registry_merge(c->registry, u.record, true, &outcome) != HM_OK) {
+            registry_merge(c->registry, u.record, &outcome) != HM_OK) {
             core_count(c, M_ENTRIES_REFUSED);
         }
     }

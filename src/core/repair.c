@@ -177,7 +177,7 @@ static void on_chunk(core_t *c, struct member *m, struct span body)
     a->chunk++;
     while (reg_entry_next(&msg.entries.bytes, &bytes)) {
         enum registry_outcome outcome;
-        a->is_incomplete |= spread_take(c, bytes, false, &outcome) != HM_OK;
+        a->is_incomplete |= spread_take(c, bytes, &outcome) != HM_OK;
         if (outcome == REGISTRY_NEW && msg.chunk == 1) {
             plumtree_repaired(c, m, bytes); /* of a long pass the neighbours have the most themselves */
         }

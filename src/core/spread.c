@@ -115,7 +115,7 @@ int core_restore(core_t *c, struct span bytes, bool *ret_new, uint64_t *ret_tick
     if (!c->ready || c->leaving || c->copy.aside) {
         return HM_EBUSY;
     }
-    int rc = spread_take(c, bytes, false, &outcome);
+    int rc = spread_take(c, bytes, &outcome);
     *ret_new = rc == HM_OK && outcome == REGISTRY_NEW;
     if (*ret_new && entry_read(bytes, &e) == HM_OK) {
         *ret_ticket = registry_round(c->registry);
@@ -164,11 +164,11 @@ void spread_durable(core_t *c, uint64_t batch)
     }
 }
 
-int spread_take(core_t *c, struct span bytes, bool is_repair, enum registry_outcome *ret_outcome)
+int spread_take(core_t *c, struct span bytes, enum registry_outcome *ret_outcome)
 {
     uint64_t before = registry_change_last(c->registry);
     *ret_outcome = REGISTRY_KNOWN;
-    int rc = registry_merge(c->registry, bytes, is_repair, ret_outcome);
+    int rc = registry_merge(c->registry, bytes, ret_outcome);
     if (rc != HM_OK) {
         core_count(c, M_ENTRIES_REFUSED);
         return rc;

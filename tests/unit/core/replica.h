@@ -300,7 +300,7 @@ static inline void replica_pass(struct replica *from, struct replica *to)
         while (registry_next_dot(from->r, &origin, dot.seq + 1, &dot, &bytes) &&
                dot.seq <= run.last) {
             enum registry_outcome outcome;
-            assert_int_equal(registry_merge(to->r, bytes, false, &outcome), HM_OK);
+            assert_int_equal(registry_merge(to->r, bytes, &outcome), HM_OK);
         }
     }
     assert_int_equal(registry_claim(to->r, &start), HM_OK);

@@ -131,7 +131,7 @@ static void a_missed_write_is_no_conflict(void **state)
     replica_write(&p->a, "kv/x", "3");
     settle(&p->a);
     assert_int_equal(registry_get(p->a.r, LOOK_ALL, key, &s), HM_OK);
-    assert_int_equal(registry_merge(p->b.r, s.items[0].bytes, false, &outcome), HM_OK);
+    assert_int_equal(registry_merge(p->b.r, s.items[0].bytes, &outcome), HM_OK);
     assert_int_equal(outcome, REGISTRY_NEW);
     assert_int_equal(registry_get(p->b.r, LOOK_ALL, key, &s), HM_OK);
     assert_int_equal(s.count, 1);
@@ -185,11 +185,48 @@ static void keys_of_a_node_are_its_own(void **state)
     uint8_t *forged = malloc(s.items[0].bytes.size);
     memcpy(forged, s.items[0].bytes.data, s.items[0].bytes.size);
     forged[(size_t) (s.items[0].value.data - s.items[0].bytes.data) + 2] ^= 1;
-    assert_int_equal(
-        registry_merge(p->b.r, span_of(forged, s.items[0].bytes.size), false, &outcome),
-        HM_EDENIED);
+    struct span bytes = span_of(forged, s.items[0].bytes.size);
+    assert_int_equal(registry_merge(p->b.r, bytes, &outcome), HM_EDENIED);
     free(forged);
     assert_string_equal(SHOWN(&p->b, mine), "80");
+    pair_free(p);
+}
+
+/* Who says that we have written more than we have would make others take our next writes for known. */
+static void nobody_else_writes_in_our_name(void **state)
+{
+    struct pair *p = pair_new();
+    struct replica thief;
+    struct registry_siblings s;
+    enum registry_outcome outcome;
+    struct prng twin;
+    struct dot next;
+    (void) state;
+    prng_init(&twin, 1); /* as pair_new's: the thief names the life that node a is in */
+    replica_init(&thief, 1, &twin);
+    replica_write(&thief, "kv/x", "forged");
+    replica_commit(&thief);
+    assert_int_equal(registry_get(thief.r, LOOK_ALL, span_of("kv/x", 4), &s), HM_OK);
+    next = s.items[0].dot;
+    assert_int_equal(registry_merge(p->a.r, s.items[0].bytes, &outcome), HM_EDENIED);
+    /* The same as a context, in another's entry. */
+    replica_pass(&thief, &p->b);
+    replica_commit(&p->b);
+    replica_write(&p->b, "kv/x", "over it");
+    replica_commit(&p->b);
+    assert_int_equal(registry_get(p->b.r, LOOK_ALL, span_of("kv/x", 4), &s), HM_OK);
+    assert_int_equal(registry_merge(p->a.r, s.items[0].bytes, &outcome), HM_EDENIED);
+    /* The same as a claim, with another's writes that are real. */
+    assert_int_equal(registry_claim(p->a.r, registry_durable_vector(p->b.r)), HM_OK);
+    replica_commit(&p->a);
+    assert_false(vector_has(registry_durable_vector(p->a.r), &next));
+    assert_true(vector_has(registry_durable_vector(p->a.r), &s.items[0].dot));
+    assert_int_equal(replica_write(&p->a, "kv/y", "1"), HM_OK);
+    replica_commit(&p->a);
+    assert_int_equal(registry_get(p->a.r, LOOK_ALL, span_of("kv/y", 4), &s), HM_OK);
+    assert_true(dot_eq(&s.items[0].dot, &next));
+    assert_true(vector_has(registry_durable_vector(p->a.r), &next));
+    replica_fini(&thief);
     pair_free(p);
 }
 
@@ -312,8 +349,8 @@ static void step(struct history *h)
     case 8: /* one entry gets through on its own, perhaps long after */
         if (h->count > 0) {
             size_t i = (size_t) prng_below(&h->prng, h->count);
-            assert_int_equal(
-                registry_merge(p->r, span_of(h->entries[i], h->sizes[i]), false, &outcome), HM_OK);
+            struct span bytes = span_of(h->entries[i], h->sizes[i]);
+            assert_int_equal(registry_merge(p->r, bytes, &outcome), HM_OK);
         }
         break;
     case 9: replica_pass(q, p); break;
@@ -321,6 +358,30 @@ static void step(struct history *h)
     default: replica_crash(p); break;
     }
     take_durable(h, p);
+}
+
+static struct history *history_new(uint64_t seed)
+{
+    struct history *h = calloc(1, sizeof *h);
+    prng_init(&h->prng, seed);
+    for (size_t i = 0; i < REPLICAS; i++) {
+        replica_init(&h->p[i], (uint8_t) (i + 1), &h->prng);
+    }
+    for (size_t i = 0; i < STEPS; i++) {
+        step(h);
+    }
+    return h;
+}
+
+static void history_free(struct history *h)
+{
+    for (size_t i = 0; i < REPLICAS; i++) {
+        replica_fini(&h->p[i]);
+    }
+    for (size_t i = 0; i < h->count; i++) {
+        free(h->entries[i]);
+    }
+    free(h);
 }
 
 /* A claimed dot is held, or something that supersedes it is. */
@@ -379,14 +440,7 @@ static void dots_are_used_once(const struct history *h)
 
 static void run_history(uint64_t seed)
 {
-    struct history *h = calloc(1, sizeof *h);
-    prng_init(&h->prng, seed);
-    for (size_t i = 0; i < REPLICAS; i++) {
-        replica_init(&h->p[i], (uint8_t) (i + 1), &h->prng);
-    }
-    for (size_t i = 0; i < STEPS; i++) {
-        step(h);
-    }
+    struct history *h = history_new(seed);
     for (size_t i = 0; i < REPLICAS; i++) {
         replica_commit(&h->p[i]);
         take_durable(h, &h->p[i]);
@@ -404,13 +458,7 @@ static void run_history(uint64_t seed)
         assert_int_equal(registry_state(h->p[i].r), registry_state(h->p[0].r));
     }
     dots_are_used_once(h);
-    for (size_t i = 0; i < REPLICAS; i++) {
-        replica_fini(&h->p[i]);
-    }
-    for (size_t i = 0; i < h->count; i++) {
-        free(h->entries[i]);
-    }
-    free(h);
+    history_free(h);
 }
 
 static void any_history_converges(void **state)
@@ -428,14 +476,7 @@ static void what_a_disk_loses_comes_back(void **state)
 {
     (void) state;
     for (uint64_t seed = 1; seed <= 60; seed++) {
-        struct history *h = calloc(1, sizeof *h);
-        prng_init(&h->prng, seed);
-        for (size_t i = 0; i < REPLICAS; i++) {
-            replica_init(&h->p[i], (uint8_t) (i + 1), &h->prng);
-        }
-        for (size_t i = 0; i < STEPS; i++) {
-            step(h);
-        }
+        struct history *h = history_new(seed);
         for (size_t i = 0; i < REPLICAS; i++) {
             replica_commit(&h->p[i]);
             take_durable(h, &h->p[i]);
@@ -454,13 +495,7 @@ static void what_a_disk_loses_comes_back(void **state)
         check_claims(h, &h->p[1]);
         check_end(h, &h->p[1]);
         assert_int_equal(registry_state(h->p[1].r), registry_state(h->p[0].r));
-        for (size_t i = 0; i < REPLICAS; i++) {
-            replica_fini(&h->p[i]);
-        }
-        for (size_t i = 0; i < h->count; i++) {
-            free(h->entries[i]);
-        }
-        free(h);
+        history_free(h);
     }
 }
 
@@ -471,24 +506,16 @@ static void order_and_repetition_do_not_matter(void **state)
 {
     (void) state;
     for (uint64_t seed = 1; seed <= 50; seed++) {
-        struct history *h = calloc(1, sizeof *h);
+        struct history *h = history_new(seed);
         struct replica fresh[2];
-        prng_init(&h->prng, seed);
-        for (size_t i = 0; i < REPLICAS; i++) {
-            replica_init(&h->p[i], (uint8_t) (i + 1), &h->prng);
-        }
-        for (size_t i = 0; i < STEPS; i++) {
-            step(h);
-        }
         for (uint8_t f = 0; f < 2; f++) {
             replica_init(&fresh[f], (uint8_t) (20 + f), &h->prng);
             for (size_t i = 0; i < 3 * h->count; i++) {
                 enum registry_outcome outcome;
                 size_t at = i < h->count ? (f == 0 ? i : h->count - 1 - i)
                                          : (size_t) prng_below(&h->prng, h->count);
-                assert_int_equal(registry_merge(fresh[f].r, span_of(h->entries[at], h->sizes[at]),
-                                                prng_below(&h->prng, 2) == 0, &outcome),
-                                 HM_OK);
+                struct span bytes = span_of(h->entries[at], h->sizes[at]);
+                assert_int_equal(registry_merge(fresh[f].r, bytes, &outcome), HM_OK);
             }
             replica_commit(&fresh[f]);
         }
@@ -497,13 +524,7 @@ static void order_and_repetition_do_not_matter(void **state)
         check_end(h, &fresh[1]);
         replica_fini(&fresh[0]);
         replica_fini(&fresh[1]);
-        for (size_t i = 0; i < REPLICAS; i++) {
-            replica_fini(&h->p[i]);
-        }
-        for (size_t i = 0; i < h->count; i++) {
-            free(h->entries[i]);
-        }
-        free(h);
+        history_free(h);
     }
 }
 
@@ -516,6 +537,7 @@ int main(void)
         cmocka_unit_test(a_missed_write_is_no_conflict),
         cmocka_unit_test(a_failed_disk_takes_back_what_was_not_durable),
         cmocka_unit_test(keys_of_a_node_are_its_own),
+        cmocka_unit_test(nobody_else_writes_in_our_name),
         cmocka_unit_test(limits_are_kept),
         cmocka_unit_test(changes_are_told_in_order),
         cmocka_unit_test(any_history_converges),

@@ -188,7 +188,7 @@ int core_write(core_t *c, const struct registry_write *w, struct dot *ret_dot, u
 int core_restore(core_t *c, struct span bytes, bool *ret_new, uint64_t *ret_ticket)
 {
     enum registry_outcome outcome = REGISTRY_KNOWN;
-    int rc = registry_merge(c->replica.r, bytes, false, &outcome);
+    int rc = registry_merge(c->replica.r, bytes, &outcome);
     *ret_new = rc == HM_OK && outcome == REGISTRY_NEW;
     if (*ret_new) {
         *ret_ticket = registry_round(c->replica.r);
