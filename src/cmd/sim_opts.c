@@ -39,6 +39,8 @@ static const struct {
     {"early-ack", 0, "a write is acknowledged before it is durable", false, REG_BREAK_EARLY_ACK},
     {"early-push", 0, "a write is told to others before it is durable", false,
      REG_BREAK_EARLY_PUSH},
+    {"fold-is-range", 0, "who folds a node's old lives is taken to have seen all of them", false,
+     REG_BREAK_FOLD_IS_RANGE},
     {"early-claim", 0, "a pass's vector is taken over with its first chunk", false,
      REG_BREAK_EARLY_CLAIM},
     {"early-release", 0, "a deletion mark goes when the writer alone has it", false,

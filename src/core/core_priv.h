@@ -133,6 +133,8 @@ struct missing {
 struct asking {
     struct node_id peer; /* zero: none */
     uint64_t pass;
+    uint8_t kind;        /* enum reg_pass_kind */
+    uint8_t refolded;    /* how often the vector was told anew, since folds of it could not be named */
     uint64_t chunk;      /* the next one */
     uint64_t heard_ns;
     bool is_held;        /* the next chunk is not asked for yet: our disk is behind */
@@ -152,6 +154,8 @@ struct serving {
     uint64_t heard_ns;
     struct vector theirs; /* what needs no sending */
     struct vector start;  /* what is claimed at the end: durable when the pass began */
+    struct vector asked;  /* the asker's, if it has begun again: `theirs` has then what was sent, too */
+    bool is_again;
     struct dot at;        /* all of `start` up to this has been looked at; seq 0: nothing yet */
 };
 

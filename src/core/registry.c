@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/limits.h"
+#include "core/fold.h"
 #include "core/registry_priv.h"
 #include "wire/mpack.h"
 
@@ -93,22 +94,10 @@ void registry_destroy(registry_t **p)
     *p = NULL;
 }
 
-/* A life and what of it was seen, as a number. The sum over all lives is the same wherever the same was
- * seen, however it is kept. 0: nothing. */
-static uint64_t life_hash(const registry_t *r, const struct vector_origin *o)
+/* The sum over all lives is the same wherever the same was seen. */
+static uint64_t life_hash(const registry_t *r, const struct vector_origin *life)
 {
-    uint8_t origin[ORIGIN_BYTES];
-    struct buf b;
-    if (o == NULL) {
-        return 0;
-    }
-    buf_init(&b, SIZE_MAX);
-    origin_put(origin, &o->origin);
-    buf_append(&b, origin, sizeof origin);
-    vector_runs_write(&b, o);
-    uint64_t hash = r->conf.crypto.hash(buf_span(&b));
-    buf_fini(&b);
-    return hash;
+    return fold_life_hash(r->conf.crypto.hash, life);
 }
 
 static int load_meta(registry_t *r, struct span value)

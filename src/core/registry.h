@@ -51,6 +51,7 @@ enum registry_break {
     REG_BREAK_EARLY_RELEASE = 1 << 3, /* a deletion mark goes when the writer alone has it */
     REG_BREAK_CLOCK_WINS = 1 << 4,   /* the later wall clock ends a conflict */
     REG_BREAK_EARLY_PUSH = 1 << 5,   /* a write is told to others before it is durable */
+    REG_BREAK_FOLD_IS_RANGE = 1 << 6, /* a fold is taken for all lives below its counter */
 };
 
 struct registry_totals {

@@ -4,14 +4,17 @@
  *     asker -> server   ASK    its durable vector
  *     server -> asker   CHUNK  entries that the vector lacks, in order of their dots
  *     asker -> server   MORE   and so on
- *     server -> asker   CHUNK  the last one: also all that came since the pass began; the vector of then
+ *     server -> asker   CHUNK  the last one: also all that came since the pass began; the vector of then,
+ *                              without what the asker's has
  *
- * Only after the last chunk does the asker claim that vector, so a pass that is cut leaves entries, never
- * claims. Who is asked: serve.c.
+ * Only after the last chunk does the asker claim that, so a pass that is cut leaves entries, never claims.
+ * The asker folds old lives (fold.h); if the server has others it offers folds of its own, and the asker
+ * asks again. Who is asked: serve.c.
  *
  * States (a hash of vector and entries) travel with probes: equal ones need nothing. */
 #include "base/err.h"
 #include "core/core_priv.h"
+#include "core/fold.h"
 #include "wire/registry_msg.h"
 
 #include <string.h>
@@ -23,6 +26,8 @@
 #define HELD_NS (20 * MS_NS)
 #define DIVERGED_NS (60 * SECOND_NS)  /* then somebody should know */
 #define NEW_MESH_NS (10 * SECOND_NS)  /* those who are all syncing have what there is by then */
+#define REFOLDED_MAX 2                /* then the vector is told without folds */
+#define VECTOR_TOLD_BYTES_MAX (HM_FRAME_BYTES_MAX - 256) /* of a question */
 #define DISK_BEHIND_BYTES (8U << 20)  /* waiting to be stored: the next chunk can wait, too */
 
 static void caught_up(struct member *m)
@@ -70,19 +75,41 @@ static void pass_over(core_t *c)
     look_again(c, 0);
 }
 
-static void ask(core_t *c, struct member *m, enum reg_pass_kind kind)
+/* The durable vector without folds, as much of it as fits: what is not told is sent again, no more. */
+static int tell_plain(const core_t *c, struct buf *b)
+{
+    static const struct vector nothing;
+    struct vector some;
+    bool all;
+    vector_init(&some);
+    int rc = vector_lacking(&some, registry_durable_vector(c->registry), &nothing,
+                            VECTOR_TOLD_BYTES_MAX, &all);
+    buf_clear(b);
+    vector_write(b, &some);
+    vector_fini(&some);
+    return rc;
+}
+
+/* offers NULL: none were made. */
+static void tell_vector(core_t *c, struct buf *b, const struct fold_list *offers)
+{
+    bool is_plain = c->asking.refolded > REFOLDED_MAX;
+    int rc = is_plain ? HM_OK
+                      : fold_tell(b, registry_durable_vector(c->registry), c->crypto.hash, offers);
+    if (is_plain || buf_failed(b)) {
+        rc = tell_plain(c, b);
+    }
+    c->fx.failed |= rc == HM_ENOMEM;
+}
+
+static void send_ask(core_t *c, struct member *m, const struct fold_list *offers)
 {
     struct buf vector, b;
-    buf_init(&vector, HM_FRAME_BYTES_MAX);
+    buf_init(&vector, VECTOR_TOLD_BYTES_MAX);
     buf_init(&b, HM_FRAME_BYTES_MAX);
-    vector_write(&vector, registry_durable_vector(c->registry));
-    if (kind != REG_PASS_COMPARED) {
-        buf_clear(&c->asking.gone);
-    }
-    asking_begin(c, m);
-    m->reg_asked_ns = c->now_ns;
+    tell_vector(c, &vector, offers);
     struct reg_ask msg = {.pass = c->asking.pass,
-                          .kind = (uint8_t) kind,
+                          .kind = c->asking.kind,
                           .vector = buf_span(&vector),
                           .hash = registry_durable_hash(c->registry)};
     reg_ask_write(&b, &msg);
@@ -92,6 +119,33 @@ static void ask(core_t *c, struct member *m, enum reg_pass_kind kind)
     }
     buf_fini(&vector);
     buf_fini(&b);
+}
+
+static void ask(core_t *c, struct member *m, enum reg_pass_kind kind)
+{
+    if (kind != REG_PASS_COMPARED) {
+        buf_clear(&c->asking.gone);
+    }
+    asking_begin(c, m);
+    c->asking.kind = (uint8_t) kind;
+    m->reg_asked_ns = c->now_ns;
+    send_ask(c, m, NULL);
+}
+
+/* Some of our folds are not known there. Told are then those lives, except for the folds that both can name;
+ * if that fails, since they changed meanwhile, all. */
+static void ask_refolded(core_t *c, struct member *m, struct span folds)
+{
+    struct asking *a = &c->asking;
+    struct fold_list offers = {0};
+    a->pass = ++c->pass_number;
+    a->heard_ns = c->now_ns;
+    a->refolded++;
+    if (folds.data == NULL || fold_list_read(folds, &offers) != HM_OK) {
+        a->refolded = REFOLDED_MAX + 1;
+    }
+    send_ask(c, m, &offers);
+    fold_list_fini(&offers);
 }
 
 static void ask_more(core_t *c, struct member *m)
@@ -201,6 +255,8 @@ static void on_refused(core_t *c, struct member *m, struct span body)
         if (msg.code == REG_REFUSED_STALE && !c->asking.is_comparing) {
             c->asking.heard_ns = c->now_ns;
             compare_start(c, m);
+        } else if (msg.code == REG_REFUSED_FOLDS && c->asking.refolded <= REFOLDED_MAX) {
+            ask_refolded(c, m, msg.folds);
         } else {
             pass_over(c);
         }

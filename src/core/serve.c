@@ -5,12 +5,15 @@
  * beginning does not cover, read in one transaction with the end. */
 #include "base/err.h"
 #include "core/core_priv.h"
+#include "core/fold.h"
 #include "wire/registry_msg.h"
 
 #include <string.h>
 
 #define CHUNK_BYTES 131072
 #define CHUNK_LOOKS 1024 /* dots looked up for one chunk: bounds a step */
+#define OFFERS_BYTES_MAX (1U << 20)
+#define CHUNK_HEADS_BYTES 128
 #define SERVED_SILENT_NS (20 * SECOND_NS)
 
 static void send(core_t *c, struct member *m, enum frame_type type, const struct buf *b)
@@ -24,6 +27,7 @@ static void serving_free(struct serving *s)
 {
     vector_fini(&s->theirs);
     vector_fini(&s->start);
+    vector_fini(&s->asked);
     memset(s, 0, sizeof *s);
 }
 
@@ -54,18 +58,43 @@ static struct serving *serving_new(core_t *c, const struct node_id *peer)
         serving_free(s);
         vector_init(&s->theirs);
         vector_init(&s->start);
+        vector_init(&s->asked);
     }
     return s;
+}
+
+static void refuse_with(core_t *c, struct member *m, const struct reg_refused *msg)
+{
+    struct buf b;
+    buf_init(&b, HM_FRAME_BYTES_MAX);
+    reg_refused_write(&b, msg);
+    send(c, m, FRAME_REG_REFUSED, &b);
+    buf_fini(&b);
 }
 
 static void refuse(core_t *c, struct member *m, uint64_t pass, enum reg_refusal code)
 {
     struct reg_refused msg = {.pass = pass, .code = (uint8_t) code};
-    struct buf b;
-    buf_init(&b, HM_FRAME_BYTES_MAX);
-    reg_refused_write(&b, &msg);
-    send(c, m, FRAME_REG_REFUSED, &b);
-    buf_fini(&b);
+    refuse_with(c, m, &msg);
+}
+
+/* The asker folds lives that are not known here, or not as it knows them. */
+static void refuse_folds(core_t *c, struct member *m, uint64_t pass,
+                         const struct fold_list *unnamed)
+{
+    struct reg_refused msg = {.pass = pass, .code = REG_REFUSED_FOLDS};
+    struct fold_list offers = {0};
+    struct buf folds;
+    buf_init(&folds, OFFERS_BYTES_MAX);
+    if (fold_offer(registry_vector(c->registry), unnamed, c->crypto.hash, &offers) == HM_OK) {
+        fold_list_write(&folds, &offers);
+        msg.folds = buf_failed(&folds) ? span_of(NULL, 0) : buf_span(&folds);
+    } else {
+        c->fx.failed = true;
+    }
+    refuse_with(c, m, &msg);
+    buf_fini(&folds);
+    fold_list_fini(&offers);
 }
 
 /* A chunk under construction. */
@@ -146,7 +175,11 @@ static bool add_rest(core_t *c, struct serving *s, struct chunk *ch)
  * vector of now. */
 static int begin_again(core_t *c, struct serving *s)
 {
-    int rc = vector_merge(&s->theirs, &s->start);
+    int rc = s->is_again ? HM_OK : vector_copy(&s->asked, &s->theirs);
+    s->is_again = true;
+    if (rc == HM_OK) {
+        rc = vector_merge(&s->theirs, &s->start);
+    }
     if (rc == HM_OK) {
         rc = vector_copy(&s->start, registry_durable_vector(c->registry));
     }
@@ -154,19 +187,30 @@ static int begin_again(core_t *c, struct serving *s)
     return rc;
 }
 
+/* What the asker may claim after the pass: of the vector of the beginning what it did not have when it asked.
+ * One that comes from far behind gets as much as fits, and the rest with the next pass. */
+static int find_claims(const struct serving *s, const struct chunk *ch, struct vector *claims,
+                       bool *ret_all)
+{
+    size_t room = HM_FRAME_BYTES_MAX - CHUNK_HEADS_BYTES;
+    room -= ch->entries.size < room ? ch->entries.size : room;
+    return vector_lacking(claims, &s->start, s->is_again ? &s->asked : &s->theirs, room, ret_all);
+}
+
+/* claims NULL: it is not the last one. */
 static void send_chunk(core_t *c, struct member *m, struct serving *s, const struct chunk *ch,
-                       bool is_last)
+                       const struct vector *claims, bool has_all)
 {
     struct reg_chunk msg = {.pass = s->pass,
                             .chunk = ++s->chunk,
                             .entries = {buf_span(&ch->entries), ch->count},
-                            .is_last = is_last,
-                            .is_synced = registry_is_synced(c->registry)};
+                            .is_last = claims != NULL,
+                            .is_synced = has_all && registry_is_synced(c->registry)};
     struct buf vector, b;
     buf_init(&vector, HM_FRAME_BYTES_MAX);
     buf_init(&b, HM_FRAME_BYTES_MAX);
-    if (is_last) {
-        vector_write(&vector, &s->start);
+    if (claims != NULL) {
+        vector_write(&vector, claims);
         msg.vector = buf_span(&vector);
     }
     reg_chunk_write(&b, &msg);
@@ -177,32 +221,39 @@ static void send_chunk(core_t *c, struct member *m, struct serving *s, const str
     buf_fini(&b);
 }
 
-/* The last chunk carries the vector, too. An origin takes at most 40 bytes, a run 20. */
-static bool fits_with_vector(const struct serving *s, const struct chunk *ch)
-{
-    return ch->entries.size + 40 * s->start.count + 20 * vector_runs(&s->start) + 128 <
-           HM_FRAME_BYTES_MAX;
-}
-
 static void serve(core_t *c, struct member *m, struct serving *s)
 {
     struct chunk ch = {.count = 0};
+    struct vector claims;
+    int rc = HM_OK;
+    vector_init(&claims);
     buf_init(&ch.entries, HM_FRAME_BYTES_MAX);
     s->heard_ns = c->now_ns;
     bool is_last = add_missing(c, s, &ch);
     size_t before = ch.entries.size;
     size_t before_count = ch.count;
-    if (is_last && (!add_rest(c, s, &ch) || !fits_with_vector(s, &ch))) {
+    bool has_all = true;
+    bool is_rest = is_last && add_rest(c, s, &ch);
+    if (is_rest) {
+        rc = find_claims(s, &ch, &claims, &has_all);
+    }
+    if (is_last && (!is_rest || (!has_all && before > 0))) {
         is_last = false;
         buf_truncate(&ch.entries, before);
         ch.count = before_count;
-        if (before == 0 && begin_again(c, s) != HM_OK) {
-            c->fx.failed = true;
+        if (before == 0) {
+            rc = begin_again(c, s);
         }
     }
-    is_last |= (c->params.broken_registry & REG_BREAK_EARLY_CLAIM) != 0;
-    send_chunk(c, m, s, &ch, is_last);
+    if (!is_last && (c->params.broken_registry & REG_BREAK_EARLY_CLAIM) != 0) {
+        is_last = true;
+        vector_clear(&claims);
+        rc = find_claims(s, &ch, &claims, &has_all);
+    }
+    c->fx.failed |= rc != HM_OK;
+    send_chunk(c, m, s, &ch, is_last ? &claims : NULL, has_all);
     buf_fini(&ch.entries);
+    vector_fini(&claims);
     if (is_last) {
         serving_free(s);
     }
@@ -222,6 +273,28 @@ static bool is_stale(const core_t *c, const struct reg_ask *msg, const struct ve
             vector_intersects(theirs, ours));
 }
 
+/* Reads what the asker has seen. If it is refused s->peer stays zero. */
+static int begin(core_t *c, struct member *m, const struct reg_ask *msg, struct serving *s)
+{
+    struct fold_list unnamed = {0};
+    bool is_range = (c->params.broken_registry & REG_BREAK_FOLD_IS_RANGE) != 0;
+    int rc = fold_told(msg->vector, registry_vector(c->registry), c->crypto.hash, is_range,
+                       &s->theirs, &unnamed);
+    if (rc == HM_OK) {
+        rc = vector_copy(&s->start, registry_durable_vector(c->registry));
+    }
+    if (rc == HM_OK && unnamed.count > 0) {
+        refuse_folds(c, m, msg->pass, &unnamed);
+    } else if (rc == HM_OK && is_stale(c, msg, &s->theirs)) {
+        refuse(c, m, msg->pass, REG_REFUSED_STALE);
+    } else if (rc == HM_OK) {
+        s->peer = m->id;
+        s->pass = msg->pass;
+    }
+    fold_list_fini(&unnamed);
+    return rc;
+}
+
 void serve_ask(core_t *c, struct member *m, struct span body)
 {
     struct reg_ask msg;
@@ -235,22 +308,14 @@ void serve_ask(core_t *c, struct member *m, struct span body)
         refuse(c, m, msg.pass, is_known ? REG_REFUSED_BUSY : REG_REFUSED_KIND);
         return;
     }
-    int rc = vector_read(msg.vector, &s->theirs);
-    if (rc == HM_OK) {
-        rc = vector_copy(&s->start, registry_durable_vector(c->registry));
-    }
+    int rc = begin(c, m, &msg, s);
     if (rc != HM_OK) {
         core_count(c, M_DROP_MALFORMED);
+    }
+    if (node_id_is_zero(&s->peer)) {
         serving_free(s);
         return;
     }
-    if (is_stale(c, &msg, &s->theirs)) {
-        refuse(c, m, msg.pass, REG_REFUSED_STALE);
-        serving_free(s);
-        return;
-    }
-    s->peer = m->id;
-    s->pass = msg.pass;
     core_count(c, M_PASSES_SERVED);
     if (!vector_covers(registry_vector(c->registry), &s->theirs)) {
         repair_lacking(c, m);

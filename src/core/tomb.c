@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/text.h"
 #include "core/core_priv.h"
+#include "core/fold.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,14 +27,17 @@ static struct span seen_key(const struct node_id *id, char *to, size_t max)
     return span_of(to, (size_t) size);
 }
 
-/* What a member says that it has. HM_ENOTFOUND: it has said nothing. */
+/* What a member says that it has. Lives that it folds, and that we have not all, count as not seen. HM_ENOTFOUND:
+ * it has said nothing. */
 static int read_seen(core_t *c, const struct node_id *id, struct vector *to)
 {
     char key[64];
     struct registry_siblings s;
     int rc = registry_get(c->registry, LOOK_COMMITTED, seen_key(id, key, sizeof key), &s);
     if (rc == HM_OK) {
-        rc = s.live == 0 ? HM_ENOTFOUND : vector_read(s.items[0].value, to);
+        rc = s.live == 0 ? HM_ENOTFOUND
+                         : fold_told(s.items[0].value, registry_durable_vector(c->registry),
+                                     c->crypto.hash, false, to, NULL);
     }
     return rc;
 }
@@ -91,12 +95,14 @@ static int acknowledge(core_t *c)
         return rc == HM_ENOMEM ? rc : HM_OK;
     }
     buf_init(&b, HM_VALUE_BYTES_MAX);
-    vector_write(&b, registry_durable_vector(c->registry));
+    rc = fold_tell(&b, registry_durable_vector(c->registry), c->crypto.hash, NULL);
     struct registry_write w = {.key = seen_key(&c->self->id, key, sizeof key),
                                .type = ENTRY_REGISTER,
                                .value = buf_span(&b),
                                .wall_ms = c->wall_ms};
-    rc = buf_failed(&b) ? HM_EFULL : core_write(c, &w, NULL, &ticket);
+    if (rc == HM_OK) {
+        rc = buf_failed(&b) ? HM_EFULL : core_write(c, &w, NULL, &ticket);
+    }
     buf_fini(&b);
     return rc;
 }

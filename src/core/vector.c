@@ -10,6 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of an origin: heads of two arrays, the id, two numbers. Of a run two numbers, which may lengthen a head. */
+#define ORIGIN_TOLD_BYTES_MAX (1 + 2 + NODE_ID_BYTES + 9 + 9 + 5)
+#define RUN_TOLD_BYTES_MAX (9 + 9)
+
 void vector_init(struct vector *v)
 {
     memset(v, 0, sizeof *v);
@@ -393,6 +397,26 @@ bool vector_diff_next(struct vector_diff *d, struct origin *ret_origin, struct r
         }
     }
     return false;
+}
+
+int vector_lacking(struct vector *to, const struct vector *has, const struct vector *lacks,
+                   size_t bytes_max, bool *ret_all)
+{
+    struct vector_diff d;
+    struct origin origin;
+    struct run run;
+    int rc = HM_OK;
+    *ret_all = true;
+    vector_diff_open(&d, has, lacks);
+    while (rc == HM_OK && vector_diff_next(&d, &origin, &run)) {
+        *ret_all = (to->count + 1) * ORIGIN_TOLD_BYTES_MAX +
+                       (to->run_count + 1) * RUN_TOLD_BYTES_MAX <= bytes_max;
+        if (!*ret_all) {
+            break;
+        }
+        rc = vector_add_run(to, &origin, run);
+    }
+    return rc;
 }
 
 /* --- bytes */

@@ -64,6 +64,11 @@ void vector_diff_open(struct vector_diff *d, const struct vector *has, const str
 /* False behind the last. */
 bool vector_diff_next(struct vector_diff *d, struct origin *ret_origin, struct run *ret_run);
 
+/* Adds to `to` what `has` has and `lacks` does not: as much of it as surely takes at most so many bytes
+ * when `to`, empty before, is written. ret_all: that was all. HM_ENOMEM, HM_EFULL. */
+int vector_lacking(struct vector *to, const struct vector *has, const struct vector *lacks,
+                   size_t bytes_max, bool *ret_all);
+
 /* Bytes between nodes and on disk:
  *     vector  [ [node, boots, random, runs, …], … ]     sorted
  *     runs    [ first, length - 1, gap, length - 1, … ] each gap counts from behind the run before

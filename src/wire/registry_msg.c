@@ -198,9 +198,12 @@ int reg_chunk_read(struct span bytes, struct reg_chunk *ret_msg)
 
 void reg_refused_write(struct buf *b, const struct reg_refused *msg)
 {
-    mp_array(b, 2);
+    mp_array(b, msg->folds.data == NULL ? 2 : 3);
     mp_uint(b, msg->pass);
     mp_uint(b, msg->code);
+    if (msg->folds.data != NULL) {
+        mp_bin(b, msg->folds.data, msg->folds.size);
+    }
 }
 
 int reg_refused_read(struct span bytes, struct reg_refused *ret_msg)
@@ -211,6 +214,11 @@ int reg_refused_read(struct span bytes, struct reg_refused *ret_msg)
     open_message(&r, bytes, 2, &more);
     msg.pass = mp_read_uint(&r, UINT64_MAX);
     msg.code = read_code(&r);
+    msg.folds = span_of(NULL, 0);
+    if (more > 0 && mp_peek(&r) == MP_BIN) {
+        msg.folds = mp_read_bin(&r, HM_FRAME_BYTES_MAX);
+        more--;
+    }
     if (close_message(&r, more) != HM_OK) {
         return HM_EMALFORMED;
     }

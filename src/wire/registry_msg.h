@@ -5,7 +5,7 @@
  *     REG_ASK      [pass, kind, vector (bin), hash]                the asker's durable vector; of its entries
  *     REG_MORE     [pass, chunk]                                   the chunk that is wanted next
  *     REG_CHUNK    [pass, chunk, entries, is_last, vector (bin), is_synced]  the vector only if last, else nil
- *     REG_REFUSED  [pass, code]
+ *     REG_REFUSED  [pass, code, folds (bin)]                       the folds only with code 5
  *     REG_RANGES   [number, ranges]
  *     REG_DOTS     [number, from (bin), to (bin or nil), dots]     all that is held there
  *     REG_IHAVE    [dots]                                          Plumtree's three
@@ -93,11 +93,13 @@ enum reg_refusal {
     REG_REFUSED_UNKNOWN = 2, /* no such pass (any more): begin a new one */
     REG_REFUSED_KIND = 3,    /* a kind of pass not known here */
     REG_REFUSED_STALE = 4,   /* the asker may hold what was deleted: compare ranges first */
+    REG_REFUSED_FOLDS = 5,   /* the asker's vector folds lives that are not known here: tell them */
 };
 
 struct reg_refused {
     uint64_t pass;
     uint8_t code; /* enum reg_refusal, or of a newer version: then as busy; never 0 */
+    struct span folds; /* those that could be named (core/fold.h), not looked at here; data NULL: none */
 };
 
 void reg_refused_write(struct buf *b, const struct reg_refused *msg);

@@ -24,6 +24,7 @@
 #include "base/prng.h"
 #include "base/text.h"
 #include "core/core.h"
+#include "core/fold.h"
 #include "core/vector.h"
 #include "ops/ops_dispatch.h"
 #include "wire/api_msg.h"
@@ -819,14 +820,31 @@ static struct reg_entries write_entries(struct world *w, struct buf *list)
 static void write_vector(struct world *w, struct buf *b)
 {
     struct vector v;
+    uint8_t choice = in_u8(&w->in);
     vector_init(&v);
-    for (uint8_t i = in_u8(&w->in) % 5; i > 0; i--) {
+    for (uint8_t i = choice % 5; i > 0; i--) {
         struct dot dot = choose_dot(w);
         uint64_t last = dot.seq < 100 ? dot.seq + in_u8(&w->in) % 4 : dot.seq;
         (void) vector_add_run(&v, &dot.origin, (struct run){dot.seq, last});
     }
-    vector_write(b, &v);
+    if (choice < 128) {
+        vector_write(b, &v);
+    } else {
+        FUZZ_ASSERT(fold_tell(b, &v, core_hash, NULL) == HM_OK);
+    }
     vector_fini(&v);
+}
+
+static void write_folds(struct world *w, struct buf *b)
+{
+    struct fold folds[3];
+    struct fold_list list = {.items = folds, .count = in_u8(&w->in) % 4U};
+    for (size_t i = 0; i < list.count; i++) {
+        struct dot dot = choose_dot(w);
+        folds[i] = (struct fold){dot.origin.node, dot.origin.boots + 1, in_u8(&w->in) % 3,
+                                 in_u8(&w->in)};
+    }
+    fold_list_write(b, &list);
 }
 
 static void write_dots(struct world *w, struct buf *b)
@@ -864,7 +882,11 @@ static void write_registry_body(struct world *w, uint8_t type)
         msg.vector = msg.is_last ? buf_span(&vector) : span_of(NULL, 0);
         reg_chunk_write(&w->body, &msg);
     } else if (type == FRAME_REG_REFUSED) {
-        struct reg_refused msg = {pass, (uint8_t) (1 + in_u8(&w->in) % 5)};
+        struct reg_refused msg = {.pass = pass, .code = (uint8_t) (1 + in_u8(&w->in) % 6)};
+        if (msg.code == REG_REFUSED_FOLDS) {
+            write_folds(w, &list);
+            msg.folds = buf_span(&list);
+        }
         reg_refused_write(&w->body, &msg);
     } else if (type == FRAME_REG_RANGES) {
         struct reg_range range = {.from = choose_key(w, key, sizeof key),

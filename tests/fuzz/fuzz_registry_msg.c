@@ -85,7 +85,7 @@ static bool take(uint8_t type, struct span bytes, struct buf *b)
         FUZZ_ASSERT(chunk.is_last == (chunk.vector.data != NULL));
         reg_chunk_write(b, &chunk);
     } else if (type == FRAME_REG_REFUSED && (rc = reg_refused_read(bytes, &refused)) == HM_OK) {
-        FUZZ_ASSERT(refused.code != 0);
+        FUZZ_ASSERT(refused.code != 0 && span_inside(refused.folds, bytes));
         reg_refused_write(b, &refused);
     } else if (type == FRAME_REG_RANGES && (rc = reg_ranges_read(bytes, &ranges)) == HM_OK) {
         check_ranges(&ranges, bytes);

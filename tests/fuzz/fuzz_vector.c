@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Vectors. The first byte chooses: a whole vector, or one origin's runs; the next cuts the bytes in two
- * such things. What is read is written again and read to the same; then both are merged and compared. */
+ * such things. What is read is written again and read to the same; then both are merged and compared.
+ * Whole ones are read with folds, too, that may name what the other has; and each is told to the other so. */
 #include "fuzz.h"
 
 #include "base/err.h"
 #include "base/limits.h"
+#include "base/prng.h"
+#include "core/fold.h"
 #include "core/vector.h"
 
 /* Sorted, and no run touches another. */
@@ -85,6 +88,65 @@ static void merge_and_compare(const struct vector *a, struct vector *b)
     vector_fini(&sum);
 }
 
+static uint64_t hash(struct span bytes)
+{
+    uint64_t h = 1;
+    for (size_t i = 0; i < bytes.size; i++) {
+        h = (h ^ bytes.data[i]) * 0x100000001b3U;
+    }
+    return prng_mix(h);
+}
+
+/* Foreign bytes: nothing is taken for told that neither they nor we have. */
+static void read_folded(struct span part, const struct vector *ours)
+{
+    struct fold_list unnamed = {0};
+    struct fold_list offers = {0};
+    struct vector plain, to;
+    struct span bytes = fuzz_copy(part);
+    vector_init(&plain);
+    vector_init(&to);
+    int rc = fold_told(bytes, ours, hash, false, &to, &unnamed);
+    check_shape(&to);
+    if (rc == HM_OK) {
+        FUZZ_ASSERT(vector_read(bytes, &plain) == HM_OK && vector_covers(&to, &plain));
+        FUZZ_ASSERT(vector_merge(&plain, ours) == HM_OK && vector_covers(&plain, &to));
+        FUZZ_ASSERT(fold_offer(ours, &unnamed, hash, &offers) == HM_OK);
+    } else {
+        FUZZ_ASSERT(to.count == 0);
+    }
+    fold_list_fini(&offers);
+    (void) fold_list_read(bytes, &offers);
+    fold_list_fini(&offers);
+    fold_list_fini(&unnamed);
+    vector_fini(&plain);
+    vector_fini(&to);
+    fuzz_free(bytes);
+}
+
+/* What a tells in folds reads as a, where b can name them; with what b offers it always does. */
+static void tell_and_read(const struct vector *a, const struct vector *b)
+{
+    struct fold_list unnamed = {0};
+    struct fold_list offers = {0};
+    struct vector to;
+    struct buf told;
+    vector_init(&to);
+    buf_init(&told, 1 << 20);
+    FUZZ_ASSERT(fold_tell(&told, a, hash, NULL) == HM_OK);
+    FUZZ_ASSERT(fold_told(buf_span(&told), b, hash, false, &to, &unnamed) == HM_OK);
+    FUZZ_ASSERT(vector_covers(a, &to) && (unnamed.count > 0 || vector_eq(a, &to)));
+    FUZZ_ASSERT(fold_offer(b, &unnamed, hash, &offers) == HM_OK);
+    buf_clear(&told);
+    FUZZ_ASSERT(fold_tell(&told, a, hash, &offers) == HM_OK);
+    fold_list_fini(&unnamed);
+    FUZZ_ASSERT(fold_told(buf_span(&told), b, hash, false, &to, &unnamed) == HM_OK);
+    FUZZ_ASSERT(unnamed.count == 0 && vector_eq(a, &to));
+    fold_list_fini(&offers);
+    vector_fini(&to);
+    buf_fini(&told);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input in = {data, size};
@@ -95,7 +157,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     vector_init(&b);
     read_one(first, is_whole, &a);
     read_one(span_of(in.at, in.left), is_whole, &b);
+    read_folded(span_of(in.at, in.left), &a);
     write_and_read(&a);
+    tell_and_read(&a, &b);
+    tell_and_read(&b, &a);
     merge_and_compare(&a, &b);
     vector_fini(&a);
     vector_fini(&b);

@@ -8,6 +8,7 @@
 #include "base/omap.h"
 #include "base/prng.h"
 #include "base/text.h"
+#include "core/fold.h"
 #include "core/registry.h"
 #include "wire/mpack.h"
 
@@ -281,31 +282,88 @@ static inline const char *replica_shown(struct replica *p, const char *key, char
     return to;
 }
 
+/* What `to` says to `from` that it has seen, as an asker of a pass does: in folds, and if `from` cannot name
+ * them in what it offers instead. Returns the bytes of the vectors that were told. */
+static inline size_t replica_told(struct replica *from, struct replica *to, struct vector *ret_theirs)
+{
+    struct fold_list unnamed = {0};
+    struct fold_list offers = {0};
+    struct fold_list understood = {0};
+    struct buf b;
+    buf_init(&b, SIZE_MAX);
+    const struct vector *seen = registry_durable_vector(to->r);
+    const struct vector *ours = registry_vector(from->r);
+    assert_int_equal(fold_tell(&b, seen, replica_hash, NULL), HM_OK);
+    size_t bytes = b.size;
+    assert_int_equal(fold_told(buf_span(&b), ours, replica_hash, false, ret_theirs, &unnamed), HM_OK);
+    if (unnamed.count > 0) {
+        assert_int_equal(fold_offer(ours, &unnamed, replica_hash, &offers), HM_OK);
+        buf_clear(&b);
+        fold_list_write(&b, &offers);
+        assert_int_equal(fold_list_read(buf_span(&b), &understood), HM_OK);
+        buf_clear(&b);
+        assert_int_equal(fold_tell(&b, seen, replica_hash, &understood), HM_OK);
+        bytes += b.size;
+        fold_list_fini(&unnamed);
+        assert_int_equal(fold_told(buf_span(&b), ours, replica_hash, false, ret_theirs, &unnamed),
+                         HM_OK);
+        assert_int_equal(unnamed.count, 0);
+    }
+    assert_true(vector_eq(ret_theirs, seen)); /* folds lose nothing and add nothing */
+    fold_list_fini(&unnamed);
+    fold_list_fini(&offers);
+    fold_list_fini(&understood);
+    buf_fini(&b);
+    return bytes;
+}
+
 /* All that one has and the other's vector lacks, then the claim, as a whole pass does. Both must have
- * nothing that waits. */
-static inline void replica_pass(struct replica *from, struct replica *to)
+ * nothing that waits. Returns the bytes of all that was said about what was seen. */
+static inline size_t replica_pass(struct replica *from, struct replica *to)
 {
     struct vector_diff diff;
-    struct vector theirs, start;
+    struct vector theirs, start, claims;
     struct origin origin;
     struct run run;
+    struct buf b;
+    bool all;
     vector_init(&theirs);
     vector_init(&start);
-    assert_int_equal(vector_copy(&theirs, registry_durable_vector(to->r)), HM_OK);
+    vector_init(&claims);
+    buf_init(&b, SIZE_MAX);
+    size_t bytes = replica_told(from, to, &theirs);
     assert_int_equal(vector_copy(&start, registry_durable_vector(from->r)), HM_OK);
     vector_diff_open(&diff, &start, &theirs);
     while (vector_diff_next(&diff, &origin, &run)) {
         struct dot dot = {origin, run.first - 1};
-        struct span bytes;
-        while (registry_next_dot(from->r, &origin, dot.seq + 1, &dot, &bytes) &&
+        struct span entry;
+        while (registry_next_dot(from->r, &origin, dot.seq + 1, &dot, &entry) &&
                dot.seq <= run.last) {
             enum registry_outcome outcome;
-            assert_int_equal(registry_merge(to->r, bytes, &outcome), HM_OK);
+            assert_int_equal(registry_merge(to->r, entry, &outcome), HM_OK);
         }
     }
-    assert_int_equal(registry_claim(to->r, &start), HM_OK);
+    assert_int_equal(vector_lacking(&claims, &start, &theirs, SIZE_MAX, &all), HM_OK);
+    assert_true(all);
+    vector_write(&b, &claims);
+    assert_int_equal(registry_claim(to->r, &claims), HM_OK);
+    bytes += b.size;
     vector_fini(&theirs);
     vector_fini(&start);
+    vector_fini(&claims);
+    buf_fini(&b);
+    return bytes;
+}
+
+/* A disk as it is now, and later again. */
+static inline void replica_copy_disk(omap_t *to, const omap_t *from)
+{
+    struct span key = span_of("", 0);
+    struct span value;
+    omap_clear(to);
+    for (bool first = true; omap_next(from, key, first, &key, &value, NULL); first = false) {
+        assert_int_equal(omap_put(to, key, value, 0), HM_OK);
+    }
 }
 
 #endif

@@ -297,6 +297,8 @@ struct history {
     uint8_t *entries[REPLICAS * STEPS];
     size_t sizes[REPLICAS * STEPS];
     size_t count;
+    omap_t *backup[REPLICAS]; /* NULL: none was made */
+    uint64_t backup_boots[REPLICAS];
 };
 
 static void key_name(char *to, size_t key)
@@ -326,14 +328,43 @@ static struct entry entry_of(const struct history *h, size_t i)
     return e;
 }
 
+static void back_up(struct history *h, size_t i)
+{
+    if (h->backup[i] == NULL) {
+        h->backup[i] = omap_new();
+    }
+    replica_copy_disk(h->backup[i], h->p[i].disk);
+    h->backup_boots[i] = h->p[i].boots;
+}
+
+/* An old disk in a new life, whose counter others may have seen. What only this one held would be lost, so
+ * another gets it before. */
+static void restore(struct history *h, size_t i)
+{
+    struct replica *p = &h->p[i];
+    struct replica *next = &h->p[(i + 1) % REPLICAS];
+    if (h->backup[i] == NULL) {
+        return;
+    }
+    replica_commit(p);
+    take_durable(h, p);
+    replica_pass(p, next);
+    replica_commit(next);
+    take_durable(h, next);
+    replica_copy_disk(p->disk, h->backup[i]);
+    p->boots = h->backup_boots[i];
+    replica_crash(p);
+}
+
 static void step(struct history *h)
 {
-    struct replica *p = &h->p[prng_below(&h->prng, REPLICAS)];
+    size_t i = (size_t) prng_below(&h->prng, REPLICAS);
+    struct replica *p = &h->p[i];
     struct replica *q = &h->p[prng_below(&h->prng, REPLICAS)];
     enum registry_outcome outcome;
     char key[4];
     key_name(key, (size_t) prng_below(&h->prng, KEYS));
-    switch (prng_below(&h->prng, 12)) {
+    switch (prng_below(&h->prng, 15)) {
     case 0:
     case 1:
     case 2: replica_write(p, key, "value"); break;
@@ -348,13 +379,15 @@ static void step(struct history *h)
         break;
     case 8: /* one entry gets through on its own, perhaps long after */
         if (h->count > 0) {
-            size_t i = (size_t) prng_below(&h->prng, h->count);
-            struct span bytes = span_of(h->entries[i], h->sizes[i]);
+            size_t at = (size_t) prng_below(&h->prng, h->count);
+            struct span bytes = span_of(h->entries[at], h->sizes[at]);
             assert_int_equal(registry_merge(p->r, bytes, &outcome), HM_OK);
         }
         break;
     case 9: replica_pass(q, p); break;
     case 10: replica_fail(p); break;
+    case 11: back_up(h, i); break;
+    case 12: restore(h, i); break;
     default: replica_crash(p); break;
     }
     take_durable(h, p);
@@ -377,6 +410,7 @@ static void history_free(struct history *h)
 {
     for (size_t i = 0; i < REPLICAS; i++) {
         replica_fini(&h->p[i]);
+        omap_destroy(&h->backup[i]);
     }
     for (size_t i = 0; i < h->count; i++) {
         free(h->entries[i]);

@@ -3,6 +3,7 @@
 #include "../unit.h"
 
 #include "core/core.h"
+#include "wire/registry_msg.h"
 
 #include <stdio.h>
 
@@ -328,6 +329,112 @@ static void a_restored_node_brings_nothing_back(void **state)
     mesh_free(&m);
 }
 
+/* ---- many lives ------------------------------------------------------------------------------ */
+
+struct told {
+    size_t asked;         /* passes, */
+    size_t vector_bytes;  /* and the longest vector that an asker told */
+    size_t refused_folds;
+    bool no_pushes;
+};
+
+static bool watch_passes(struct mesh *m, size_t from, const struct effect *fx)
+{
+    struct told *told = m->arg;
+    struct reg_ask ask_msg;
+    struct reg_refused refused;
+    (void) from;
+    if (fx->type != FX_FRAME) {
+        return true;
+    }
+    if (fx->as.frame.type == FRAME_REG_ASK && reg_ask_read(fx->as.frame.body, &ask_msg) == HM_OK) {
+        told->asked++;
+        if (ask_msg.vector.size > told->vector_bytes) {
+            told->vector_bytes = ask_msg.vector.size;
+        }
+    } else if (fx->as.frame.type == FRAME_REG_REFUSED &&
+               reg_refused_read(fx->as.frame.body, &refused) == HM_OK) {
+        told->refused_folds += refused.code == REG_REFUSED_FOLDS;
+    }
+    return !told->no_pushes || fx->as.frame.type != FRAME_REG_PUSH;
+}
+
+static void live_often(struct mesh *m, size_t i, int lives)
+{
+    char op[32];
+    for (int k = 0; k < lives; k++) {
+        mesh_kill(m, i);
+        mesh_start(m, i);
+        mesh_run(m, 5 * MINI_MS);
+        snprintf(op, sizeof op, "put:kv/%d=%d", k % 7, k);
+        put(m, i, op);
+        mesh_run(m, MINI_SECOND);
+    }
+}
+
+/* However often a node was started anew, and whoever was away meanwhile. */
+static void old_lives_travel_in_few_bytes(void **state)
+{
+    (void) state;
+    struct told told = {0};
+    struct mesh *m = mesh_new_started(3);
+    mesh_run(m, 15 * MINI_SECOND);
+    live_often(m, 0, 5);
+    mesh_kill(m, 2);
+    live_often(m, 0, 25);
+    mesh_start(m, 2);
+    mesh_run(m, 20 * MINI_SECOND);
+    all_agree(m);
+    assert_in_range(registry_vector(core_registry(m->node[1].core))->count, 30, 40);
+    m->passes = watch_passes;
+    m->arg = &told;
+    told.no_pushes = true;
+    put(m, 0, "put:kv/x=1");
+    put(m, 1, "put:kv/y=1");
+    mesh_run(m, 10 * MINI_SECOND);
+    all_agree(m);
+    assert_true(told.asked > 0);
+    assert_int_equal(told.refused_folds, 0);
+    assert_in_range(told.vector_bytes, 1, 3 * 64);
+    mesh_free(&m);
+}
+
+/* It writes under a counter that all have seen, with one other alone, and burns. Who folds without that life
+ * is told so, and gets it. */
+static void a_life_below_a_fold_is_news(void **state)
+{
+    (void) state;
+    struct told told = {0};
+    struct mesh_node backup = {.disk = NULL};
+    struct mesh *m = mesh_new_started(3);
+    mesh_run(m, 15 * MINI_SECOND);
+    live_often(m, 0, 5);
+    mesh_copy_disk(&backup, &m->node[0]);
+    live_often(m, 0, 10);
+    mesh_run(m, 10 * MINI_SECOND);
+    mesh_kill(m, 0);
+    mesh_copy_disk(&m->node[0], &backup);
+    mesh_cut(m, 1, 0, true);
+    mesh_cut(m, 1, 2, true);
+    m->passes = watch_passes;
+    m->arg = &told;
+    mesh_start(m, 0);
+    mesh_run(m, 10 * MINI_SECOND);
+    put(m, 0, "put:kv/alone=kept");
+    mesh_run(m, 5 * MINI_SECOND);
+    assert_string_equal(shown(m, 2, "kv/alone"), "kept");
+    mesh_kill(m, 0);
+    mesh_cut(m, 1, 2, false);
+    told.refused_folds = 0;
+    mesh_run(m, 30 * MINI_SECOND);
+    assert_true(told.refused_folds > 0);
+    assert_string_equal(shown(m, 1, "kv/alone"), "kept");
+    assert_string_equal(shown(m, 1, "kv/2"), "9");
+    assert_int_equal(state_of(m, 1), state_of(m, 2));
+    omap_destroy(&backup.disk);
+    mesh_free(&m);
+}
+
 static void deletes_wait_for_the_first_agreement(void **state)
 {
     (void) state;
@@ -425,6 +532,8 @@ int main(void)
         cmocka_unit_test(repair_alone_is_enough),
         cmocka_unit_test(marks_go_when_all_have_them),
         cmocka_unit_test(a_restored_node_brings_nothing_back),
+        cmocka_unit_test(old_lives_travel_in_few_bytes),
+        cmocka_unit_test(a_life_below_a_fold_is_news),
         cmocka_unit_test(deletes_wait_for_the_first_agreement),
         cmocka_unit_test(what_stays_different_is_told),
         cmocka_unit_test(each_write_is_answered_by_its_own_batch),

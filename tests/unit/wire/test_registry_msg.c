@@ -73,7 +73,7 @@ static void check_dots(struct span dots)
     assert_true(dot_eq(&dot, &expected)); /* untouched */
 }
 
-enum kind { PUSH, ASK, MORE, CHUNK, LAST, REFUSED, RANGES, DOTS, DOTS_TO_END, LIST, PRUNE, KINDS };
+enum kind { PUSH, ASK, MORE, CHUNK, LAST, REFUSED, FOLDS, RANGES, DOTS, DOTS_TO_END, LIST, PRUNE, KINDS };
 
 static void write_ranges(struct buf *b)
 {
@@ -102,6 +102,7 @@ static void write_kind(struct buf *b, enum kind kind)
     struct reg_chunk chunk = {.pass = 5, .chunk = 6, .entries = entries, .is_last = kind == LAST,
                               .vector = text("vector"), .is_synced = kind == LAST};
     struct reg_refused refused = {.pass = 5, .code = REG_REFUSED_UNKNOWN};
+    struct reg_refused folds = {.pass = 5, .code = REG_REFUSED_FOLDS, .folds = text("folds")};
     struct reg_dots of_range = {.number = 8, .from = text("kv/a"), .to = text("kv/b"), .dots = dots};
     buf_init(b, 8192);
     switch (kind) {
@@ -111,6 +112,7 @@ static void write_kind(struct buf *b, enum kind kind)
     case CHUNK:
     case LAST: reg_chunk_write(b, &chunk); break;
     case REFUSED: reg_refused_write(b, &refused); break;
+    case FOLDS: reg_refused_write(b, &folds); break;
     case RANGES: write_ranges(b); break;
     case DOTS_TO_END: of_range.to = span_of(NULL, 0); /* fall through */
     case DOTS: reg_dots_write(b, &of_range); break;
@@ -143,7 +145,8 @@ static int read_kind(struct span bytes, enum kind kind, union any *ret)
     case MORE: return reg_more_read(bytes, &ret->more);
     case CHUNK:
     case LAST: return reg_chunk_read(bytes, &ret->chunk);
-    case REFUSED: return reg_refused_read(bytes, &ret->refused);
+    case REFUSED:
+    case FOLDS: return reg_refused_read(bytes, &ret->refused);
     case RANGES: return reg_ranges_read(bytes, &ret->ranges);
     case DOTS:
     case DOTS_TO_END: return reg_dots_read(bytes, &ret->dots);
@@ -199,6 +202,11 @@ static void check_kind(enum kind kind, const union any *msg)
     case REFUSED:
         assert_true(msg->refused.pass == 5);
         assert_int_equal(msg->refused.code, REG_REFUSED_UNKNOWN);
+        assert_null(msg->refused.folds.data);
+        break;
+    case FOLDS:
+        assert_int_equal(msg->refused.code, REG_REFUSED_FOLDS);
+        assert_text(msg->refused.folds, "folds");
         break;
     case RANGES: check_ranges(&msg->ranges); break;
     case DOTS:
