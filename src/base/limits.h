@@ -56,8 +56,9 @@
 #define HM_ENTRIES_MAX 4000000      /* of the registry, with marks: 4 times what is measured */
 #define HM_REGISTRY_BYTES_MAX (2ULL << 30) /* of entries and keys; an eighth of the map, since pages half fill */
 #define HM_CONTEXT_MAX 4096         /* lives that wrote one key and are not known to all yet */
-#define HM_VECTOR_ORIGINS_MAX 65536 /* 8 lives each of 8,192 members */
-#define HM_VECTOR_RUNS_MAX 262144   /* gaps close with the next repair */
+#define HM_CONTEXT_LONG 32          /* more of them, and all say what they know: an entry of 1.3 KB */
+#define HM_VECTOR_ORIGINS_MAX 262144 /* 10,000 lives each of 26 members, 32 each of 8,192; 64 MB */
+#define HM_VECTOR_RUNS_MAX 524288   /* gaps close with the next repair */
 #define HM_INCARNATION_LEAP_MAX (1ULL << 32) /* a claim further ahead is nonsense: none may use numbers up */
 #define HM_MEMBERS_MAX 8192         /* roster; "correct for thousands" */
 #define HM_CANDIDATES_MAX 64        /* addresses to try that no member is known to have */

@@ -633,6 +633,8 @@ void repair_fini(core_t *c);
 /* There may be marks to be let go, or to be acknowledged. */
 void tomb_touch(core_t *c);
 void tomb_tick(core_t *c);
+/* At the start, when the roster is there. */
+void tomb_load(core_t *c);
 void tomb_fini(core_t *c);
 
 /* service.c */

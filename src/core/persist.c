@@ -147,6 +147,7 @@ void persist_load(core_t *c, const struct store_entry *entries, size_t count)
     if (c->name_overrides) {
         core_note(c, NOTE_WARN, NOTE_NAME_GIVEN, c->self, NULL, REASON_NONE, 0);
     }
+    tomb_load(c);
     persist_self(c);
 }
 

@@ -29,6 +29,7 @@ registry_t *registry_new(const struct registry_conf *conf)
     vector_init(&r->durable);
     vector_init(&r->stable);
     vector_init(&r->released);
+    vector_init(&r->crowded);
     vector_init(&r->rebuild.seen);
     buf_init(&r->rebuild.at, ENTRY_RECORD_BYTES_MAX);
     buf_init(&r->told, SIZE_MAX);
@@ -81,6 +82,7 @@ void registry_destroy(registry_t **p)
     vector_fini(&r->durable);
     vector_fini(&r->stable);
     vector_fini(&r->released);
+    vector_fini(&r->crowded);
     sibling_list_fini(&r->all);
     sibling_list_fini(&r->found);
     vector_fini(&r->rebuild.seen);
@@ -271,7 +273,16 @@ int registry_set_synced(registry_t *r)
 
 int registry_set_stable(registry_t *r, const struct vector *stable)
 {
-    return vector_copy(&r->stable, stable);
+    int rc = vector_copy(&r->stable, stable);
+    if (rc == HM_OK && vector_covers(&r->stable, &r->crowded)) {
+        vector_clear(&r->crowded);
+    }
+    return rc;
+}
+
+const struct vector *registry_crowded(const registry_t *r)
+{
+    return &r->crowded;
 }
 
 /* ---- to the disk ----------------------------------------------------------------------------- */
@@ -440,6 +451,7 @@ int registry_failed(registry_t *r)
         registry_rebuild(r);
     }
     omap_clear(r->pending);
+    vector_clear(&r->crowded); /* they come again */
     r->totals = r->durable_totals;
     return vector_copy(&r->vector, &r->durable);
 }

@@ -210,8 +210,11 @@ bool registry_is_damaged(const registry_t *r);
 /* False until the first full agreement with another node: what is missing here may exist. Kept on disk. */
 bool registry_is_synced(const registry_t *r);
 int registry_set_synced(registry_t *r);
-/* What every member on the roster is known to have durably: contexts need not name it. HM_ENOMEM. */
+/* What every member on the roster is known to have durably: contexts need not name what that superseded. HM_ENOMEM. */
 int registry_set_stable(registry_t *r, const struct vector *stable);
+/* Entries of this life of ours, or merged in it, with more than HM_CONTEXT_LONG lives in their context, until all
+ * of them are stable: once that is known, the next writes of these keys can be short. */
+const struct vector *registry_crowded(const registry_t *r);
 size_t registry_pending_bytes(const registry_t *r);
 
 /* ---- changes ---- */

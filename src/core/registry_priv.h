@@ -66,6 +66,7 @@ struct registry {
     bool has_meta;            /* the disk knew the totals */
     struct rebuild rebuild;
     struct vector stable, released;
+    struct vector crowded;    /* entries with long contexts, not known to be stable */
     uint64_t seen_hash;       /* sum over the lives in `durable` */
     struct sibling_list all;  /* scratch of merging and writing */
     struct sibling_list found; /* scratch of registry_get */

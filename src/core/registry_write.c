@@ -250,6 +250,9 @@ static int take(registry_t *r, const struct entry *e, struct span bytes, bool is
             rc = remove_record(r, list->record_keys[i], &list->items[i], is_own);
         }
     }
+    if (rc == HM_OK && e->context_count > HM_CONTEXT_LONG) {
+        rc = vector_add(&r->crowded, &e->dot);
+    }
     return rc == HM_OK ? registry_see(r, &e->dot) : rc;
 }
 

@@ -4,8 +4,10 @@
  * holds them; only its removal releases its share.
  *
  * A member tells what it has durably seen in its own key node/ID/seen, and only while there are marks
- * that it has not acknowledged so: a mesh without deletes writes nothing. What all have, the stable
- * part, also shortens the contexts of later writes. */
+ * that it has not acknowledged so, or entries with long contexts: a mesh without them writes nothing. What all
+ * have, the stable part, also shortens the contexts of later writes. A key that is written again in each life
+ * of a node would have the names of all those lives in its context; so what is stable is looked up once more
+ * when a life begins. */
 #include "base/err.h"
 #include "base/text.h"
 #include "core/core_priv.h"
@@ -44,7 +46,9 @@ static int read_seen(core_t *c, const struct node_id *id, struct vector *to)
 
 void tomb_touch(core_t *c)
 {
-    if (c->ready && !c->leaving && registry_totals(c->registry)->marks > 0) {
+    bool is_work = registry_totals(c->registry)->marks > 0 ||
+                   registry_crowded(c->registry)->count > 0;
+    if (c->ready && !c->leaving && is_work) {
         core_arm_earlier(c, TIMER_TOMB, c->now_ns + SETTLE_NS + c->roster.count * SETTLE_EACH_NS);
     }
 }
@@ -80,19 +84,40 @@ static bool is_stable(const struct vector *stable, const struct entry *mark)
     return is;
 }
 
-/* A write of our own, if there is a mark that we have and have not acknowledged. */
+/* Whether there is a mark, or an entry with a long context, that we have and have not acknowledged. Such entries
+ * may come by the second; while somebody is away, to say that they are here is of no use. */
+static int find_news(core_t *c, bool *ret_is_news)
+{
+    struct vector seen, crowded;
+    int rc = HM_OK;
+    vector_init(&seen);
+    vector_init(&crowded);
+    if (core_up_others(c) + 1 == c->roster.count) {
+        rc = vector_copy(&crowded, registry_crowded(c->registry));
+    }
+    if (rc == HM_OK) {
+        rc = vector_intersect(&crowded, registry_durable_vector(c->registry));
+    }
+    if (rc == HM_OK && read_seen(c, &c->self->id, &seen) == HM_ENOMEM) {
+        rc = HM_ENOMEM;
+    }
+    *ret_is_news = rc == HM_OK &&
+                   (!vector_covers(&seen, &c->marks_seen) || !vector_covers(&seen, &crowded));
+    vector_fini(&seen);
+    vector_fini(&crowded);
+    return rc;
+}
+
+/* A write of our own, if there is news. */
 static int acknowledge(core_t *c)
 {
     char key[64];
-    struct vector seen;
     struct buf b;
     uint64_t ticket;
-    vector_init(&seen);
-    int rc = read_seen(c, &c->self->id, &seen);
-    bool is_news = rc != HM_ENOMEM && !vector_covers(&seen, &c->marks_seen);
-    vector_fini(&seen);
+    bool is_news;
+    int rc = find_news(c, &is_news);
     if (!is_news || c->roster.count < 2) {
-        return rc == HM_ENOMEM ? rc : HM_OK;
+        return rc;
     }
     buf_init(&b, HM_VALUE_BYTES_MAX);
     rc = fold_tell(&b, registry_durable_vector(c->registry), c->crypto.hash, NULL);
@@ -144,6 +169,21 @@ void tomb_tick(core_t *c)
         core_arm(c, TIMER_TOMB, c->now_ns + MS_NS);
     } else if (rc == HM_OK) {
         rc = acknowledge(c);
+    }
+    c->fx.failed |= rc == HM_ENOMEM;
+    vector_fini(&stable);
+}
+
+void tomb_load(core_t *c)
+{
+    struct vector stable;
+    vector_init(&stable);
+    if (c->registry == NULL || registry_is_damaged(c->registry)) {
+        return;
+    }
+    int rc = find_stable(c, &stable);
+    if (rc == HM_OK) {
+        rc = registry_set_stable(c->registry, &stable);
     }
     c->fx.failed |= rc == HM_ENOMEM;
     vector_fini(&stable);

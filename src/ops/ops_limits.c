@@ -65,6 +65,7 @@ static const struct fact_limit limits[] = {
     FACT_LIMIT(HM_ENTRIES_MAX, "entries", "of the registry, deletion marks included"),
     FACT_LIMIT(HM_REGISTRY_BYTES_MAX, "bytes", "of the registry's entries and keys"),
     FACT_LIMIT(HM_CONTEXT_MAX, "lives", "of nodes that wrote one key, in its context"),
+    FACT_LIMIT(HM_CONTEXT_LONG, "lives", "of these; beyond, members say what they know of"),
     FACT_LIMIT(HM_VECTOR_ORIGINS_MAX, "lives", "of nodes that wrote anything, in a version vector"),
     FACT_LIMIT(HM_VECTOR_RUNS_MAX, "runs", "of numbers in a version vector"),
     FACT_LIMIT(HM_INCARNATION_LEAP_MAX, "incarnations",

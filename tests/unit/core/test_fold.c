@@ -245,12 +245,12 @@ static void foreign_bytes(void **state)
         {"none", "91 94" ID "09 05 92 01 00", HM_OK, 0},
         {"nil", "91 95" ID "09 05 92 01 00 c0", HM_OK, 0},
         {"fields of a newer version", "91 96" ID "09 05 92 01 00 94 09 02 46 c3 c3", HM_OK, 1},
-        {"all numbers there are", "91 95" ID "09 05 92 01 00 93 cf ffffffffffffffff ce 00010000"
+        {"all numbers there are", "91 95" ID "09 05 92 01 00 93 cf ffffffffffffffff ce 00040000"
          "cf ffffffffffffffff", HM_OK, 1},
         {"two nodes", "92 95" ID "09 05 92 01 00 93 09 02 46 95" ID2 "09 05 92 01 00 93 09 02 46",
          HM_OK, 2},
         {"of no lives", "91 95" ID "09 05 92 01 00 93 09 00 00", HM_EMALFORMED, 0},
-        {"of more than there may be", "91 95" ID "09 05 92 01 00 93 09 ce 00010001 46",
+        {"of more than there may be", "91 95" ID "09 05 92 01 00 93 09 ce 00040001 46",
          HM_EMALFORMED, 0},
         {"two of one node", "92 95" ID "08 05 92 01 00 93 08 02 46 95" ID "09 05 92 01 00 93 09 02 46",
          HM_EMALFORMED, 0},

@@ -435,6 +435,73 @@ static void a_life_below_a_fold_is_news(void **state)
     mesh_free(&m);
 }
 
+static size_t context_of(struct mesh *m, size_t i, const char *key)
+{
+    struct registry_siblings s;
+    assert_int_equal(registry_get(core_registry(m->node[i].core), LOOK_SHOWN,
+                                  span_of(key, strlen(key)), &s),
+                     HM_OK);
+    return s.items[0].context_count;
+}
+
+/* What is written again in each of many lives would drag the names of all of them along. */
+static void contexts_of_many_lives_stay_short(void **state)
+{
+    (void) state;
+    for (size_t count = 1; count <= 3; count += 2) {
+        struct mesh *m = mesh_new_started(count);
+        size_t longest = 0;
+        mesh_run(m, 15 * MINI_SECOND);
+        for (int k = 0; k < 150; k++) {
+            mesh_kill(m, 0);
+            mesh_start(m, 0);
+            mesh_run(m, 5 * MINI_MS);
+            put(m, 0, k % 2 == 0 ? "put:kv/x=even" : "put:kv/x=odd");
+            mesh_run(m, (uint64_t) (1 + k % 5) * MINI_SECOND);
+            size_t length = context_of(m, 0, "kv/x");
+            longest = length > longest ? length : longest;
+        }
+        mesh_run(m, 20 * MINI_SECOND);
+        all_agree(m);
+        assert_string_equal(shown(m, count - 1, "kv/x"), "odd");
+        print_message("%zu nodes: %zu lives in a context\n", count, longest);
+        assert_in_range(longest, 1, 64);
+        uint64_t batches = mesh_metric(m, count - 1, M_STORE_BATCHES);
+        mesh_run(m, 120 * MINI_SECOND);
+        assert_int_equal(mesh_metric(m, count - 1, M_STORE_BATCHES), batches);
+        mesh_free(&m);
+    }
+}
+
+/* Those who are there need not say again and again that they have what one who is away has not. */
+static void nobody_acknowledges_in_vain(void **state)
+{
+    (void) state;
+    char op[32];
+    struct mesh *m = mesh_new_started(3);
+    mesh_run(m, 15 * MINI_SECOND);
+    mesh_kill(m, 2);
+    live_often(m, 0, 40 * 7); /* kv/0 to kv/6, 40 times each */
+    assert_int_equal(context_of(m, 1, "kv/0"), 39);
+    mesh_run(m, 20 * MINI_SECOND);
+    uint64_t batches = mesh_metric(m, 1, M_STORE_BATCHES);
+    for (int k = 0; k < 10; k++) {
+        snprintf(op, sizeof op, "put:kv/0=%d", k);
+        put(m, 0, op);
+        mesh_run(m, 10 * MINI_SECOND);
+    }
+    assert_int_equal(mesh_metric(m, 1, M_STORE_BATCHES), batches + 10);
+    mesh_start(m, 2);
+    mesh_run(m, 20 * MINI_SECOND);
+    put(m, 0, "put:kv/0=back");
+    mesh_run(m, 10 * MINI_SECOND);
+    put(m, 0, "put:kv/0=short");
+    mesh_run(m, 10 * MINI_SECOND);
+    all_agree(m);
+    assert_in_range(context_of(m, 2, "kv/0"), 1, 2);
+    mesh_free(&m);
+}
+
 static void deletes_wait_for_the_first_agreement(void **state)
 {
     (void) state;
@@ -534,6 +601,8 @@ int main(void)
         cmocka_unit_test(a_restored_node_brings_nothing_back),
         cmocka_unit_test(old_lives_travel_in_few_bytes),
         cmocka_unit_test(a_life_below_a_fold_is_news),
+        cmocka_unit_test(contexts_of_many_lives_stay_short),
+        cmocka_unit_test(nobody_acknowledges_in_vain),
         cmocka_unit_test(deletes_wait_for_the_first_agreement),
         cmocka_unit_test(what_stays_different_is_told),
         cmocka_unit_test(each_write_is_answered_by_its_own_batch),
