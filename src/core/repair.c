@@ -324,6 +324,8 @@ static struct member *whom_to_ask(core_t *c, uint64_t *ret_next_ns)
     struct member *linked = NULL;
     bool differs = false;
     bool has_neighbour = false;
+    bool is_synced = registry_is_synced(c->registry);
+    uint64_t state = registry_state(c->registry);
     *ret_next_ns = TIMER_NEVER;
     for (size_t i = 0; i < c->probe_order.count && !has_neighbour; i++) {
         const struct member *m = c->probe_order.items[i];
@@ -331,8 +333,10 @@ static struct member *whom_to_ask(core_t *c, uint64_t *ret_next_ns)
     }
     for (size_t i = 0; i < c->probe_order.count; i++) {
         struct member *m = c->probe_order.items[i];
-        if (m->reg_state == registry_state(c->registry) && registry_is_synced(c->registry)) {
+        if (m->reg_state == state && is_synced) {
             caught_up(m); /* it came from elsewhere */
+        } else if (m->reg_state == 0 && m->link != LINK_UP) {
+            caught_up(m); /* nobody knows; it tells when it is heard of, perhaps much later */
         }
         differs |= m->reg_differs_ns != 0;
         if (m->reg_differs_ns != 0 && !m->reg_diverged && m->reg_state != 0 &&

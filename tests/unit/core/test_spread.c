@@ -530,6 +530,43 @@ static void deletes_wait_for_the_first_agreement(void **state)
     mesh_free(&m);
 }
 
+static bool registry_peer(const struct mesh *m, size_t at, size_t about,
+                          struct core_registry_peer *ret_peer)
+{
+    const core_t *core = m->node[at].core;
+    struct member_view view;
+    size_t i = 0;
+    do {
+        core_member_at(core, i++, &view);
+    } while (!node_id_eq(&view.id, &m->node[about].identity.id) && i < core_member_count(core));
+    return core_registry_peer(core, i - 1, ret_peer);
+}
+
+/* Whose state is not known, since it was asked while all were syncing and then the link went, tells it when
+ * it is heard of: in a large mesh long after. Until then nobody goes on asking others for it. */
+static void a_silent_guest_is_not_asked_for(void **state)
+{
+    (void) state;
+    struct core_registry_peer peer;
+    struct mesh *m = mesh_new(3);
+    for (size_t i = 0; i < m->count; i++) {
+        mesh_start(m, i);
+    }
+    do { /* until the state is the one thing that is not known of the third */
+        mesh_run(m, MINI_SECOND / 100);
+        assert_true(core_is_syncing(m->node[0].core));
+    } while (!registry_peer(m, 0, 2, &peer) || peer.state != 0 || !peer.is_linked);
+    mesh_cut(m, 0, 2, true); /* the third vouches for both */
+    mesh_push_peer(m, 0, 0, EV_LINK_DOWN, 2);
+    mesh_run(m, 20 * MINI_SECOND);
+    assert_false(core_is_syncing(m->node[0].core));
+    assert_int_equal(mesh_status(m, 0, 2), STATUS_ALIVE);
+    uint64_t asked = mesh_metric(m, 0, M_PASSES_ASKED);
+    mesh_run(m, 20 * MINI_SECOND);
+    assert_int_equal(mesh_metric(m, 0, M_PASSES_ASKED), asked);
+    mesh_free(&m);
+}
+
 /* Two that hear each other and have no link cannot come together: after a minute somebody is told. */
 static bool no_frames(struct mesh *m, size_t from, const struct effect *fx)
 {
@@ -604,6 +641,7 @@ int main(void)
         cmocka_unit_test(contexts_of_many_lives_stay_short),
         cmocka_unit_test(nobody_acknowledges_in_vain),
         cmocka_unit_test(deletes_wait_for_the_first_agreement),
+        cmocka_unit_test(a_silent_guest_is_not_asked_for),
         cmocka_unit_test(what_stays_different_is_told),
         cmocka_unit_test(each_write_is_answered_by_its_own_batch),
     };
