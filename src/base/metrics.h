@@ -63,6 +63,7 @@
     X(M_ENTRIES_TAKEN, "mesh_entries_taken_total", "Entries of the registry that were news")       \
     X(M_ENTRIES_KNOWN, "mesh_entries_known_total", "Entries that came although they were known")   \
     X(M_ENTRIES_REFUSED, "mesh_entries_refused_total", "Entries malformed, forged, or for which there was no room") \
+    X(M_ENTRIES_LATER, "mesh_entries_later_total", "Entries of a later format, which wait for an upgrade of this node") \
     X(M_MARKS_RELEASED, "mesh_marks_released_total", "Deletion marks let go: every member has them") \
     X(M_COMPARISONS, "mesh_comparisons_total", "Comparisons of ranges that this node began")       \
     X(M_ENTRIES_GONE, "mesh_entries_gone_total", "Entries dropped: another node knew that they were deleted") \

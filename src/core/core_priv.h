@@ -139,6 +139,8 @@ struct asking {
     uint64_t heard_ns;
     bool is_held;        /* the next chunk is not asked for yet: our disk is behind */
     bool is_incomplete;  /* something of it could not be taken: no claim */
+    bool has_later;      /* entries of a later format than ours among it */
+    bool has_news;       /* something of it was taken that was not known */
     bool is_comparing;   /* ranges first: compare.c */
     bool is_to_the_end;  /* the ranges under way are the last ones */
     struct buf at;       /* record key: ranges before it are compared */
@@ -364,6 +366,8 @@ void send_bytes_pair(core_t *c, struct member *m, struct span body); /* of a typ
 void send_frame(core_t *c, struct member *m, enum frame_type type, struct span body);
 
 /* The artificial next version, for tests: nothing without params.next_version. */
+/* The body of a frame, copied; one of the registry's has a field more. */
+struct span next_frame(core_t *c, enum frame_type type, struct span body);
 void next_add_field(const core_t *c, struct buf *b); /* one more at the end of an array of its own */
 void next_say_unknown(core_t *c, struct member *m);
 void send_frame_swim(core_t *c, struct member *m, const struct swim_msg *msg);

@@ -90,6 +90,9 @@ static struct note_kind kind_of(enum note_code code)
                                      "and is not taken: upgrade the older of the two"},
         [NOTE_DIVERGED] = {"diverged", "the registry of %s has differed from ours for a minute, and "
                                        "they do not come together: is there a link to it?"},
+        [NOTE_LATER_FORMAT] = {"later-format", "%s holds entries of a later format than this version "
+                                               "of meshd reads: they come once this node is "
+                                               "upgraded, too"},
         [NOTE_RENAMED] = {"renamed", "this node is now named %s"},
         [NOTE_NAME_GIVEN] = {"name-given", "this node is %s again, as its start says; what "
                                            "'meshctl nodes rename' gave it is forgotten"},
@@ -188,6 +191,7 @@ static const char *value_key(enum note_code code)
     case NOTE_ASIDE:
     case NOTE_BACK:
     case NOTE_DIVERGED:
+    case NOTE_LATER_FORMAT:
     case NOTE_RENAMED:
     case NOTE_NAME_GIVEN:
     case NOTE_SERVICE_EXPIRED:

@@ -42,6 +42,7 @@ enum note_code {
     NOTE_BACK,             /* the copy is gone, we are back */
     NOTE_VERSION,          /* name, addr, value: the oldest version of the protocol that it speaks */
     NOTE_DIVERGED,         /* node: its registry differs */
+    NOTE_LATER_FORMAT,     /* node: it holds entries of a format that is not known here */
     NOTE_RENAMED,          /* this node: its new name */
     NOTE_NAME_GIVEN,       /* a name given at the start wins over `nodes rename` */
     NOTE_SERVICE_EXPIRED,  /* name: the service's id, as in the next two */

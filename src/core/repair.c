@@ -22,6 +22,7 @@
 #define SETTLE_NS (300 * MS_NS)       /* what is being pushed makes states differ for a moment */
 #define AGAIN_NS SECOND_NS            /* a pass with the same node, at the earliest, */
 #define AGAIN_EACH_NS (5 * MS_NS)     /* and later in large meshes, where vectors are longer */
+#define LATER_SHIFT_MAX 6             /* and where only entries of a later format are news: to a minute */
 #define SILENT_NS (5 * SECOND_NS)     /* a pass without an answer is given up */
 #define HELD_NS (20 * MS_NS)
 #define DIVERGED_NS (60 * SECOND_NS)  /* then somebody should know */
@@ -215,6 +216,23 @@ static void claim(core_t *c, struct member *m, const struct reg_chunk *msg)
     vector_fini(&theirs);
 }
 
+/* Entries of a later format come again with each pass until this node is upgraded: what else there is has
+ * been taken, and asking for them is put off, longer each time. */
+static void judge_later(core_t *c, struct member *m)
+{
+    const struct asking *a = &c->asking;
+    if (a->has_later && m->reg_later == 0) {
+        core_note(c, NOTE_WARN, NOTE_LATER_FORMAT, m, NULL, REASON_NONE, 0);
+    }
+    if (!a->has_later) {
+        m->reg_later = 0;
+    } else if (a->has_news || m->reg_later == 0) {
+        m->reg_later = 1;
+    } else if (m->reg_later < LATER_SHIFT_MAX) {
+        m->reg_later++;
+    }
+}
+
 static void on_chunk(core_t *c, struct member *m, struct span body)
 {
     struct reg_chunk msg;
@@ -231,7 +249,10 @@ static void on_chunk(core_t *c, struct member *m, struct span body)
     a->chunk++;
     while (reg_entry_next(&msg.entries.bytes, &bytes)) {
         enum registry_outcome outcome;
-        a->is_incomplete |= spread_take(c, bytes, &outcome) != HM_OK;
+        int rc = spread_take(c, bytes, &outcome);
+        a->is_incomplete |= rc != HM_OK;
+        a->has_later |= rc == HM_EVERSION;
+        a->has_news |= rc == HM_OK && outcome != REGISTRY_KNOWN;
         if (outcome == REGISTRY_NEW && msg.chunk == 1) {
             plumtree_repaired(c, m, bytes); /* of a long pass the neighbours have the most themselves */
         }
@@ -243,6 +264,7 @@ static void on_chunk(core_t *c, struct member *m, struct span body)
     if (!a->is_incomplete) {
         claim(c, m, &msg);
     }
+    judge_later(c, m);
     pass_over(c);
 }
 
@@ -312,7 +334,8 @@ static uint64_t may_ask_ns(const core_t *c, const struct member *m)
     uint64_t settled = m->reg_differs_ns + SETTLE_NS;
     uint64_t again = m->reg_asked_ns == 0
                          ? 0
-                         : m->reg_asked_ns + AGAIN_NS + c->roster.count * AGAIN_EACH_NS;
+                         : m->reg_asked_ns + (AGAIN_NS << m->reg_later) +
+                               c->roster.count * AGAIN_EACH_NS;
     return settled > again ? settled : again;
 }
 

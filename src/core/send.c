@@ -100,7 +100,7 @@ void send_mesh_mail(core_t *c, const struct addr *to, const struct node_id *id,
 
 void send_frame(core_t *c, struct member *m, enum frame_type type, struct span body)
 {
-    struct span copy = fxlist_copy(&c->fx, body);
+    struct span copy = next_frame(c, type, body);
     struct effect *fx = m->link == LINK_UP ? fxlist_add(&c->fx, FX_FRAME) : NULL;
     if (fx != NULL) {
         fx->as.frame.peer = m->id;

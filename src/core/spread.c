@@ -170,7 +170,7 @@ int spread_take(core_t *c, struct span bytes, enum registry_outcome *ret_outcome
     *ret_outcome = REGISTRY_KNOWN;
     int rc = registry_merge(c->registry, bytes, ret_outcome);
     if (rc != HM_OK) {
-        core_count(c, M_ENTRIES_REFUSED);
+        core_count(c, rc == HM_EVERSION ? M_ENTRIES_LATER : M_ENTRIES_REFUSED);
         return rc;
     }
     if (*ret_outcome == REGISTRY_NEW) {

@@ -61,6 +61,7 @@ bool log_limit_note(struct log_limits *limits, enum note_code code, uint64_t now
     case NOTE_SAME_IDENTITY:
     case NOTE_COPIED:
     case NOTE_VERSION:
+    case NOTE_LATER_FORMAT:
     case NOTE_VERDICT_DOUBTED:
     case NOTE_ROSTER_FULL:
         return log_limit_key(limits, note_code_name(code), now_ms, ret_left_out);

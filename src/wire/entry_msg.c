@@ -159,6 +159,13 @@ static int read_body(struct entry *e)
     return is_whole && key_check(e->key) == HM_OK ? HM_OK : HM_EMALFORMED;
 }
 
+static bool is_later_format(struct span bytes)
+{
+    struct mp_reader r;
+    mp_open(&r, bytes);
+    return mp_read_array(&r) > 0 && mp_read_uint(&r, UINT64_MAX) > ENTRY_FORMAT && !mp_failed(&r);
+}
+
 int entry_read(struct span bytes, struct entry *ret_entry)
 {
     struct mp_reader r;
@@ -167,6 +174,9 @@ int entry_read(struct span bytes, struct entry *ret_entry)
     e.bytes = bytes;
     if (bytes.size > HM_ENTRY_BYTES_MAX) {
         return HM_EMALFORMED;
+    }
+    if (is_later_format(bytes)) {
+        return HM_EVERSION;
     }
     mp_open(&r, bytes);
     size_t count = mp_read_array(&r);

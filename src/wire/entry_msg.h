@@ -25,6 +25,7 @@
 
 #define ENTRY_SIGN_CONTEXT "homemesh entry 1"
 #define ENTRY_SIGNATURE_BYTES 64
+#define ENTRY_FORMAT 1 /* what is said here, and nowhere written */
 /* A text or bin of HM_VALUE_BYTES_MAX with its head. */
 #define ENTRY_VALUE_BYTES_MAX (HM_VALUE_BYTES_MAX + 5)
 #define ENTRY_SEQ_MAX (UINT64_MAX - 1) /* so that there is always a next one */
@@ -50,7 +51,8 @@ struct entry {
     struct span signature; /* data NULL: none */
 };
 
-/* HM_EMALFORMED: not an entry; a key that key_check refuses; a value beyond ENTRY_VALUE_BYTES_MAX or
+/* HM_EVERSION: an entry of a later format, [ number above ENTRY_FORMAT, … ], of which nothing more is
+ * known; docs/protocol/registry.md says what becomes of it. HM_EMALFORMED: not an entry; a key that key_check refuses; a value beyond ENTRY_VALUE_BYTES_MAX or
  * HM_VALUE_DEPTH_MAX; type 0; a seq of 0 or beyond ENTRY_SEQ_MAX, also in the context; a context that does
  * not rise, covers the entry's own dot or has more than HM_CONTEXT_MAX elements; all beyond
  * HM_ENTRY_BYTES_MAX. bytes must be exactly one entry. Whether a signature is there where the key

@@ -392,6 +392,14 @@ static void odd_entries(void **state)
         {"93 " BODY "c0 c3", HM_OK}, /* of a newer version */
         {"94 " BODY "c4 40 " SIGNATURE " 91 c0 a0", HM_OK},
         {"dd 00 00 00 02 " BODY "c0", HM_OK},
+        {"93 02 " BODY "c0", HM_EVERSION}, /* of a later format */
+        {"91 02", HM_EVERSION},
+        {"92 cf ffffffffffffffff c1", HM_EVERSION}, /* what it is like is not known */
+        {"93 01 " BODY "c0", HM_EMALFORMED},
+        {"93 00 " BODY "c0", HM_EMALFORMED},
+        {"93 ff " BODY "c0", HM_EMALFORMED},
+        {"92 cd 02", HM_EMALFORMED},
+        {"90 02", HM_EMALFORMED},
         {"93 " BODY "c0", HM_EMALFORMED},
         {"92 " BODY "c0 c0", HM_EMALFORMED},
         {"91 " BODY, HM_EMALFORMED},
