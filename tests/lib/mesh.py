@@ -187,32 +187,53 @@ class Node:
         return sorted({number for kind, _, number in self.sockets() if kind == "tcp"} - {port})
 
 
-class Events:
-    """`meshctl events --follow` held open on one node; lines carry the time they arrived."""
+class Following:
+    """A command of meshctl held open on one node, which prints a JSON object a line. What it says on stderr is in
+    a file at stderr_path."""
 
-    def __init__(self, node):
+    def __init__(self, node, *arguments):
         self.node = node
-        self.items = []                # (arrival on the monotonic clock, object)
-        self.bad = []
-        self._lock = threading.Lock()
-        self.popen = node.host.netns.popen(
-            [MESHCTL, f"--data-dir={node.data_dir}", "events", "--follow", "--format=json"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env=node.lab.env)
+        self.items = []                # as keep() puts them
+        self.bad = []                  # lines that are no JSON
+        self.stderr_path = os.path.join(node.lab.dir, f"follower{len(node.lab.followers)}.err")
+        with open(self.stderr_path, "wb") as stderr:
+            self.popen = node.host.netns.popen(
+                [MESHCTL, f"--data-dir={node.data_dir}", *arguments, "--format=json"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, env=node.lab.env)
         node.lab.followers.append(self)
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self):
         for line in self.popen.stdout:
-            now = time.monotonic()
             try:
                 item = json.loads(line)
             except ValueError:
                 self.bad.append(line)
                 continue
-            with self._lock:
-                self.items.append((now, item))
+            self.keep(item)
+
+    def keep(self, item):
+        self.items.append(item)
+
+    def close(self):
+        if self.popen.poll() is None:
+            self.popen.kill()
+        self.popen.wait()
+        self._thread.join(2)
+        self.popen.stdout.close()
+
+
+class Events(Following):
+    """`meshctl events --follow` held open on one node; lines carry the time they arrived."""
+
+    def __init__(self, node):
+        self._lock = threading.Lock()
+        super().__init__(node, "events", "--follow")
+
+    def keep(self, item):
+        with self._lock:
+            self.items.append((time.monotonic(), item))
 
     def all(self, since=None):
         """Objects whose own wall time is not before `since` (time.time())."""
@@ -226,12 +247,13 @@ class Events:
         return next((item for item in self.all(since)
                      if item["type"] == f"node.{kind}" and item["node"] == name), None)
 
-    def close(self):
-        if self.popen.poll() is None:
-            self.popen.kill()
-        self.popen.wait()
-        self._thread.join(2)
-        self.popen.stdout.close()
+
+def start_alone(lab, *more):
+    """A node that is alone; more: programs that the test needs besides."""
+    need_binaries(*more)
+    node = Node(lab.loopback_host(), name="one").start()
+    node.wait_up()
+    return node
 
 
 def start_mesh(lab, count, hosts=None, **options):

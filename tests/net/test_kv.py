@@ -4,20 +4,12 @@ import json
 import os
 import subprocess
 import threading
-import time
 
 from lab import MESHCTL, expect, wait_for
-from mesh import Node, need_binaries, start_mesh, wait_formed
+from mesh import Following, start_alone, start_mesh, wait_formed
 
 DONE, REFUSED, USAGE, NO_DAEMON, PARTIAL, NO_SUCH = range(6)
 WRITTEN_FIELDS = {"key", "value", "version", "origin", "modified", "conflicts"}
-
-
-def alone(lab):
-    need_binaries()
-    node = Node(lab.loopback_host(), name="one").start()
-    node.wait_up()
-    return node
 
 
 def kv(node, *arguments, code=DONE, stdin=None):
@@ -38,24 +30,11 @@ def version(node, key):
     return node.json("kv", "get", key)["version"]
 
 
-class Watch:
+class Watch(Following):
     """`meshctl kv watch` held open."""
 
     def __init__(self, node, *arguments):
-        self.items = []
-        self.stderr_path = os.path.join(node.lab.dir, f"watch{len(node.lab.followers)}.err")
-        with open(self.stderr_path, "wb") as stderr:
-            self.popen = node.host.netns.popen(
-                [MESHCTL, f"--data-dir={node.data_dir}", "kv", "watch", *arguments,
-                 "--format=json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
-                env=node.lab.env)
-        node.lab.followers.append(self)
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self):
-        for line in self.popen.stdout:
-            self.items.append(json.loads(line))
+        super().__init__(node, "kv", "watch", *arguments)
 
     def shown(self):
         return [(item["op"], item["key"], item["value"]) for item in list(self.items)]
@@ -64,17 +43,10 @@ class Watch:
         wait_for(lambda: self.shown()[-len(expected):] == list(expected), 10,
                  lambda: f"the watcher shows {expected}, not {self.shown()}")
 
-    def close(self):
-        if self.popen.poll() is None:
-            self.popen.kill()
-        self.popen.wait()
-        self._thread.join(2)
-        self.popen.stdout.close()
-
 
 def test_kv_commands(lab):
     """Put, get, list, delete: output to the letter, exit codes, errors that help."""
-    node = alone(lab)
+    node = start_alone(lab)
     kv(node, "get", "dns/domain", code=NO_SUCH)
     expect(kv(node, "put", "dns/domain", "home.example").stdout == "", "a write says nothing")
     expect(get(node, "dns/domain") == "home.example", "nothing is added")
@@ -104,7 +76,7 @@ def test_kv_commands(lab):
 
 def test_kv_bytes(lab):
     """Any bytes, up to 1 MiB, from a file and to a file."""
-    node = alone(lab)
+    node = start_alone(lab)
     path, out = os.path.join(lab.dir, "value"), os.path.join(lab.dir, "out")
     for value in (b"\x00\xff\r\n\x1b[31m", os.urandom(1 << 20)):
         with open(path, "wb") as to:
@@ -130,7 +102,7 @@ def test_kv_bytes(lab):
 
 def test_kv_if_version(lab):
     """Compare and set: of two who read the same, one writes."""
-    node = alone(lab)
+    node = start_alone(lab)
     kv(node, "put", "lock", "a", "--if-version=absent")
     kv(node, "put", "lock", "b", "--if-version=absent", code=REFUSED)
     first = version(node, "lock")
@@ -158,7 +130,7 @@ def test_kv_if_version(lab):
 
 def test_kv_sets_and_counters(lab):
     """Sets and counters; a key has one type."""
-    node = alone(lab)
+    node = start_alone(lab)
     for element in ("b", "a", "b", "c"):
         kv(node, "put", "s", element, "--type=set")
     expect(get(node, "s") == "a\nb\nc\n", "an element a line")
@@ -181,8 +153,9 @@ def test_kv_sets_and_counters(lab):
 
 def test_kv_killed(lab):
     """kill -9 at any moment: what was acknowledged is there."""
-    node = alone(lab)
+    node = start_alone(lab)
     acknowledged = {}
+    done = [0] * 4                     # acknowledgements of each writer
     stop = threading.Event()
 
     def write(writer):
@@ -191,14 +164,15 @@ def test_kv_killed(lab):
             key = f"w/{writer}/{number % 20}"
             if node.ctl("kv", "put", key, str(number)).returncode == DONE:
                 acknowledged[key] = number
+                done[writer] += 1
             number += 1
-    threads = [threading.Thread(target=write, args=(i,)) for i in range(4)]
+    threads = [threading.Thread(target=write, args=(i,)) for i in range(len(done))]
     for thread in threads:
         thread.start()
     for _ in range(3):
-        before = len(acknowledged)
-        wait_for(lambda: len(acknowledged) > before or len(acknowledged) == 80, 10, "writes go on")
-        time.sleep(0.2)
+        before = list(done)
+        wait_for(lambda: all(now >= then + 3 for now, then in zip(done, before)), 20,
+                 lambda: f"every writer is answered: {before} {done}")
         node.kill()
         node.start()
         node.wait_up()
@@ -216,7 +190,7 @@ def test_kv_killed(lab):
 
 def test_kv_watch(lab):
     """The state, then every change; over a restart only what differs; resumed without a gap."""
-    node = alone(lab)
+    node = start_alone(lab)
     kv(node, "put", "a/1", "one")
     kv(node, "put", "b/1", "elsewhere")
     watch = Watch(node, "a/")
@@ -250,7 +224,7 @@ def test_kv_watch(lab):
 
 def test_kv_pages(lab):
     """Any number of keys: imported, listed, exported; importing again writes nothing."""
-    node = alone(lab)
+    node = start_alone(lab)
     count = 6000
     lines = [json.dumps({"key": f"k/{i:06}", "type": "register", "value": f"v{i}"})
              for i in range(count)]

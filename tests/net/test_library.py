@@ -4,18 +4,11 @@ import os
 import signal
 
 from lab import BUILD_DIR, expect, hold_for, wait_for
-from mesh import Node, need_binaries, wait_formed
+from mesh import Node, need_binaries, start_alone, wait_formed
 
 LIBRARY = os.path.join(BUILD_DIR, "tests/net/library")
 EXAMPLES = os.path.join(BUILD_DIR, "docs/examples")
 CRITICAL = "3"
-
-
-def alone(lab):
-    need_binaries(LIBRARY)
-    node = Node(lab.loopback_host(), name="one").start()
-    node.wait_up()
-    return node
 
 
 def socket_of(node):
@@ -56,7 +49,7 @@ def found(node, name):
 
 def test_library_kv(lab):
     """Registers, sets, counters, the largest value, refusals; 3,000 reads and 300 writes at once."""
-    node = alone(lab)
+    node = start_alone(lab, LIBRARY)
     program = start(node, "kv", "kv")
     expect(program.wait(30) == 0 and lines(program) == ["right"], program.log())
     expect(node.metric_values()["mesh_replies_lost_total"] == 0, "every reply was read")
@@ -64,7 +57,7 @@ def test_library_kv(lab):
 
 def test_library_watch(lab):
     """State, then changes; what happened while meshd or the watcher was away is told, and nothing twice."""
-    node = alone(lab)
+    node = start_alone(lab, LIBRARY)
     put(node, "w/1", "a")
     put(node, "x", "no")
     watch = start(node, "watch", "watch", "w/")
@@ -96,7 +89,7 @@ def test_library_watch(lab):
 
 def test_library_no_gap(lab):
     """A thousand writes while meshd is killed twice: each is acknowledged, stays, and is told to the watcher."""
-    node = alone(lab)
+    node = start_alone(lab, LIBRARY)
     watch = start(node, "watch", "watch", "g/")
     wait_lines(watch, "synced")
     writer = start(node, "writer", "write", "g/", "1000")
@@ -144,7 +137,7 @@ def test_library_services(lab):
 
 def test_library_examples(lab):
     """The programs of docs/examples do what they say."""
-    node = alone(lab)
+    node = start_alone(lab, LIBRARY)
     config = node.host.popen("config", [f"{EXAMPLES}/watch-config", "app/greeting", socket_of(node)])
     wait_lines(config, "up to date")
     put(node, "app/greeting", "good morning")

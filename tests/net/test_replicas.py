@@ -150,7 +150,8 @@ def test_blackout(lab):
     writers = [Writer(node, node.name) for node in nodes]
     for writer in writers:
         writer.start()
-    time.sleep(1.5)
+    wait_for(lambda: all(len(writer.acknowledged) >= 10 for writer in writers), 30,
+             lambda: f"each writer has ten answers: {[len(w.acknowledged) for w in writers]}")
     for node in nodes:
         node.kill()
     written = {}

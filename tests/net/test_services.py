@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: MPL-2.0
 """Services: registered on one machine, found from another, gone with their machine, kept over restarts."""
-import json
 import os
 import signal
-import subprocess
-import threading
 import time
 
 from harness import options
-from lab import MESHCTL, expect, expect_typical, wait_for
-from mesh import Node, start_mesh, wait_formed, wait_linked
+from lab import expect, expect_typical, wait_for
+from mesh import Following, Node, start_mesh, wait_formed, wait_linked
 
 FIELDS = {"id", "name", "version", "address", "port", "tags", "meta", "node", "health"}
 
@@ -36,35 +33,18 @@ def wait_ids(nodes, expected, *filters, seconds=8):
              lambda: f"{expected} everywhere: {[ids(node, *filters) for node in nodes]}", poll=0.02)
 
 
-class Watch:
-    """`meshctl services watch --format=json` held open."""
+class Watch(Following):
+    """`meshctl services watch` held open."""
 
     def __init__(self, node, *filters):
-        self.lines = []
-        self.popen = node.host.netns.popen(
-            [MESHCTL, f"--data-dir={node.data_dir}", "services", "watch", "--format=json", *filters],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=node.lab.env)
-        node.lab.followers.append(self)
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self):
-        for line in self.popen.stdout:
-            self.lines.append(json.loads(line))
+        super().__init__(node, "services", "watch", *filters)
 
     def ops(self):
-        return [(line["op"], line["id"], line["health"]) for line in self.lines]
+        return [(line["op"], line["id"], line["health"]) for line in self.items]
 
     def wait(self, *expected, seconds=8):
         wait_for(lambda: self.ops()[-len(expected):] == list(expected), seconds,
                  lambda: f"{expected} at the end of {self.ops()}")
-
-    def close(self):
-        if self.popen.poll() is None:
-            self.popen.kill()
-        self.popen.wait()
-        self._thread.join(2)
-        self.popen.stdout.close()
 
 
 def test_found_everywhere(lab):

@@ -4,8 +4,7 @@
 #define _GNU_SOURCE
 #include "../unit.h"
 
-#include "base/err.h"
-#include "io/store.h"
+#include "scratch_store.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -13,54 +12,10 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zmq.h>
-
-#define WAIT_MS 20000
-
-static char dir[64];
-
-static int make_dir(void **state)
-{
-    (void) state;
-    snprintf(dir, sizeof dir, "/tmp/test_store.XXXXXX");
-    return mkdtemp(dir) == NULL ? -1 : 0;
-}
-
-static int remove_dir(void **state)
-{
-    (void) state;
-    static const char *const names[] = {"/store/data.mdb", "/store/lock.mdb", "/store", ""};
-    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
-        char path[128];
-        snprintf(path, sizeof path, "%s%s", dir, names[i]);
-        remove(path);
-    }
-    return 0;
-}
-
-static store_t *open_store(void)
-{
-    store_t *s = NULL;
-    struct why why = {""};
-    int rc = store_open(dir, &s, &why);
-    if (rc != HM_OK) {
-        print_error("%s\n", why.text);
-    }
-    assert_int_equal(rc, HM_OK);
-    return s;
-}
 
 static struct store_entry entry(const char *key, const void *value, size_t size)
 {
     return (struct store_entry){STORE_SELF, span_of(key, strlen(key)), span_of(value, size)};
-}
-
-static void wait_report(store_t *s, struct store_report *ret)
-{
-    while (store_take(s, ret) != HM_OK) {
-        zmq_pollitem_t item = {store_socket(s), 0, ZMQ_POLLIN, 0};
-        assert_true(zmq_poll(&item, 1, WAIT_MS) > 0);
-    }
 }
 
 static void test_durable_is_there_again(void **state)
@@ -188,8 +143,7 @@ static void wait_measure(store_t *s, struct store_measure *ret)
 {
     struct store_report r;
     while (store_take_measure(s, ret) != HM_OK) {
-        zmq_pollitem_t item = {store_socket(s), 0, ZMQ_POLLIN, 0};
-        assert_true(zmq_poll(&item, 1, WAIT_MS) > 0);
+        wait_socket(s);
         while (store_take(s, &r) == HM_OK) {
         }
     }
@@ -239,14 +193,14 @@ static void test_errors_say_what_to_do(void **state)
     (void) state;
     store_t *s = NULL;
     struct why why = {""};
-    char missing[128];
+    char missing[SCRATCH_BYTES + 16];
     snprintf(missing, sizeof missing, "%s/none/dir", dir);
     assert_int_not_equal(store_open(missing, &s, &why), HM_OK);
     assert_non_null(strstr(why.text, missing));
     assert_int_not_equal(store_open("/proc/self", &s, &why), HM_OK);
     assert_null(s);
     if (geteuid() != 0) {
-        char path[128];
+        char path[SCRATCH_BYTES + 16];
         snprintf(path, sizeof path, "%s/store", dir);
         assert_int_equal(mkdir(path, 0500), 0);
         assert_int_equal(store_open(dir, &s, &why), HM_EDENIED);
@@ -256,12 +210,12 @@ static void test_errors_say_what_to_do(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_durable_is_there_again, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(test_refusals_keep_the_order, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(test_too_many_outstanding, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(test_disk_refuses, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(test_disk_is_measured, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(test_errors_say_what_to_do, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(test_durable_is_there_again, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_refusals_keep_the_order, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_too_many_outstanding, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_disk_refuses, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_disk_is_measured, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_errors_say_what_to_do, scratch_setup, scratch_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

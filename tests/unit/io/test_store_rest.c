@@ -3,35 +3,15 @@
 #define _GNU_SOURCE
 #include "../unit.h"
 
-#include "scratch.h"
+#include "scratch_store.h"
 
-#include "base/err.h"
-#include "io/store.h"
 #include "io/store_rest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <zmq.h>
 
-#define WAIT_MS 20000
 #define RECORDS 2000
 #define SECOND_NS ((uint64_t) 1000000000)
-
-static char dir[SCRATCH_BYTES];
-
-static int make_dir(void **state)
-{
-    (void) state;
-    scratch_make(dir);
-    return 0;
-}
-
-static int remove_dir(void **state)
-{
-    (void) state;
-    scratch_remove(dir);
-    return 0;
-}
 
 /* Of the mapped store, in kB. -1: it is not mapped. */
 static long resident(void)
@@ -55,19 +35,13 @@ static void fill(store_t *s)
 {
     static char keys[RECORDS][16], value[400];
     static struct store_entry entries[RECORDS];
-    struct store_report r;
     for (size_t i = 0; i < RECORDS; i++) {
         snprintf(keys[i], sizeof keys[i], "%08zu", i);
         entries[i] = (struct store_entry){.table = STORE_ENTRIES,
                                           .key = span_of(keys[i], 8),
                                           .value = span_of(value, sizeof value)};
     }
-    assert_int_equal(store_persist(s, 1, entries, RECORDS), HM_OK);
-    while (store_take(s, &r) != HM_OK) {
-        zmq_pollitem_t item = {store_socket(s), 0, ZMQ_POLLIN, 0};
-        assert_true(zmq_poll(&item, 1, WAIT_MS) > 0);
-    }
-    assert_int_equal(r.reason, HM_OK);
+    commit(s, 1, entries, RECORDS);
 }
 
 static size_t read_all(store_t *s)
@@ -126,7 +100,7 @@ static void each_pause_counts_by_itself(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_nobody_uses_is_let_go, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(what_nobody_uses_is_let_go, scratch_setup, scratch_teardown),
         cmocka_unit_test(each_pause_counts_by_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,59 +5,16 @@
 #define _GNU_SOURCE
 #include "../unit.h"
 
-#include "scratch.h"
+#include "scratch_store.h"
 
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/prng.h"
-#include "io/store.h"
 #include "sim/simdisk.h"
 
 #include <lmdb.h>
-#include <zmq.h>
 
-#define WAIT_MS 20000
 #define ROUNDS 60
-
-static char dir[SCRATCH_BYTES];
-
-static int make_dir(void **state)
-{
-    (void) state;
-    scratch_make(dir);
-    return 0;
-}
-
-static int remove_dir(void **state)
-{
-    (void) state;
-    scratch_remove(dir);
-    return 0;
-}
-
-static store_t *open_store(void)
-{
-    store_t *s = NULL;
-    struct why why = {""};
-    int rc = store_open(dir, &s, &why);
-    if (rc != HM_OK) {
-        print_error("%s\n", why.text);
-    }
-    assert_int_equal(rc, HM_OK);
-    return s;
-}
-
-static void commit(store_t *s, uint64_t batch, const struct store_entry *entries, size_t count)
-{
-    struct store_report r;
-    assert_int_equal(store_persist(s, batch, entries, count), HM_OK);
-    while (store_take(s, &r) != HM_OK) {
-        zmq_pollitem_t item = {store_socket(s), 0, ZMQ_POLLIN, 0};
-        assert_true(zmq_poll(&item, 1, WAIT_MS) > 0);
-    }
-    assert_int_equal(r.reason, HM_OK);
-    assert_int_equal(r.batch, batch);
-}
 
 static struct span text(const char *s)
 {
@@ -408,12 +365,12 @@ static void test_damage_is_passed_over(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_same_as_simulated, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(test_step_sees_one_state, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(test_registry_is_not_loaded, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(test_older_store_grows, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(test_newer_store_is_left, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(test_damage_is_passed_over, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(test_same_as_simulated, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_step_sees_one_state, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_registry_is_not_loaded, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_older_store_grows, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_newer_store_is_left, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_damage_is_passed_over, scratch_setup, scratch_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

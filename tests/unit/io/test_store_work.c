@@ -4,10 +4,7 @@
 #define _GNU_SOURCE
 #include "../unit.h"
 
-#include "scratch.h"
-
-#include "base/err.h"
-#include "io/store.h"
+#include "scratch_store.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -15,13 +12,9 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <zmq.h>
 
-#define WAIT_MS 20000
 #define RECORDS 3000
 #define KEPT 100 /* each so many-th record stays */
-
-static char dir[SCRATCH_BYTES];
 
 /* ---- calls that liblmdb and the store make, on trial ---- */
 
@@ -77,57 +70,6 @@ ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at)
 }
 
 /* ---- a store ---- */
-
-static int make_dir(void **state)
-{
-    (void) state;
-    scratch_make(dir);
-    return 0;
-}
-
-static int remove_dir(void **state)
-{
-    (void) state;
-    scratch_remove(dir);
-    return 0;
-}
-
-static store_t *open_store(void)
-{
-    store_t *s = NULL;
-    struct why why = {""};
-    int rc = store_open(dir, &s, &why);
-    if (rc != HM_OK) {
-        print_error("%s\n", why.text);
-    }
-    assert_int_equal(rc, HM_OK);
-    return s;
-}
-
-static void wait_socket(store_t *s)
-{
-    zmq_pollitem_t item = {store_socket(s), 0, ZMQ_POLLIN, 0};
-    assert_true(zmq_poll(&item, 1, WAIT_MS) > 0);
-}
-
-static void wait_report(store_t *s, struct store_report *ret)
-{
-    while (store_take(s, ret) != HM_OK) {
-        wait_socket(s);
-    }
-}
-
-static void commit(store_t *s, uint64_t batch, const struct store_entry *entries, size_t count)
-{
-    struct store_report r;
-    assert_int_equal(store_persist(s, batch, entries, count), HM_OK);
-    wait_report(s, &r);
-    if (r.reason != HM_OK) {
-        print_error("%s\n", r.text);
-    }
-    assert_int_equal(r.reason, HM_OK);
-    assert_int_equal(r.batch, batch);
-}
 
 static const struct store_work *wait_work(store_t *s)
 {
@@ -458,7 +400,8 @@ static void test_meta_page_fails(void **state)
         fails_meta = true;
         assert_int_equal(store_persist(s, ++batch, &e, 1), HM_OK);
         if (round % 2 == 0) { /* the reader finds out before it is told */
-            while (fails_meta) {
+            for (int ms = 0; fails_meta; ms++) {
+                assert_true(ms < WAIT_MS);
                 usleep(1000);
             }
             assert_true(v.get(v.ctx, STORE_SELF, span_of("self", 4), &value));
@@ -527,14 +470,14 @@ static void test_bounded_by_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_compact_cut_off, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(test_compact, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(test_compact_without_room, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(test_compact_by_itself, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(test_check, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(test_check_lets_through, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(test_meta_page_fails, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(test_bounded_by_bytes, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(test_compact_cut_off, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_compact, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_compact_without_room, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_compact_by_itself, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_check, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_check_lets_through, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_meta_page_fails, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_bounded_by_bytes, scratch_setup, scratch_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
