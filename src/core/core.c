@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The core's life: creation, one step at a time, timers, leaving. See core.h. */
+/* The core's life: creation, one step at a time, timers. See core.h. */
 #include "base/err.h"
 #include "base/text.h"
 #include "core/core_priv.h"
@@ -7,9 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GOODBYES 3                  /* leave is told so often, since datagrams get lost */
-#define FIRST_GOODBYE_NS (5 * MS_NS)
-#define GOODBYE_NS (60 * MS_NS)
 #define STORE_AGAIN_NS (10 * SECOND_NS)
 #define STALL_LATE_NS (100 * MS_NS) /* a tick this late: we were held up */
 
@@ -136,91 +133,6 @@ static void beacon_tick(core_t *c)
     core_arm(c, TIMER_BEACON, c->now_ns + jittered(c, beacon_wait_ns(c)));
 }
 
-static bool hears_gossip(const struct member *m, const void *but)
-{
-    return m != but && reach_hears_us(m);
-}
-
-/* Whoever we have not met drops it, and in a young mesh of thousands that is nearly everyone. One of them
- * is linked: a node that has just come was met by few, but it has links. */
-static size_t gossip_targets(core_t *c, struct member **ret_members)
-{
-    size_t k = c->params.gossip_fanout < ORDER_PICK_MAX ? c->params.gossip_fanout : ORDER_PICK_MAX;
-    size_t count = 0;
-    if (k > 1) {
-        count = order_pick(&c->probe_order, &c->prng, 1, member_is_linked, NULL, ret_members);
-    }
-    return count + order_pick(&c->probe_order, &c->prng, k - count, hears_gossip,
-                              count > 0 ? ret_members[0] : NULL, ret_members + count);
-}
-
-static void gossip_tick(core_t *c)
-{
-    struct member *to[ORDER_PICK_MAX];
-    if (c->gossip.count == 0 || core_up_others(c) == 0) {
-        return;
-    }
-    size_t count = gossip_targets(c, to);
-    for (size_t i = 0; i < count; i++) {
-        struct swim_msg msg = {.type = SWIM_GOSSIP};
-        send_swim(c, to[i], reach_over_link(to[i]) ? NULL : &to[i]->addr, &msg);
-    }
-    if (c->gossip.count > 0) {
-        core_arm(c, TIMER_GOSSIP, c->now_ns + c->params.gossip_interval_ns);
-    }
-}
-
-static void stop(core_t *c, int exit_code)
-{
-    struct effect *fx = fxlist_add(&c->fx, FX_STOP);
-    if (fx != NULL) {
-        fx->as.stop.exit_code = exit_code;
-        c->stopped = true;
-    }
-}
-
-static void say_goodbye(core_t *c)
-{
-    struct span update = update_of_record(c, c->self);
-    size_t count = core_up_others(c);
-    /* Beyond the direct receivers some hear it and gossip it on. */
-    if (count > HM_DIRECT_RECEIVERS_MAX) {
-        count = HM_DIRECT_RECEIVERS_MAX;
-    }
-    for (size_t i = 0; i < count; i++) {
-        tell_one(c, c->probe_order.items[i], update);
-    }
-}
-
-void core_leave(core_t *c)
-{
-    if (c->leaving) {
-        return;
-    }
-    c->leaving = true;
-    core_note(c, NOTE_INFO, NOTE_LEAVING, c->self, NULL, REASON_LEFT, 0);
-    if (!c->ready || core_up_others(c) == 0) {
-        core_arm(c, TIMER_LEAVE, c->now_ns);
-        return;
-    }
-    c->ready = false; /* no gossip, no probes: only goodbyes */
-    self_renew(c, 0, RECORD_LEFT);
-    c->goodbyes_left = GOODBYES;
-    /* Not in this step: who asked for it over a link is to have its answer first. */
-    core_arm(c, TIMER_LEAVE, c->now_ns + FIRST_GOODBYE_NS);
-}
-
-static void leave_tick(core_t *c)
-{
-    if (c->goodbyes_left > 0) {
-        c->goodbyes_left--;
-        say_goodbye(c);
-        core_arm(c, TIMER_LEAVE, c->now_ns + GOODBYE_NS);
-        return;
-    }
-    stop(c, 0);
-}
-
 /* Those remembered as alive are asked at once; in a large mesh one batch after the other, since none of
  * them knows our session yet: all would challenge us together, more than we answer in time. */
 static void ask_remembered(core_t *c)
@@ -280,7 +192,7 @@ static void fire(core_t *c, struct timer *t)
     }
     switch ((enum timer_kind) t->kind) {
     case TIMER_PROBE: swim_period(c); break;
-    case TIMER_GOSSIP: gossip_tick(c); break;
+    case TIMER_GOSSIP: send_gossip_tick(c); break;
     case TIMER_BEACON: beacon_tick(c); break;
     case TIMER_FAILED: swim_failed_period(c); break;
     case TIMER_OVERLAY: overlay_tick(c); break;
@@ -399,53 +311,11 @@ static void batch_failed(core_t *c, int reason)
     c->asking.is_incomplete = true; /* what a pass has brought so far may be among what is lost */
     removals_again(c);
     if (!c->ready && !c->copy.aside && !c->removals.is_self) {
-        stop(c, 1); /* without a stored incarnation we must not speak */
+        core_stop(c, 1); /* without a stored incarnation we must not speak */
         return;
     }
     core_arm_earlier(c, TIMER_STORE, c->now_ns + STORE_AGAIN_NS);
     core_arm_earlier(c, TIMER_SERVICES, c->now_ns + STORE_AGAIN_NS);
-}
-
-static void set_addresses(core_t *c, const struct addr *addrs, size_t count)
-{
-    c->addr_count = 0;
-    for (size_t i = 0; i < count && c->addr_count < HM_RECORD_ADDRS_MAX; i++) {
-        c->addrs[c->addr_count] = addrs[i];
-        c->addrs[c->addr_count].scope = 0;
-        c->addrs[c->addr_count++].port = c->port;
-    }
-}
-
-static void addresses(core_t *c, const struct event *ev)
-{
-    struct addr before[HM_RECORD_ADDRS_MAX];
-    size_t before_count = c->addr_count;
-    memcpy(before, c->addrs, sizeof before);
-    set_addresses(c, ev->as.addresses.addrs, ev->as.addresses.count);
-    bool same = before_count == c->addr_count;
-    for (size_t i = 0; same && i < c->addr_count; i++) {
-        same = addr_eq(&before[i], &c->addrs[i]);
-    }
-    if (c->self == NULL || c->leaving || c->removals.is_self) {
-        return;
-    }
-    if (!same) {
-        self_renew(c, 0, RECORD_ALIVE);
-    }
-    if (!merge_names_all(before, before_count, c->addrs, c->addr_count)) {
-        for (size_t i = 0; i < c->roster.count; i++) {
-            overlay_moved(c, c->roster.items[i]);
-        }
-    }
-    core_changed(c);
-    if (c->ready) {
-        /* A network is back, or another one is there: look for everybody at once. */
-        core_arm(c, TIMER_BEACON, c->now_ns);
-        c->heal_left = c->failed_order.count;
-        if (c->heal_left > 0) {
-            core_arm_earlier(c, TIMER_FAILED, c->now_ns + 5 * MS_NS);
-        }
-    }
 }
 
 static void foreign_key(core_t *c, const struct event *ev)
@@ -538,7 +408,7 @@ static void dispatch(core_t *c, const struct event *ev)
                           ev->as.candidate.source);
         break;
     case EV_FOREIGN_KEY: foreign_key(c, ev); break;
-    case EV_ADDRESSES: addresses(c, ev); break;
+    case EV_ADDRESSES: self_addresses(c, ev); break;
     case EV_STALLED: stalled(c, ev->as.stalled.ms * MS_NS); break;
     case EV_CALL: call_local(c, ev->as.call.client, ev->as.call.request); break;
     case EV_CALL_GONE: call_gone(c, ev->as.call.client); break;
@@ -576,7 +446,7 @@ int core_step(core_t *c, const struct event *ev, struct effects *ret_fx)
     c->now_ns = ev->now_ns;
     c->wall_ms = ev->wall_ms;
     if (first && ev->type == EV_ADDRESSES) {
-        set_addresses(c, ev->as.addresses.addrs, ev->as.addresses.count);
+        self_set_addresses(c, ev->as.addresses.addrs, ev->as.addresses.count);
     } else if (first != (ev->type == EV_LOADED)) {
         return HM_EINVAL;
     } else if (first) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The core's state and what its files ask of each other. Private to src/core.
  *
- *     core.c      creation, step, timers, leaving     session.c   first contact, sessions, replay
+ *     core.c      creation, step, timers              session.c   first contact, sessions, replay
  *     merge.c     which statement overrides which     swim.c      probes and acks
  *     standing.c  what follows when a member changes  doubt.c     suspicion, verdicts, evidence
  *     self.c      our own record                      sync.c      full exchange
@@ -10,14 +10,10 @@
  *     send.c      messages out                        call.c      operations, here and elsewhere
  *     copy.c      two processes with one identity     query.c     reading for handlers
  *     reach.c     how members are reached, isolation  names.c     one name at two members, renaming
- *     spread.c    the registry's entries, out and in
- *     tomb.c      deletion marks are let go
- *     plumtree.c  how new entries reach everybody
- *     compare.c   ranges are compared where vectors are not enough
+ *     spread.h    the registry in the core: spread, plumtree, repair, serve, compare, tomb
  *     removal.c   nodes that were removed for good
- *     serve.c     the other side of these passes
- *     repair.c    passes: what a registry lacks comes from another
  *     service.c   our own services              service_read.c  everybody's
+ *     leave.c     leaving, and the end
  *     knock.c     proving for `meshctl doctor` what arrives
  */
 #ifndef HM_CORE_PRIV_H
@@ -32,6 +28,7 @@
 #include "core/gossip.h"
 #include "core/member.h"
 #include "core/order.h"
+#include "core/spread.h"
 #include "wire/api_msg.h"
 #include "wire/swim_msg.h"
 
@@ -111,54 +108,6 @@ struct copy {
     bool is_seen;        /* it answered us, so we know when it is gone */
     bool is_unseen;      /* and cannot ask it */
     struct tokens tokens;
-};
-
-/* What goes out at the end of the step. */
-struct outbox {
-    struct buf entries;  /* as they stand in a frame */
-    struct buf dots;     /* theirs */
-    size_t count;
-    struct buf repaired; /* dots of what a pass brought: to be announced only */
-    struct node_id from; /* who gave it to us has it; zero: it is ours */
-};
-
-/* Announced by a neighbour, and not here yet. */
-struct missing {
-    struct dot dot;
-    struct node_id from;
-    uint64_t due_ns; /* then it is asked for */
-};
-
-/* A pass of repair that we asked for; one at a time. */
-struct asking {
-    struct node_id peer; /* zero: none */
-    uint64_t pass;
-    uint8_t kind;        /* enum reg_pass_kind */
-    uint8_t refolded;    /* how often the vector was told anew, since folds of it could not be named */
-    uint64_t chunk;      /* the next one */
-    uint64_t heard_ns;
-    bool is_held;        /* the next chunk is not asked for yet: our disk is behind */
-    bool is_incomplete;  /* something of it could not be taken: no claim */
-    bool has_later;      /* entries of a later format than ours among it */
-    bool has_news;       /* something of it was taken that was not known */
-    bool is_comparing;   /* ranges first: compare.c */
-    bool is_to_the_end;  /* the ranges under way are the last ones */
-    struct buf at;       /* record key: ranges before it are compared */
-    struct buf ranges;   /* those that differ, still to be looked at */
-    struct buf gone;     /* dots that the peer has seen and does not hold any more */
-};
-
-/* One that we serve. */
-struct serving {
-    struct node_id peer; /* zero: free */
-    uint64_t pass;
-    uint64_t chunk;      /* the last one sent */
-    uint64_t heard_ns;
-    struct vector theirs; /* what needs no sending */
-    struct vector start;  /* what is claimed at the end: durable when the pass began */
-    struct vector asked;  /* the asker's, if it has begun again: `theirs` has then what was sent, too */
-    bool is_again;
-    struct dot at;        /* all of `start` up to this has been looked at; seq 0: nothing yet */
 };
 
 /* One own service (service.c). */
@@ -344,6 +293,10 @@ size_t core_up_others(const core_t *c); /* members that are up, without self */
 
 void core_begin(core_t *c); /* speak: after the start, or after we stood aside */
 
+/* leave.c */
+void core_stop(core_t *c, int exit_code); /* with this step all ends */
+void leave_tick(core_t *c);
+
 /* copy.c */
 /* Our record, or one that another process made of us. */
 void copy_record_heard(core_t *c, const struct node_record *rec);
@@ -384,6 +337,7 @@ struct span update_of_claim(core_t *c, const struct claim *claim);
 bool claim_about(const struct member *m, struct claim *ret_claim);
 /* What m has to hear of itself: a claim, or the record with which it left. data NULL: nothing. */
 struct span update_about(core_t *c, const struct member *m);
+void send_gossip_tick(core_t *c); /* what waits goes to a few */
 void gossip_record(core_t *c, struct member *m);
 void gossip_claim(core_t *c, struct member *m, const struct claim *claim);
 /* A fresh nonce that nobody can foretell from earlier ones; never 0. */
@@ -430,6 +384,9 @@ void standing_remove(core_t *c, struct member *m, const struct node_id *observer
 int self_sign(core_t *c, uint64_t incarnation, enum record_state state);
 /* Makes and signs our record at the next incarnation and tells everyone. */
 void self_renew(core_t *c, uint64_t at_least, enum record_state state);
+/* The driver says where we can be reached from now on. */
+void self_addresses(core_t *c, const struct event *ev);
+void self_set_addresses(core_t *c, const struct addr *addrs, size_t count); /* telling nobody */
 /* Somebody claims something of us: it is told better, or self_refute is to follow. */
 void self_accused(core_t *c, const struct claim *claim, struct member *from);
 /* Refutes what is held against us, unless that was done too often of late: then soon. from: who
@@ -581,65 +538,6 @@ void persist_member(core_t *c, struct member *m);
 void persist_self(core_t *c);
 void persist_flush(core_t *c);
 void persist_everything(core_t *c);
-
-/* spread.c */
-/* Makes the registry and loads its records; returns how many were damaged. */
-size_t spread_load(core_t *c, const struct store_entry *entries, size_t count);
-void spread_durable(core_t *c, uint64_t batch);
-/* Takes one entry that came. HM_OK also when it was known; errors as registry_merge. */
-int spread_take(core_t *c, struct span bytes, enum registry_outcome *ret_outcome);
-/* The store has lost records. */
-void spread_damaged(core_t *c);
-void spread_rebuild_tick(core_t *c);
-void spread_fini(core_t *c);
-
-/* plumtree.c */
-/* An own entry is durable: it goes out at the end of the step. */
-void plumtree_own(core_t *c, struct span bytes);
-/* A backup brought this: as an own entry, at once. */
-void plumtree_restored(core_t *c, const struct entry *e);
-/* A pass with m brought this: the neighbours are told that it can be had. */
-void plumtree_repaired(core_t *c, const struct member *m, struct span bytes);
-void plumtree_flush(core_t *c);
-void plumtree_frame(core_t *c, struct member *m, uint8_t type, struct span body);
-void plumtree_tick(core_t *c);
-void plumtree_init(core_t *c);
-void plumtree_fini(core_t *c);
-
-/* repair.c */
-/* m told its registry's state with a probe. */
-void repair_state_seen(core_t *c, struct member *m, uint64_t state);
-/* It asked us, and has what we lack: it is asked, too. */
-void repair_lacking(core_t *c, struct member *m);
-void repair_link_up(core_t *c, struct member *m);
-void repair_tick(core_t *c);
-void repair_frame(core_t *c, struct member *m, uint8_t type, struct span body);
-/* A pass with m that follows the comparison of ranges. */
-void repair_compared(core_t *c, struct member *m);
-/* What is missing here may exist: this node has not agreed with another since its store is new. */
-bool repair_is_syncing(const core_t *c);
-
-/* serve.c */
-void serve_ask(core_t *c, struct member *m, struct span body);
-void serve_more(core_t *c, struct member *m, struct span body);
-void serve_fini(core_t *c);
-
-/* compare.c */
-#define COMPARE_GONE_MAX 65536 /* dots that are dropped with one pass: 2.6 MB */
-void compare_start(core_t *c, struct member *m);
-/* Drops what the comparison before this pass found to be gone; with the claim of that pass. */
-void compare_drop(core_t *c);
-void compare_frame(core_t *c, struct member *m, uint8_t type, struct span body);
-void repair_init(core_t *c);
-void repair_fini(core_t *c);
-
-/* tomb.c */
-/* There may be marks to be let go, or to be acknowledged. */
-void tomb_touch(core_t *c);
-void tomb_tick(core_t *c);
-/* At the start, when the roster is there. */
-void tomb_load(core_t *c);
-void tomb_fini(core_t *c);
 
 /* service.c */
 void services_init(core_t *c);

@@ -105,3 +105,45 @@ void self_renew(core_t *c, uint64_t at_least, enum record_state state)
         gossip_record(c, c->self);
     }
 }
+
+void self_set_addresses(core_t *c, const struct addr *addrs, size_t count)
+{
+    c->addr_count = 0;
+    for (size_t i = 0; i < count && c->addr_count < HM_RECORD_ADDRS_MAX; i++) {
+        c->addrs[c->addr_count] = addrs[i];
+        c->addrs[c->addr_count].scope = 0;
+        c->addrs[c->addr_count++].port = c->port;
+    }
+}
+
+void self_addresses(core_t *c, const struct event *ev)
+{
+    struct addr before[HM_RECORD_ADDRS_MAX];
+    size_t before_count = c->addr_count;
+    memcpy(before, c->addrs, sizeof before);
+    self_set_addresses(c, ev->as.addresses.addrs, ev->as.addresses.count);
+    bool same = before_count == c->addr_count;
+    for (size_t i = 0; same && i < c->addr_count; i++) {
+        same = addr_eq(&before[i], &c->addrs[i]);
+    }
+    if (c->self == NULL || c->leaving || c->removals.is_self) {
+        return;
+    }
+    if (!same) {
+        self_renew(c, 0, RECORD_ALIVE);
+    }
+    if (!merge_names_all(before, before_count, c->addrs, c->addr_count)) {
+        for (size_t i = 0; i < c->roster.count; i++) {
+            overlay_moved(c, c->roster.items[i]);
+        }
+    }
+    core_changed(c);
+    if (c->ready) {
+        /* A network is back, or another one is there: look for everybody at once. */
+        core_arm(c, TIMER_BEACON, c->now_ns);
+        c->heal_left = c->failed_order.count;
+        if (c->heal_left > 0) {
+            core_arm_earlier(c, TIMER_FAILED, c->now_ns + 5 * MS_NS);
+        }
+    }
+}

@@ -253,3 +253,37 @@ void tell_its_state(core_t *c, struct member *m)
         tell_one(c, m, update_about(c, m));
     }
 }
+
+static bool hears_gossip(const struct member *m, const void *but)
+{
+    return m != but && reach_hears_us(m);
+}
+
+/* Whoever we have not met drops it, and in a young mesh of thousands that is nearly everyone. One of them
+ * is linked: a node that has just come was met by few, but it has links. */
+static size_t gossip_targets(core_t *c, struct member **ret_members)
+{
+    size_t k = c->params.gossip_fanout < ORDER_PICK_MAX ? c->params.gossip_fanout : ORDER_PICK_MAX;
+    size_t count = 0;
+    if (k > 1) {
+        count = order_pick(&c->probe_order, &c->prng, 1, member_is_linked, NULL, ret_members);
+    }
+    return count + order_pick(&c->probe_order, &c->prng, k - count, hears_gossip,
+                              count > 0 ? ret_members[0] : NULL, ret_members + count);
+}
+
+void send_gossip_tick(core_t *c)
+{
+    struct member *to[ORDER_PICK_MAX];
+    if (c->gossip.count == 0 || core_up_others(c) == 0) {
+        return;
+    }
+    size_t count = gossip_targets(c, to);
+    for (size_t i = 0; i < count; i++) {
+        struct swim_msg msg = {.type = SWIM_GOSSIP};
+        send_swim(c, to[i], reach_over_link(to[i]) ? NULL : &to[i]->addr, &msg);
+    }
+    if (c->gossip.count > 0) {
+        core_arm(c, TIMER_GOSSIP, c->now_ns + c->params.gossip_interval_ns);
+    }
+}
