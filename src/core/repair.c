@@ -204,9 +204,11 @@ static void claim(core_t *c, struct member *m, const struct reg_chunk *msg)
         c->agreed_ns = c->now_ns;
         caught_up(m);
         m->reg_state = 0; /* until it tells what it is now */
-        judge_synced(c, m, msg->is_synced);
-        if (!registry_is_synced(c->registry)) {
-            m->reg_differs_ns = c->now_ns; /* asked again until one of us is not */
+        if (!msg->is_part) {
+            judge_synced(c, m, msg->is_synced);
+        }
+        if (msg->is_part || !registry_is_synced(c->registry)) {
+            m->reg_differs_ns = c->now_ns; /* asked again until we have all, and one of us is not syncing */
         }
     } else if (rc == HM_ENOMEM) {
         c->fx.failed = true;

@@ -205,7 +205,8 @@ static void send_chunk(core_t *c, struct member *m, struct serving *s, const str
                             .chunk = ++s->chunk,
                             .entries = {buf_span(&ch->entries), ch->count},
                             .is_last = claims != NULL,
-                            .is_synced = has_all && registry_is_synced(c->registry)};
+                            .is_synced = registry_is_synced(c->registry),
+                            .is_part = !has_all};
     struct buf vector, b;
     buf_init(&vector, HM_FRAME_BYTES_MAX);
     buf_init(&b, HM_FRAME_BYTES_MAX);

@@ -189,24 +189,34 @@ static int add_run(struct vector *v, struct vector_origin *o, struct run run)
     return HM_OK;
 }
 
-/* A first run of an origin that is not there yet; i is its place. */
-static int add_origin(struct vector *v, size_t i, const struct origin *origin, struct run run)
+/* An origin that is not there yet; i is its place. Takes its runs. */
+static int put_origin(struct vector *v, size_t i, struct vector_origin *o)
 {
-    struct vector_origin o = {.origin = *origin};
-    if (v->count >= HM_VECTOR_ORIGINS_MAX) {
+    if (v->count >= HM_VECTOR_ORIGINS_MAX || o->count > HM_VECTOR_RUNS_MAX - v->run_count) {
         return HM_EFULL;
     }
     if (room_for_origins(v, v->count + 1) != HM_OK) {
         return HM_ENOMEM;
     }
-    int rc = add_run(v, &o, run);
-    if (rc != HM_OK) {
-        return rc;
-    }
     memmove(&v->items[i + 1], &v->items[i], (v->count - i) * sizeof *v->items);
-    v->items[i] = o;
+    v->items[i] = *o;
     v->count++;
+    v->run_count += o->count;
+    o->runs = NULL;
     return HM_OK;
+}
+
+/* A first run of an origin that is not there yet; i is its place. */
+static int add_origin(struct vector *v, size_t i, const struct origin *origin, struct run run)
+{
+    struct vector_origin o = {.origin = *origin, .count = 1};
+    if (room_for_runs(&o, 1) != HM_OK) {
+        return HM_ENOMEM;
+    }
+    o.runs[0] = run;
+    int rc = put_origin(v, i, &o);
+    free(o.runs);
+    return rc;
 }
 
 int vector_add_run(struct vector *v, const struct origin *origin, struct run run)
@@ -523,15 +533,14 @@ int vector_runs_read(struct span bytes, const struct origin *origin, struct vect
 {
     struct mp_reader r;
     struct vector_origin o = {.origin = *origin};
-    struct vector one = {.items = &o, .count = 1, .room = 1};
     mp_open(&r, bytes);
     int rc = read_runs(&r, &o, HM_VECTOR_RUNS_MAX);
     if (rc == HM_OK && !mp_at_end(&r)) {
         rc = HM_EMALFORMED;
     }
     if (rc == HM_OK) {
-        one.run_count = o.count;
-        rc = vector_merge(v, &one);
+        size_t i = origin_at(v, origin);
+        rc = is_at(v, i, origin) ? merge_runs(v, &v->items[i], &o) : put_origin(v, i, &o);
     }
     free(o.runs);
     return rc;

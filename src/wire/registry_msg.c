@@ -159,7 +159,7 @@ int reg_more_read(struct span bytes, struct reg_more *ret_msg)
 
 void reg_chunk_write(struct buf *b, const struct reg_chunk *msg)
 {
-    mp_array(b, 6);
+    mp_array(b, msg->is_part ? 7 : 6);
     mp_uint(b, msg->pass);
     mp_uint(b, msg->chunk);
     write_entries(b, &msg->entries);
@@ -170,6 +170,9 @@ void reg_chunk_write(struct buf *b, const struct reg_chunk *msg)
         mp_nil(b);
     }
     mp_bool(b, msg->is_synced);
+    if (msg->is_part) {
+        mp_bool(b, true);
+    }
 }
 
 int reg_chunk_read(struct span bytes, struct reg_chunk *ret_msg)
@@ -189,6 +192,10 @@ int reg_chunk_read(struct span bytes, struct reg_chunk *ret_msg)
         mp_read_nil(&r);
     }
     msg.is_synced = mp_read_bool(&r);
+    if (more > 0 && mp_peek(&r) == MP_BOOL) {
+        msg.is_part = mp_read_bool(&r);
+        more--;
+    }
     if (close_message(&r, more) != HM_OK) {
         return HM_EMALFORMED;
     }

@@ -4,7 +4,7 @@
  *     REG_PUSH     [entries]                                       new to the sender's neighbours
  *     REG_ASK      [pass, kind, vector (bin), hash]                the asker's durable vector; of its entries
  *     REG_MORE     [pass, chunk]                                   the chunk that is wanted next
- *     REG_CHUNK    [pass, chunk, entries, is_last, vector (bin), is_synced]  the vector only if last, else nil
+ *     REG_CHUNK    [pass, chunk, entries, is_last, vector (bin), is_synced, is_part]  the vector only if last, else nil
  *     REG_REFUSED  [pass, code, folds (bin)]                       the folds only with code 5
  *     REG_RANGES   [number, ranges]
  *     REG_DOTS     [number, from (bin), to (bin or nil), dots]     all that is held there
@@ -81,8 +81,9 @@ struct reg_chunk {
     uint64_t chunk;
     struct reg_entries entries;
     bool is_last;
-    struct span vector; /* the sender's at the start of the pass; data NULL unless is_last */
+    struct span vector; /* what may be claimed after the pass; data NULL unless is_last */
     bool is_synced;     /* the sender has agreed with the mesh before */
+    bool is_part;       /* not all that may be claimed did fit: ask again */
 };
 
 void reg_chunk_write(struct buf *b, const struct reg_chunk *msg);

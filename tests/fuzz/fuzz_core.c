@@ -878,7 +878,8 @@ static void write_registry_body(struct world *w, uint8_t type)
         write_vector(w, &vector);
         struct reg_chunk msg = {.pass = pass, .chunk = 1 + flags % 4,
                                 .entries = write_entries(w, &list), .is_last = (flags & 8) != 0,
-                                .is_synced = (flags & 16) != 0};
+                                .is_synced = (flags & 16) != 0,
+                                .is_part = (flags & 32) != 0};
         msg.vector = msg.is_last ? buf_span(&vector) : span_of(NULL, 0);
         reg_chunk_write(&w->body, &msg);
     } else if (type == FRAME_REG_REFUSED) {

@@ -482,6 +482,47 @@ static void what_a_restored_node_told_one_alone_spreads(void **state)
     trio_free(t);
 }
 
+/* A node that knows nothing of folds reads only the newest lives of who asks, and sends more than it needs to; its
+ * own vector it tells in full, and all of it is claimed. */
+static void who_knows_no_folds_agrees_too(void **state)
+{
+    struct trio *t = trio_new();
+    struct vector read;
+    struct buf b;
+    struct span entry;
+    char key[16];
+    (void) state;
+    vector_init(&read);
+    buf_init(&b, SIZE_MAX);
+    for (size_t i = 0; i < LIVES; i++) {
+        assert_int_equal(replica_write(&t->x, key_of_restart(i % 7, key), "value"), HM_OK);
+        replica_commit(&t->x);
+        replica_crash(&t->x);
+        if (i == LIVES / 2) {
+            pass(&t->x, &t->a);
+        }
+    }
+    const struct vector *ours = registry_durable_vector(t->x.r);
+    tell(&b, registry_durable_vector(t->a.r), NULL);
+    assert_int_equal(vector_read(buf_span(&b), &read), HM_OK);
+    assert_int_equal(read.count, 1);
+    assert_true(vector_covers(registry_durable_vector(t->a.r), &read));
+    for (size_t i = 0; i < ours->count; i++) {
+        struct dot dot = {ours->items[i].origin, 0};
+        enum registry_outcome outcome;
+        while (vector_find(&read, &dot.origin) == NULL &&
+               registry_next_dot(t->x.r, &dot.origin, dot.seq + 1, &dot, &entry)) {
+            assert_int_equal(registry_merge(t->a.r, entry, &outcome), HM_OK);
+        }
+    }
+    assert_int_equal(registry_claim(t->a.r, ours), HM_OK);
+    replica_commit(&t->a);
+    assert_int_equal(registry_state(t->a.r), registry_state(t->x.r));
+    vector_fini(&read);
+    buf_fini(&b);
+    trio_free(t);
+}
+
 /* A record of an old life is lost: it is not claimed, so no fold has it, and it comes again. */
 static void a_damaged_life_comes_again(void **state)
 {
@@ -517,6 +558,7 @@ int main(void)
         cmocka_unit_test(foreign_offers),
         cmocka_unit_test(ten_thousand_restarts_fit_64_bytes),
         cmocka_unit_test(what_a_restored_node_told_one_alone_spreads),
+        cmocka_unit_test(who_knows_no_folds_agrees_too),
         cmocka_unit_test(a_damaged_life_comes_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

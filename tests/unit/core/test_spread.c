@@ -435,6 +435,42 @@ static void a_life_below_a_fold_is_news(void **state)
     mesh_free(&m);
 }
 
+/* A disk whose node has seen lives of another, and holds nothing of them any more. */
+static void remember_lives(struct mesh_node *n, uint64_t count)
+{
+    static const uint8_t runs[] = {0x92, 1, 5};
+    uint8_t key[ORIGIN_BYTES], full[MESH_KEY_BYTES];
+    struct origin origin = {.node = {{9}}};
+    n->disk = omap_new();
+    for (uint64_t i = 1; i <= count; i++) {
+        origin.boots = i;
+        origin.random = i * 0x9e3779b97f4a7c15U;
+        origin_put(key, &origin);
+        struct span at = mesh_full_key(full, STORE_VECTOR, span_of(key, sizeof key));
+        assert_int_equal(omap_put(n->disk, at, span_of(runs, sizeof runs), 0), HM_OK);
+    }
+}
+
+/* More lives than fit a frame: both what a new node claims, and what cannot be named, comes in parts. */
+static void more_lives_than_fit_a_frame(void **state)
+{
+    (void) state;
+    struct mesh *m = mesh_new(2);
+    remember_lives(&m->node[0], 60000);
+    mesh_start(m, 0);
+    mesh_run(m, MINI_SECOND);
+    put(m, 0, "put:kv/x=1");
+    mesh_start(m, 1);
+    mesh_run(m, 500 * MINI_MS);
+    put(m, 1, "put:kv/y=1");
+    mesh_run(m, 5 * MINI_SECOND);
+    all_agree(m);
+    assert_int_equal(registry_vector(core_registry(m->node[1].core))->count, 60002);
+    assert_string_equal(shown(m, 0, "kv/y"), "1");
+    assert_in_range(mesh_metric(m, 1, M_PASSES_DONE), 2, 8);
+    mesh_free(&m);
+}
+
 static size_t context_of(struct mesh *m, size_t i, const char *key)
 {
     struct registry_siblings s;
@@ -638,6 +674,7 @@ int main(void)
         cmocka_unit_test(a_restored_node_brings_nothing_back),
         cmocka_unit_test(old_lives_travel_in_few_bytes),
         cmocka_unit_test(a_life_below_a_fold_is_news),
+        cmocka_unit_test(more_lives_than_fit_a_frame),
         cmocka_unit_test(contexts_of_many_lives_stay_short),
         cmocka_unit_test(nobody_acknowledges_in_vain),
         cmocka_unit_test(deletes_wait_for_the_first_agreement),

@@ -100,7 +100,7 @@ static void write_kind(struct buf *b, enum kind kind)
                           .hash = UINT64_MAX - 1};
     struct reg_more more = {.pass = 5, .chunk = 6};
     struct reg_chunk chunk = {.pass = 5, .chunk = 6, .entries = entries, .is_last = kind == LAST,
-                              .vector = text("vector"), .is_synced = kind == LAST};
+                              .vector = text("vector"), .is_synced = kind == LAST, .is_part = kind == LAST};
     struct reg_refused refused = {.pass = 5, .code = REG_REFUSED_UNKNOWN};
     struct reg_refused folds = {.pass = 5, .code = REG_REFUSED_FOLDS, .folds = text("folds")};
     struct reg_dots of_range = {.number = 8, .from = text("kv/a"), .to = text("kv/b"), .dots = dots};
@@ -192,6 +192,7 @@ static void check_kind(enum kind kind, const union any *msg)
     case LAST:
         assert_true(msg->chunk.pass == 5 && msg->chunk.chunk == 6);
         assert_int_equal(msg->chunk.is_last, kind == LAST);
+        assert_int_equal(msg->chunk.is_part, kind == LAST);
         check_entries(&msg->chunk.entries);
         if (kind == LAST) {
             assert_text(msg->chunk.vector, "vector");
