@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The ledger's insides, shared by ledger.c (what was written) and ledger_disk.c (what disks hold). */
+/* The ledger's insides, shared by ledger.c (what was written), ledger_disk.c (what disks hold) and ledger_told.c
+ * (what others and clients are told). */
 #ifndef HM_SIM_LEDGER_PRIV_H
 #define HM_SIM_LEDGER_PRIV_H
 
