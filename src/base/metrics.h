@@ -56,9 +56,9 @@
     X(M_STORE_BATCHES, "mesh_store_batches_total", "Batches handed to the store")                  \
     X(M_STORE_FAILED, "mesh_store_failed_total", "Batches the store could not commit")             \
     X(M_STORE_BYTES, "mesh_store_bytes_total", "Bytes of keys and values handed to the store")     \
-    X(M_STORE_COMMITS, "mesh_store_commits_total", "Transactions that the store committed")        \
+    X(M_STORE_COMMITS, "mesh_store_commits_total", "Times the store made batches durable")         \
     X(M_STORE_SYNCS, "mesh_store_syncs_total", "Times the disk was told to sync for them")         \
-    X(M_STORE_WRITTEN, "mesh_store_written_bytes_total", "Bytes written to the store's file")      \
+    X(M_STORE_WRITTEN, "mesh_store_written_bytes_total", "Bytes written to the store's files")     \
     X(M_STORE_DAMAGED, "mesh_store_damaged_total", "Damaged records met in the store")             \
     X(M_ENTRIES_TAKEN, "mesh_entries_taken_total", "Entries of the registry that were news")       \
     X(M_ENTRIES_KNOWN, "mesh_entries_known_total", "Entries that came although they were known")   \

@@ -313,6 +313,10 @@ static int start_core(driver_t *d, struct why *why)
                  "%zu damaged records of the store are ignored; other members will fill the gap",
                  dropped);
     }
+    if (store_lost(d->store) != NULL) {
+        log_line(d->log, NOTE_WARN, NULL, "%s", store_lost(d->store));
+        dropped++;
+    }
     d->damaged_told = store_damaged(d->store); /* of `dropped`, below: nothing may come before EV_LOADED */
     driver_tell_addresses(d);
     driver_step(d, &ev);

@@ -57,7 +57,7 @@ size_t driver_gauges(const driver_t *d, struct fact_gauge ret[FACT_GAUGES_MAX])
     ret[n++] = (struct fact_gauge){"mesh_store_batches", "Batches on their way to the disk",
                                    store_outstanding(d->store), STORE_BATCHES_MAX};
     ret[n++] = (struct fact_gauge){"mesh_store_written_today_bytes",
-                                   "Bytes written to the store's file since midnight UTC",
+                                   "Bytes written to the store's files since midnight UTC",
                                    store_today_bytes(d->store), 0};
     ret[n++] = (struct fact_gauge){"mesh_store_full", "1 while the disk has no room for the store",
                                    store_is_full(d->store) ? 1 : 0, 0};

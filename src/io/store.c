@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The store as the loop sees it: batches in, reports out, what was stored before, and what is committed.
- * See store.h; the other side is store_actor.c.
+ * See store.h; what goes to and fro is in store_flow.c, the other sides are store_appender.c and store_actor.c.
  *
- * The loop and the actor share no object: a batch is one block of memory that is handed over
- * through the actor's pipe, a report is a small message back. The pipe never blocks, because fewer
- * batches are outstanding than it holds.
+ * The pipes never block, because fewer batches are outstanding than they hold.
  *
- * Failures keep the order of reports. When the actor fails, it discards every batch of the same
+ * Failures keep the order of reports. When the appender fails, it discards every batch of the same
  * generation; the generation rises when the loop has taken that report. What the loop itself
  * refuses (refused_from) is reported after everything that is still outstanding. */
 #define _GNU_SOURCE
@@ -15,136 +13,19 @@
 #include "base/err.h"
 #include "base/text.h"
 #include "io/clock.h"
-#include "io/store_priv.h"
-#include "io/store_rest.h"
-#include "io/store_view.h"
+#include "io/store_loop.h"
 
+#ifdef __GLIBC__
+#    include <malloc.h>
+#endif
 #include <stdlib.h>
 #include <string.h>
 
 #define DAY_MS ((uint64_t) 24 * 3600 * 1000)
-#define MEND_NS                                                                                    \
-    ((uint64_t) 5 * 1000000000) /* a reader waits so long for a store to be opened anew */
 
 /* Compacted by itself, once the start is over: a copy that hardly anybody will notice. */
 #define COMPACT_FILE_BYTES_MIN ((uint64_t) 16 << 20)
 #define COMPACT_USED_BYTES_MAX ((uint64_t) 256 << 20)
-
-struct aside {
-    struct aside *next;
-    struct store_actor_report report;
-};
-
-struct store {
-    const struct store_db *db; /* the actor's; we read it only */
-    struct store_actor *state; /* the actor's, from zactor_new to zactor_destroy */
-    zactor_t *actor;
-    struct store_view_lmdb view;
-    struct aside *aside_first, *aside_last; /* reports that a reader in need found before its own */
-    struct store_loaded loaded;
-    size_t dropped; /* damaged records that were left out at the start */
-    size_t outstanding;
-    size_t outstanding_bytes;
-    uint64_t generation;
-    bool is_refusing; /* refused_from and all after it are to be reported as failed */
-    uint64_t refused_from;
-    int refused_reason;
-    uint64_t measuring_since_ns; /* 0: not */
-    bool is_measured;            /* and not taken */
-    struct store_measure measure;
-    struct store_counts counts;
-    struct store_rest rest;
-    uint64_t day; /* since 1970, and what was written when it began */
-    uint64_t day_began_bytes;
-    bool is_full;
-    char error[128];
-    uint64_t error_wall_ms;
-    struct store_work work;
-    bool is_work_news;
-};
-
-/* ---- what the actor tells -------------------------------------------------------------------- */
-
-static bool receive(store_t *s, struct store_actor_report *ret)
-{
-    struct aside *first = s->aside_first;
-    if (first != NULL) {
-        *ret = first->report;
-        s->aside_first = first->next;
-        s->aside_last = first->next == NULL ? NULL : s->aside_last;
-        free(first);
-        return true;
-    }
-    return zmq_recv(zsock_resolve(s->actor), ret, sizeof *ret, ZMQ_DONTWAIT) == (int) sizeof *ret;
-}
-
-static void take_counts(store_t *s, const struct store_counts *counts)
-{
-    uint64_t day = clock_wall_ms() / DAY_MS;
-    if (day != s->day) {
-        s->day = day;
-        s->day_began_bytes = s->counts.bytes_written;
-    }
-    s->counts = *counts;
-}
-
-static void take_work(store_t *s, struct store_work *work)
-{
-    uint64_t number = s->work.number;
-    if (work == NULL) {
-        s->work.is_done = true;
-        s->work.code = HM_ENOMEM;
-        text_copy(s->work.text, sizeof s->work.text, hm_strerror(HM_ENOMEM));
-    } else if (!work->is_by_itself || s->work.is_done || number == 0) {
-        s->work = *work;
-        s->work.number = work->is_by_itself ? number + 1 : number;
-    }
-    for (size_t i = 0; work != NULL && i < work->damaged_count && i < STORE_WORK_DAMAGED_MAX; i++) {
-        store_view_note_damage(&s->view, work->damaged[i].table,
-                               span_of(work->damaged[i].key, work->damaged[i].key_size));
-    }
-    free(work);
-    s->is_work_news = true;
-}
-
-/* The actor has the store open anew: after a compaction or a failure of the disk. */
-static void take_replacement(store_t *s, const struct store_db *db)
-{
-    static const char wish = WISH_RELEASE;
-    store_view_close(&s->view);
-    s->db = db;
-    s->view.error = store_view_open(&s->view, db);
-    while (zmq_send(zsock_resolve(s->actor), &wish, sizeof wish, 0) < 0 && zmq_errno() == EINTR) {
-    }
-}
-
-/* Called by a read that finds its environment dead: the actor is opening it anew. */
-static bool mend(void *ctx)
-{
-    store_t *s = ctx;
-    uint64_t until_ns = clock_boot_ns() + MEND_NS;
-    while (clock_boot_ns() < until_ns) {
-        zmq_pollitem_t item = {zsock_resolve(s->actor), 0, ZMQ_POLLIN, 0};
-        struct aside *a = zmq_poll(&item, 1, 100) > 0 ? calloc(1, sizeof *a) : NULL;
-        if (a == NULL) {
-            continue;
-        }
-        if (zmq_recv(item.socket, &a->report, sizeof a->report, ZMQ_DONTWAIT) !=
-            (int) sizeof a->report) {
-            free(a);
-        } else if (a->report.kind == REPORT_REPLACED) {
-            take_replacement(s, a->report.db);
-            free(a);
-            return s->view.error == 0;
-        } else if (s->aside_last == NULL) {
-            s->aside_first = s->aside_last = a;
-        } else {
-            s->aside_last->next = a;
-            s->aside_last = a;
-        }
-    }
-    return false;
-}
 
 /* ---- its life -------------------------------------------------------------------------------- */
 
@@ -157,18 +38,58 @@ static bool is_mostly_free(const struct store_db *db)
            (f.pages - f.free_pages) * f.page_bytes <= COMPACT_USED_BYTES_MAX;
 }
 
+static int out_of_memory(struct why *why)
+{
+    return why_set(why, HM_ENOMEM, "out of memory while opening the store");
+}
+
+/* What acknowledged writes may be gone; the core is told as of damaged records. */
+static void note_lost(store_t *s)
+{
+    const struct store_replayed *r = &s->replayed;
+    if (!r->is_damaged) {
+        return;
+    }
+    s->dropped++;
+    snprintf(s->lost, sizeof s->lost,
+             "the store's journal is damaged: dropped %zu bytes (%zu records behind the damage); "
+             "other members fill the gap",
+             r->dropped_bytes, r->dropped);
+}
+
+static int open_journal(store_t *s, const struct store_db *db, struct why *why)
+{
+    journal_t *journal = NULL;
+    int rc = journal_open(db->path, db->id, db->applied, &journal);
+    if (rc != 0) {
+        return why_set(why, store_db_code(rc), "cannot open the journal of the store in %s: %s",
+                       db->path, store_db_text(rc));
+    }
+    s->journal_state = store_appender_new(journal, s->endpoint);
+    if (s->journal_state == NULL) {
+        journal_close(&journal);
+        return out_of_memory(why);
+    }
+    return HM_OK;
+}
+
 static int open_db(store_t *s, const char *data_dir, struct why *why)
 {
     struct store_db *db = calloc(1, sizeof *db);
     if (db == NULL) {
-        return why_set(why, HM_ENOMEM, "out of memory while opening the store");
+        return out_of_memory(why);
     }
     int rc = store_db_open(db, data_dir, why);
     if (rc == HM_OK) {
         store_compact_sweep(db->path);
-        s->state = store_actor_new(db, is_mostly_free(db));
-        rc = s->state != NULL ? HM_OK
-                              : why_set(why, HM_ENOMEM, "out of memory while opening the store");
+        rc = store_replay(db, &s->replayed, why);
+    }
+    if (rc == HM_OK) {
+        rc = open_journal(s, db, why);
+    }
+    if (rc == HM_OK) {
+        s->tables_state = store_actor_new(db, is_mostly_free(db), s->endpoint);
+        rc = s->tables_state != NULL ? HM_OK : out_of_memory(why);
     }
     if (rc != HM_OK) {
         store_db_close(db);
@@ -176,40 +97,56 @@ static int open_db(store_t *s, const char *data_dir, struct why *why)
         return rc;
     }
     s->db = db;
+    note_lost(s);
     return HM_OK;
 }
 
 static int begin_reading(store_t *s, struct why *why)
 {
+    if (store_overlay_init(&s->view.overlay) != HM_OK) {
+        return out_of_memory(why);
+    }
     int rc = store_db_load(s->db, &s->loaded, why);
     if (rc != HM_OK) {
         return rc;
     }
-    s->dropped = s->loaded.dropped;
-    int error = store_view_open(&s->view, s->db);
-    s->view.mend = mend;
-    s->view.mend_ctx = s;
+    s->dropped += s->loaded.dropped;
+    int error = store_view_open(&s->view.lmdb, s->db);
+    s->view.lmdb.mend = store_flow_mend;
+    s->view.lmdb.mend_ctx = s;
     return error == 0 ? HM_OK
                       : why_set(why, HM_EIO, "cannot read the store: %s", store_db_text(error));
+}
+
+static int start_threads(store_t *s, struct why *why)
+{
+    char at[sizeof s->endpoint + 1];
+    snprintf(at, sizeof at, "@%s", s->endpoint);
+    s->reports = zsock_new_pull(at);
+    s->tables = s->reports == NULL ? NULL : zactor_new(store_actor_run, s->tables_state);
+    s->journal = s->tables == NULL ? NULL : zactor_new(store_appender_run, s->journal_state);
+    return s->journal != NULL
+               ? HM_OK
+               : why_set(why, HM_ENOMEM, "cannot start the store's threads: %s", strerror(errno));
 }
 
 int store_open(const char *data_dir, store_t **ret_store, struct why *why)
 {
     store_t *s = calloc(1, sizeof *s);
     if (s == NULL) {
-        return why_set(why, HM_ENOMEM, "out of memory while opening the store");
+        return out_of_memory(why);
     }
     s->generation = 1;
     s->day = clock_wall_ms() / DAY_MS;
+    /* The clock: libzmq forgets a name some time after its socket was closed. */
+    snprintf(s->endpoint, sizeof s->endpoint, "inproc://store-%p-%llx", (void *) s,
+             (unsigned long long) clock_boot_ns());
     int rc = open_db(s, data_dir, why);
     if (rc == HM_OK) {
         rc = begin_reading(s, why);
     }
     if (rc == HM_OK) {
-        s->actor = zactor_new(store_actor_run, s->state);
-        if (s->actor == NULL) {
-            rc = why_set(why, HM_ENOMEM, "cannot start the store's thread: %s", strerror(errno));
-        }
+        rc = start_threads(s, why);
     }
     if (rc != HM_OK) {
         store_close(&s);
@@ -219,22 +156,40 @@ int store_open(const char *data_dir, store_t **ret_store, struct why *why)
     return HM_OK;
 }
 
+/* All that was handed over is settled, then put into the tables. */
+static void end_threads(store_t *s)
+{
+    struct store_report report;
+    bool is_news;
+    s->view.is_reading = false;
+    while (s->journal != NULL && s->outstanding > 0) {
+        store_flow_take(s, true, &report, &is_news);
+    }
+    zactor_destroy(&s->journal);
+    store_flow_settle(s);
+    if (s->tables != NULL &&
+        store_flow_order(s->tables, &(struct store_order){.wish = WISH_END}) == HM_OK) {
+        while (!s->is_ended) {
+            store_flow_take(s, true, &report, &is_news);
+        }
+    }
+    zactor_destroy(&s->tables);
+}
+
 void store_close(store_t **p)
 {
     store_t *s = *p;
     if (s == NULL) {
         return;
     }
-    struct store_actor_report r;
-    while (s->actor != NULL && receive(s, &r)) {
-        if (r.kind == REPORT_WORK) {
-            free(r.work);
-        }
-    }
-    zactor_destroy(&s->actor); /* $TERM queues behind the batches and waits for them */
+    end_threads(s);
+    zsock_destroy(&s->reports);
+    store_flow_free(s);
     store_loaded_fini(&s->loaded);
-    store_view_close(&s->view);
-    store_actor_free(&s->state);
+    store_view_close(&s->view.lmdb);
+    store_overlay_fini(&s->view.overlay);
+    store_appender_free(&s->journal_state);
+    store_actor_free(&s->tables_state);
     free(s);
     *p = NULL;
 }
@@ -257,22 +212,32 @@ void store_load_done(store_t *store)
 
 struct store_view store_view(store_t *store)
 {
-    return (struct store_view){&store->view, store_view_get, store_view_next};
+    return (struct store_view){&store->view, store_merged_get, store_merged_next};
 }
 
 void store_view_done(store_t *store)
 {
-    store_view_end(&store->view);
+    store_view_end(&store->view.lmdb);
+    if (store->view.is_reading) {
+        store->view.is_reading = false;
+        store_flow_settle(store);
+    }
 }
 
 const char *store_view_error(const store_t *store)
 {
-    return store->view.error == 0 ? NULL : store_db_text(store->view.error);
+    int error = store->view.error != 0 ? store->view.error : store->view.lmdb.error;
+    return error == 0 ? NULL : store_db_text(error);
 }
 
 uint64_t store_damaged(const store_t *store)
 {
-    return store->dropped + store->view.damaged_count;
+    return store->dropped + store->view.lmdb.damaged_count;
+}
+
+const char *store_lost(const store_t *store)
+{
+    return store->lost[0] != '\0' ? store->lost : NULL;
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -289,10 +254,14 @@ static int hand_over(store_t *store, uint64_t number, const struct store_entry *
         return rc;
     }
     size_t bytes = batch->bytes;
-    void *socket = zsock_resolve(store->actor);
-    if (zmq_send(socket, &batch, sizeof batch, ZMQ_DONTWAIT) != (int) sizeof batch) {
+    struct store_order order = {.wish = WISH_APPEND, .batches = batch};
+    rc = store_flow_order(store->journal, &order);
+    if (rc != HM_OK) {
         store_batch_destroy(&batch);
-        return HM_EFULL;
+        return rc;
+    }
+    if (store->failing != 0) { /* this batch waits for what comes of it */
+        store_flow_ask_for_checkpoint(store);
     }
     store->outstanding++;
     store->outstanding_bytes += bytes;
@@ -315,7 +284,7 @@ int store_persist(store_t *store, uint64_t batch, const struct store_entry *entr
 
 void *store_socket(const store_t *store)
 {
-    return zsock_resolve(store->actor);
+    return zsock_resolve(store->reports);
 }
 
 static int take_refusal(store_t *store, struct store_report *ret_report)
@@ -332,52 +301,12 @@ static int take_refusal(store_t *store, struct store_report *ret_report)
     return HM_OK;
 }
 
-/* Settles batches. False: it is no news. */
-static bool take_settled(store_t *store, const struct store_actor_report *r,
-                         struct store_report *ret_report)
-{
-    HM_ASSERT(r->batches <= store->outstanding && r->bytes <= store->outstanding_bytes);
-    store->outstanding -= r->batches;
-    store->outstanding_bytes -= r->bytes;
-    if (r->is_covered) {
-        return false;
-    }
-    struct store_report report = {.batch = r->batch, .reason = r->reason};
-    text_copy(report.text, sizeof report.text, r->text);
-    store->is_full = r->reason == HM_EFULL;
-    if (r->reason != HM_OK) {
-        store->generation++;
-        /* A refusal of ours is of a later batch, so this failure covers it. */
-        store->is_refusing = false;
-        text_copy(store->error, sizeof store->error, r->text);
-        store->error_wall_ms = clock_wall_ms();
-    }
-    *ret_report = report;
-    return true;
-}
-
 int store_take(store_t *store, struct store_report *ret_report)
 {
-    struct store_actor_report r;
-    while (receive(store, &r)) {
-        take_counts(store, &r.counts);
-        switch (r.kind) {
-        case REPORT_BATCHES:
-            if (take_settled(store, &r, ret_report)) {
-                return HM_OK;
-            }
-            break;
-        case REPORT_MEASURE:
-            store->measuring_since_ns = 0;
-            store->is_measured = true;
-            store->measure = r.measure;
-            break;
-        case REPORT_WORK:
-            take_work(store, r.work);
-            break;
-        case REPORT_REPLACED:
-            take_replacement(store, r.db);
-            break;
+    bool is_news = false;
+    while (store_flow_take(store, false, ret_report, &is_news)) {
+        if (is_news) {
+            return HM_OK;
         }
     }
     return take_refusal(store, ret_report);
@@ -390,10 +319,9 @@ size_t store_outstanding(const store_t *store)
 
 /* ---- wishes ---------------------------------------------------------------------------------- */
 
-static bool wish_for(store_t *store, char wish)
+static bool wish_for(store_t *store, enum store_wish wish)
 {
-    return zmq_send(zsock_resolve(store->actor), &wish, sizeof wish, ZMQ_DONTWAIT) ==
-           (int) sizeof wish;
+    return store_flow_order(store->tables, &(struct store_order){.wish = wish}) == HM_OK;
 }
 
 void store_measure(store_t *store)
@@ -443,37 +371,55 @@ const struct store_work *store_take_work(store_t *store)
 
 struct store_counts store_counts(const store_t *store)
 {
-    return store->counts;
+    const struct store_counts *j = &store->journal_counts, *t = &store->tables_counts;
+    return (struct store_counts){.commits = j->commits,
+                                 .checkpoints = t->checkpoints,
+                                 .syncs = j->syncs + t->syncs,
+                                 .bytes_written = j->bytes_written + t->bytes_written,
+                                 .bytes_copied = t->bytes_copied,
+                                 .is_bytes_known = j->is_bytes_known || t->is_bytes_known};
 }
 
 uint64_t store_today_bytes(const store_t *store)
 {
     return clock_wall_ms() / DAY_MS == store->day
-               ? store->counts.bytes_written - store->day_began_bytes
+               ? store_counts(store).bytes_written - store->day_began_bytes
                : 0;
 }
 
 bool store_is_full(const store_t *store)
 {
-    return store->is_full;
+    return store->is_full || store_db_code(store->failing) == HM_EFULL;
+}
+
+void store_checkpoint(store_t *store)
+{
+    store_flow_ask_for_checkpoint(store);
 }
 
 void store_rest(store_t *store, uint64_t now_ns)
 {
-    if (store_rest_is_due(&store->rest, store->counts.commits, now_ns)) {
+    struct store_counts counts = store_counts(store);
+    if (store_rest_is_due(&store->rest, counts.commits + counts.checkpoints, now_ns)) {
         store_rest_unmap(store->db->path);
+#ifdef __GLIBC__
+        malloc_trim(0); /* batches and their copies were all over it */
+#endif
     }
 }
 
 void store_condition(store_t *store, struct store_condition *ret)
 {
     *ret = (struct store_condition){.path = store->db->path,
-                                    .counts = store->counts,
+                                    .counts = store_counts(store),
                                     .today_bytes = store_today_bytes(store),
-                                    .is_full = store->is_full,
+                                    .journal_bytes = store->waiting_bytes,
+                                    .is_full = store_is_full(store),
                                     .error = store->error,
                                     .error_wall_ms = store->error_wall_ms,
                                     .damaged = store_damaged(store),
                                     .work = &store->work};
-    ret->are_figures_known = store_db_figures(store->db, &ret->figures) == 0;
+    ret->are_figures_known =
+        store_db_figures(store->db, &ret->figures) == 0 &&
+        store_overlay_figures(&store->view.overlay, store->db, &ret->figures) == 0;
 }

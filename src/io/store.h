@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The store: LMDB in D/store behind an actor with group commit.
+/* The store: LMDB in D/store, and a journal before it.
  *
- * The loop hands over batches and never waits for a disk. The actor (its own thread) takes all
- * batches that wait, writes them in one synced transaction (at once when idle, together under load)
- * and reports durable(n): all up to n are on disk. When a transaction fails it reports failed(n, reason): n and all handed over since are
+ * The loop hands over batches and never waits for a disk. A thread (the appender) takes all batches that wait,
+ * appends them to the journal as one synced record (at once when idle, together under load)
+ * and reports durable(n): all up to n are on disk. Another one (the actor) puts them into LMDB's tables, many at a
+ * time: a checkpoint. Until then the store's view has them from memory. When an append fails the store reports failed(n, reason): n and all handed over since are
  * discarded; what is handed over after the report was taken is tried again. Reports come in order.
  * Each value carries a hash over table, key and value, so a damaged record is dropped and counted,
  * never believed.
@@ -27,7 +28,7 @@ typedef struct store store_t;
 #define STORE_BATCHES_MAX 1024  /* handed over and not reported; then batches are refused */
 #define STORE_BYTES_MAX 67108864 /* of these; as much memory as a slow disk may cost */
 #define STORE_KEY_BYTES_MAX 511 /* LMDB's */
-#define STORE_FORMAT 1          /* of the tables; in table "meta" */
+#define STORE_FORMAT 2          /* of tables and journal; in table "meta" */
 
 enum store_check {
     STORE_SOUND,   /* there and readable, or not there yet */
@@ -45,7 +46,7 @@ bool store_is_there(const char *data_dir);
 /* Opens data_dir/store (made if absent) and starts the actor. On failure HM_EIO, HM_EDENIED,
  * HM_EFULL (disk), HM_EVERSION or HM_ENOMEM. */
 int store_open(const char *data_dir, store_t **ret_store, struct why *why);
-/* Commits what was handed over, then closes. */
+/* All that was handed over is made durable and put into the tables, then it closes. */
 void store_close(store_t **p);
 
 /* What the core has at hand from its start, for EV_LOADED (tables up to STORE_VECTOR; the others are
@@ -71,6 +72,10 @@ uint64_t store_damaged(const store_t *store);
 /* What the last step read through the view was not all there is: nothing that it decided may be carried
  * out. Says why; NULL: all is well. */
 const char *store_view_error(const store_t *store);
+
+/* What the start found damaged in the journal, for the log: writes that were acknowledged may be gone, and
+ * store_damaged counts it. NULL: nothing. */
+const char *store_lost(const store_t *store);
 
 /* The socket to poll for reading. */
 void *store_socket(const store_t *store);
@@ -107,6 +112,9 @@ size_t store_outstanding(const store_t *store);
 
 /* Called now and then: lets go of mapped pages when nothing has been written for 5 s (store_rest.h). */
 void store_rest(store_t *store, uint64_t now_ns);
+
+/* Puts what the journal has into the tables soon; by itself it is done within a second or so. */
+void store_checkpoint(store_t *store);
 
 /* Reads a few pages. The loop's thread. */
 void store_condition(store_t *store, struct store_condition *ret);

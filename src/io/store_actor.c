@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The store's thread: commits what it is handed, and does what takes long (checking, compacting) when
- * nothing waits. See store.h and store_priv.h.
+/* The thread that writes the tables: puts what is durable in the journal into them, many batches at a time (a
+ * checkpoint), and does what takes long (checking, compacting) when nothing is due. See store.h and store_priv.h.
  *
- * A failure discards every batch of the same generation; the generation rises when the loop has taken
- * that report. */
+ * A checkpoint is due a second after the first batch that waits, or when it is asked for. One that fails is tried
+ * again, at longer and longer intervals, and whenever it is asked for: what is acknowledged waits in the journal. */
 #define _GNU_SOURCE
 #include "io/store_priv.h"
 
@@ -17,57 +17,39 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What goes into one transaction: more, and the first of them waits long for the disk. */
-#define GROUP_BATCHES_MAX STORE_BATCHES_MAX
-#define GROUP_BYTES_MAX ((size_t) 8 << 20)
-
+#define SECOND_NS ((uint64_t) 1000000000)
+#define CHECKPOINT_AFTER_NS SECOND_NS
+#define RETRY_NS_MIN SECOND_NS
+#define RETRY_NS_MAX (10 * SECOND_NS)
 #define SYNCS_A_COMMIT 2 /* LMDB syncs the pages, then writes its meta page through O_DSYNC */
-#define READERS_CHECKED_NS ((uint64_t) 60 * 1000000000)
+#define READERS_CHECKED_NS (60 * SECOND_NS)
+#define NEVER_NS UINT64_MAX
 
 struct store_actor {
     struct store_db *db;  /* the store */
     struct store_db *old; /* replaced, perhaps still read by the loop; NULL: none */
-    bool is_to_compact;   /* once, by itself */
-    zsock_t *pipe;
+    bool is_to_compact; /* once, by itself */
+    zsock_t *reports;
     void *socket;
-    struct store_batch *group[GROUP_BATCHES_MAX]; /* for one transaction */
-    size_t group_count;
-    size_t group_bytes;
-    struct store_batch *held; /* does not go with them; the first of the next */
-    uint64_t failed_generation;
+    struct store_batch *first, *last; /* durable, not in the tables */
+    uint64_t record;                  /* the tables will have all up to here */
+    uint64_t due_ns;                  /* a checkpoint; NEVER_NS: nothing waits */
+    uint64_t retry_ns;                /* after another failure; 0: the last one did not fail */
+    int failure;                      /* why it did: LMDB's or errno's code */
     struct store_counts counts;
     uint64_t readers_checked_ns;
     int io_fd; /* what this thread has written; -1: the kernel does not tell */
-    bool is_ended;
+    bool is_ended, is_terminated;
     bool wants_measure, wants_check, wants_compact;
     bool is_lost; /* nobody can tell which file is the store: nothing is written any more */
     struct store_scan scan; /* work NULL: none is under way */
     uint64_t scan_begun_ns;
 };
 
-/* Tells the loop. The pipe has room for a report for each outstanding batch. */
 static void tell(struct store_actor *a, struct store_actor_report *report)
 {
-    void *socket = zsock_resolve(a->pipe);
     report->counts = a->counts;
-    while (zmq_send(socket, report, sizeof *report, 0) < 0 && zmq_errno() == EINTR) {
-    }
-}
-
-/* ---- what is written ------------------------------------------------------------------------- */
-
-/* "wchar: N" is the second line: bytes that this thread passed to write calls. */
-static void count_written(struct store_actor *a)
-{
-    char text[256];
-    ssize_t size = a->io_fd < 0 ? -1 : pread(a->io_fd, text, sizeof text - 1, 0);
-    text[size > 0 ? size : 0] = '\0';
-    const char *at = strstr(text, "wchar: ");
-    if (at != NULL) {
-        a->counts.bytes_written =
-            strtoull(at + strlen("wchar: "), NULL, 10) + a->counts.bytes_copied;
-        a->counts.is_bytes_known = true;
-    }
+    store_tell(a->reports, report);
 }
 
 /* Another process that read the store and was killed would keep pages from being used again. */
@@ -81,7 +63,7 @@ static void check_readers(struct store_actor *a)
     }
 }
 
-/* ---- committing ------------------------------------------------------------------------------ */
+/* ---- checkpoints ----------------------------------------------------------------------------- */
 
 static void replace(struct store_actor *a, struct store_db *made)
 {
@@ -105,45 +87,49 @@ static void reopen_if_dead(struct store_actor *a)
     }
 }
 
-static int write_group(struct store_actor *a, struct store_actor_report *r)
+static void tell_applied(struct store_actor *a)
 {
-    if (a->is_lost) {
-        text_copy(r->text, sizeof r->text, "the disk failed while the store was being compacted");
-        return HM_EIO;
-    }
-    int rc = store_db_commit(a->db, a->group, a->group_count, r->text, sizeof r->text);
-    if (rc == HM_OK) {
-        a->counts.commits++;
-        a->counts.syncs += SYNCS_A_COMMIT;
-    }
-    count_written(a);
-    return rc;
+    struct store_actor_report r = {
+        .kind = REPORT_APPLIED, .batches = a->first, .record = a->record};
+    a->first = a->last = NULL;
+    a->due_ns = NEVER_NS;
+    a->retry_ns = 0;
+    a->counts.checkpoints++;
+    a->counts.syncs += SYNCS_A_COMMIT;
+    tell(a, &r);
+    check_readers(a);
 }
 
-static void commit_group(struct store_actor *a)
+static void tell_failing(struct store_actor *a, int code)
 {
-    uint64_t generation = a->group[0]->generation;
-    struct store_actor_report r = {.kind = REPORT_BATCHES,
-                                   .batches = a->group_count,
-                                   .bytes = a->group_bytes,
-                                   .is_covered = generation == a->failed_generation};
-    if (!r.is_covered) {
-        r.reason = write_group(a, &r);
-    }
-    if (r.reason != HM_OK) {
-        a->failed_generation = generation;
-    }
-    r.batch = r.reason == HM_OK ? a->group[a->group_count - 1]->number : a->group[0]->number;
+    /* LMDB that gave up does not say why: what it said first holds. */
+    bool is_news = code != MDB_PANIC || a->retry_ns == 0;
+    code = a->failure = is_news ? code : a->failure;
+    struct store_actor_report r = {.kind = REPORT_FAILING, .code = code};
+    text_copy(r.text, sizeof r.text,
+              a->is_lost ? "the disk failed while the store was being compacted"
+                         : store_db_text(code));
     tell(a, &r);
-    for (size_t i = 0; i < a->group_count; i++) {
-        store_batch_destroy(&a->group[i]);
-    }
-    a->group_count = 0;
-    a->group_bytes = 0;
-    if (r.reason != HM_OK && !a->is_lost) {
+    if (!a->is_lost) {
         reopen_if_dead(a);
+    }
+    a->retry_ns = a->retry_ns == 0 ? RETRY_NS_MIN : 2 * a->retry_ns;
+    a->retry_ns = a->retry_ns < RETRY_NS_MAX ? a->retry_ns : RETRY_NS_MAX;
+    a->due_ns = clock_boot_ns() + a->retry_ns;
+}
+
+/* Puts all that waits into the tables, and that they have it. */
+static void checkpoint(struct store_actor *a)
+{
+    if (a->due_ns == NEVER_NS) {
+        return;
+    }
+    int rc = a->is_lost ? EIO : store_db_commit(a->db, a->first, a->record);
+    store_count_written(a->io_fd, &a->counts);
+    if (rc == 0) {
+        tell_applied(a);
     } else {
-        check_readers(a);
+        tell_failing(a, rc);
     }
 }
 
@@ -171,6 +157,7 @@ static void tell_work(struct store_actor *a, struct store_work *work, uint64_t b
 static void scan(struct store_actor *a)
 {
     if (a->scan.work == NULL) {
+        checkpoint(a); /* so that it finds what was acknowledged until now */
         memset(&a->scan, 0, sizeof a->scan);
         a->scan.work = work_new(a, STORE_WORK_CHECK);
         a->scan_begun_ns = clock_boot_ns();
@@ -196,6 +183,7 @@ static void compact(struct store_actor *a, bool is_by_itself)
     if (work == NULL) {
         return;
     }
+    checkpoint(a); /* if it fails, the copy is without, and the journal keeps it */
     work->is_by_itself = is_by_itself;
     if (store_db_figures(a->db, &figures) == 0) {
         work->bytes_before = figures.file_bytes;
@@ -208,7 +196,7 @@ static void compact(struct store_actor *a, bool is_by_itself)
     }
     a->is_lost |= work->code == HM_ESTALE;
     a->counts.bytes_copied += written;
-    count_written(a);
+    store_count_written(a->io_fd, &a->counts);
     if (made != NULL) {
         replace(a, made);
         work->bytes_after = written;
@@ -229,7 +217,7 @@ static void do_work(struct store_actor *a)
     if (a->wants_compact && !a->is_ended) {
         a->wants_compact = false;
         compact(a, false);
-    } else if (a->is_to_compact && a->counts.commits > 0 && !a->is_ended) {
+    } else if (a->is_to_compact && a->counts.checkpoints > 0 && !a->is_ended) {
         a->is_to_compact = false; /* the start is over */
         compact(a, true);
     }
@@ -247,9 +235,41 @@ static void release_old(struct store_actor *a)
     a->old = NULL;
 }
 
-static void take_wish(struct store_actor *a, char wish)
+static uint64_t earlier(uint64_t a, uint64_t b)
 {
-    switch (wish) {
+    return a < b ? a : b;
+}
+
+static void take_batches(struct store_actor *a, struct store_batch *first)
+{
+    if (a->last == NULL) {
+        a->first = first;
+    } else {
+        a->last->next = first;
+    }
+    for (a->last = first; a->last->next != NULL; a->last = a->last->next) {
+    }
+    a->record = a->last->record;
+    a->due_ns = earlier(a->due_ns, clock_boot_ns() + CHECKPOINT_AFTER_NS);
+}
+
+static void take_order(struct store_actor *a, const struct store_order *order)
+{
+    switch ((int) order->wish) {
+    case WISH_APPLY:
+        take_batches(a, order->batches);
+        break;
+    case WISH_BURN: /* all before it were handed over */
+        a->record = order->record;
+        a->due_ns = 0;
+        break;
+    case WISH_CHECKPOINT:
+        if (a->due_ns == NEVER_NS) { /* all is in the tables: who asks gets an answer */
+            tell(a, &(struct store_actor_report){.kind = REPORT_APPLIED, .record = a->record});
+        } else {
+            a->due_ns = 0;
+        }
+        break;
     case WISH_MEASURE:
         a->wants_measure = true;
         break;
@@ -262,88 +282,76 @@ static void take_wish(struct store_actor *a, char wish)
     case WISH_RELEASE:
         release_old(a);
         break;
+    case WISH_END:
+        a->is_ended = true;
+        break;
     default:
-        HM_ASSERT(!"a wish that nobody has");
+        HM_ASSERT(!"an order that is not the actor's");
     }
 }
 
-/* Takes one message off the pipe. False: there is none. */
-static bool take_message(struct store_actor *a, int flags, struct store_batch **ret_batch)
+/* Until something comes or is due. */
+static void wait_for_news(struct store_actor *a)
 {
-    char bytes[16];
-    *ret_batch = NULL;
-    int got = zmq_recv(a->socket, bytes, sizeof bytes, flags);
-    if (got < 0) {
-        a->is_ended |= zmq_errno() == ETERM;
-        return zmq_errno() == EINTR;
-    }
-    if (got == (int) sizeof *ret_batch) {
-        memcpy(ret_batch, bytes, sizeof *ret_batch);
-    } else if (got == 1) {
-        take_wish(a, bytes[0]);
-    } else {
-        a->is_ended = true; /* "$TERM", the only other message */
-    }
-    return true;
-}
-
-/* Into the group, or held for the next: of another generation, or too much for one transaction. */
-static void take_batch(struct store_actor *a, struct store_batch *batch)
-{
-    if (a->group_count > 0 && (a->group[0]->generation != batch->generation ||
-                               a->group_bytes + batch->bytes > GROUP_BYTES_MAX)) {
-        a->held = batch;
-        return;
-    }
-    a->group[a->group_count++] = batch;
-    a->group_bytes += batch->bytes;
-}
-
-/* One message is awaited; what else is there by then goes into the same transaction. */
-static void gather(struct store_actor *a)
-{
-    struct store_batch *batch = a->held;
-    bool is_waiting = batch == NULL && !a->wants_check && !a->is_ended;
-    a->held = NULL;
-    if (batch != NULL) {
-        take_batch(a, batch);
-    }
-    while (a->held == NULL && a->group_count < GROUP_BATCHES_MAX && !a->is_ended &&
-           take_message(a, is_waiting ? 0 : ZMQ_DONTWAIT, &batch)) {
-        is_waiting = false;
-        if (batch != NULL) {
-            take_batch(a, batch);
-        }
+    zmq_pollitem_t item = {a->socket, 0, ZMQ_POLLIN, 0};
+    uint64_t now_ns = clock_boot_ns();
+    if (a->due_ns == NEVER_NS) {
+        zmq_poll(&item, 1, -1);
+    } else if (a->due_ns > now_ns) {
+        zmq_poll(&item, 1, (long) ((a->due_ns - now_ns) / 1000000 + 1));
     }
 }
 
 /* ---- its life -------------------------------------------------------------------------------- */
 
+static void turn(struct store_actor *a)
+{
+    struct store_order order;
+    if (!a->wants_check && !a->wants_compact && !a->wants_measure) {
+        wait_for_news(a);
+    }
+    while (!a->is_ended && store_take_order(a->socket, ZMQ_DONTWAIT, &order, &a->is_terminated)) {
+        take_order(a, &order);
+    }
+    a->is_ended |= a->is_terminated;
+    if (a->is_ended || a->due_ns <= clock_boot_ns()) {
+        checkpoint(a);
+    }
+    do_work(a);
+}
+
 void store_actor_run(zsock_t *pipe, void *args)
 {
     struct store_actor *a = args;
-    a->pipe = pipe;
     a->socket = zsock_resolve(pipe);
-    a->io_fd = open("/proc/thread-self/io", O_RDONLY | O_CLOEXEC);
+    a->io_fd = store_count_open();
     a->readers_checked_ns = clock_boot_ns();
     zsock_signal(pipe, 0);
-    while (!a->is_ended || a->held != NULL) {
-        gather(a);
-        if (a->group_count > 0) {
-            commit_group(a);
-        }
-        do_work(a);
+    while (!a->is_ended) {
+        turn(a);
+    }
+    struct store_actor_report r = {.kind = REPORT_ENDED};
+    struct store_order order;
+    tell(a, &r);
+    while (!a->is_terminated) {
+        store_take_order(a->socket, 0, &order, &a->is_terminated);
     }
 }
 
-struct store_actor *store_actor_new(struct store_db *db, bool compacts)
+struct store_actor *store_actor_new(struct store_db *db, bool compacts, const char *endpoint)
 {
     struct store_actor *a = calloc(1, sizeof *a);
-    if (a != NULL) {
-        a->db = db;
-        a->is_to_compact = compacts;
-        a->io_fd = -1;
+    zsock_t *reports = a == NULL ? NULL : zsock_new_push(endpoint);
+    if (reports == NULL) {
+        free(a);
+        return NULL;
     }
+    a->reports = reports;
+    a->db = db;
+    a->is_to_compact = compacts;
+    a->record = db->applied;
+    a->due_ns = NEVER_NS;
+    a->io_fd = -1;
     return a;
 }
 
@@ -359,9 +367,11 @@ void store_actor_free(struct store_actor **p)
     if (a->old != NULL) {
         release_old(a);
     }
+    zsock_destroy(&a->reports);
     store_db_close(a->db);
     free(a->db);
     free(a->scan.work);
+    store_batches_destroy(&a->first);
     free(a);
     *p = NULL;
 }

@@ -136,8 +136,10 @@ static bool change_one(MDB_txn *txn, MDB_dbi dbi)
 
 static bool format_is_readable(MDB_txn *txn, MDB_dbi meta)
 {
-    uint64_t format;
-    return store_db_read_format(txn, meta, &format) == 0;
+    uint8_t id[STORE_ID_BYTES];
+    uint64_t format, applied;
+    return store_db_read_format(txn, meta, &format) == 0 &&
+           (format != STORE_FORMAT || store_db_read_mark(txn, meta, id, &applied) == 0);
 }
 
 /* The tables of the registry may be large, and each of their pages was looked at before: only their
@@ -321,7 +323,7 @@ static int is_set_aside(const struct dirent *entry)
  * store has; a directory with something else in it stays. */
 static void prune(const char *data_dir)
 {
-    static const char *const files[] = {"data.mdb", "lock.mdb"};
+    static const char *const files[] = {"data.mdb", "lock.mdb", "journal.0", "journal.1"};
     struct dirent **names = NULL;
     int count = scandir(data_dir, &names, is_set_aside, alphasort);
     for (int i = 0; i < count; i++) {
@@ -381,6 +383,8 @@ enum store_check store_check(const char *data_dir, struct why *why)
     }
     snprintf(file, sizeof file, "%s/lock.mdb", path);
     bool was_used = stat(file, &st) == 0;
+    snprintf(file, sizeof file, "%s/journal.0", path);
+    was_used |= stat(file, &st) == 0; /* made after data.mdb */
     snprintf(file, sizeof file, "%s/data.mdb", path);
     bool is_gone = stat(file, &st) != 0 && errno == ENOENT;
     if (is_gone && !was_used) {

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/text.h"
+#include "io/journal.h"
 #include "io/store.h"
 
 #include <errno.h>
@@ -21,6 +22,7 @@
 #define STORE_DBS_MAX 16 /* tables to come with the registry */
 #define STORE_READERS_MAX 16
 #define FORMAT_BYTES 4 /* big-endian */
+#define FORMAT_WITHOUT_JOURNAL 1
 
 /* The map is address space, not memory; it is never resized while open (protocols.md). */
 #if SIZE_MAX > UINT32_MAX
@@ -66,6 +68,9 @@ int store_batch_new(uint64_t number, uint64_t generation, const struct store_ent
     if (b == NULL) {
         return HM_ENOMEM;
     }
+    b->next = NULL;
+    b->record = 0;
+    b->record_bytes = 0;
     b->number = number;
     b->generation = generation;
     b->count = count;
@@ -84,6 +89,15 @@ void store_batch_destroy(struct store_batch **p)
 {
     free(*p);
     *p = NULL;
+}
+
+void store_batches_destroy(struct store_batch **first)
+{
+    while (*first != NULL) {
+        struct store_batch *next = (*first)->next;
+        free(*first);
+        *first = next;
+    }
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -209,7 +223,7 @@ static bool format_is_sound(MDB_txn *txn, MDB_dbi meta, MDB_val value, uint64_t 
     int rc = mdb_get(txn, meta, &key, &check);
     hash_format(value, hash);
     return rc == 0 ? check.mv_size == sizeof hash && memcmp(check.mv_data, hash, sizeof hash) == 0
-                   : rc == MDB_NOTFOUND && format == STORE_FORMAT;
+                   : rc == MDB_NOTFOUND && format == FORMAT_WITHOUT_JOURNAL;
 }
 
 int store_db_read_format(MDB_txn *txn, MDB_dbi meta, uint64_t *ret_format)
@@ -249,6 +263,55 @@ static int write_format(struct store_db *db, MDB_txn *txn)
     return rc;
 }
 
+/* Key "journal": the store's id, up to where the tables have its journal, and a check over both. */
+#define MARK_BYTES (STORE_ID_BYTES + 8 + STORE_HASH_BYTES)
+
+static void make_mark(const uint8_t id[STORE_ID_BYTES], uint64_t applied, uint8_t ret[MARK_BYTES])
+{
+    memcpy(ret, id, STORE_ID_BYTES);
+    for (size_t i = 0; i < 8; i++) {
+        ret[STORE_ID_BYTES + i] = (uint8_t) (applied >> (56 - 8 * i));
+    }
+    store_record_check((enum store_table) 0, val_of("journal"), span_of(ret, STORE_ID_BYTES + 8),
+                       ret + STORE_ID_BYTES + 8);
+}
+
+int store_db_read_mark(MDB_txn *txn, MDB_dbi meta, uint8_t ret_id[STORE_ID_BYTES],
+                       uint64_t *ret_applied)
+{
+    MDB_val key = val_of("journal");
+    MDB_val value;
+    uint8_t mark[MARK_BYTES];
+    uint64_t applied = 0;
+    int rc = mdb_get(txn, meta, &key, &value);
+    if (rc != 0) {
+        return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
+    }
+    const uint8_t *bytes = value.mv_data;
+    if (value.mv_size != sizeof mark) {
+        return MDB_CORRUPTED;
+    }
+    for (size_t i = 0; i < 8; i++) {
+        applied = (applied << 8) | bytes[STORE_ID_BYTES + i];
+    }
+    make_mark(bytes, applied, mark);
+    if (memcmp(mark, bytes, sizeof mark) != 0) {
+        return MDB_CORRUPTED;
+    }
+    memcpy(ret_id, bytes, STORE_ID_BYTES);
+    *ret_applied = applied;
+    return 0;
+}
+
+static int write_mark(struct store_db *db, MDB_txn *txn, uint64_t applied)
+{
+    uint8_t mark[MARK_BYTES];
+    MDB_val key = val_of("journal");
+    MDB_val value = {sizeof mark, mark};
+    make_mark(db->id, applied, mark);
+    return mdb_put(txn, db->meta, &key, &value, 0);
+}
+
 /* The format first: what a newer version made is left as it is. MDB_NOTFOUND: something is missing,
  * *ret_format is 0 if all is. */
 static int open_as_found(struct store_db *db, MDB_txn *txn, uint64_t *ret_format)
@@ -257,11 +320,45 @@ static int open_as_found(struct store_db *db, MDB_txn *txn, uint64_t *ret_format
     if (rc == 0) {
         rc = store_db_read_format(txn, db->meta, ret_format);
     }
-    return rc == 0 && *ret_format <= STORE_FORMAT ? open_tables(db, txn, 0) : rc;
+    if (rc != 0 || *ret_format > STORE_FORMAT) {
+        return rc;
+    }
+    if (*ret_format > FORMAT_WITHOUT_JOURNAL &&
+        (rc = store_db_read_mark(txn, db->meta, db->id, &db->applied)) != 0) {
+        return rc;
+    }
+    rc = open_tables(db, txn, 0);
+    return rc == 0 && *ret_format == FORMAT_WITHOUT_JOURNAL ? MDB_NOTFOUND : rc;
 }
 
-/* Opens the tables. A new store gets all of them, one of an older version those that came since. A
- * start that finds all writes nothing. */
+/* Makes what is missing: all of a new store, tables that came since, the journal. Only when its files are on
+ * the disk, empty, is the format one that has them. */
+static int make_missing(struct store_db *db, uint64_t *ret_format)
+{
+    bool has_journal = *ret_format > FORMAT_WITHOUT_JOURNAL;
+    MDB_txn *txn = NULL;
+    int rc = 0;
+    if (!has_journal) {
+        randombytes_buf(db->id, sizeof db->id);
+        db->applied = 0;
+        rc = journal_make(db->path, db->id);
+    }
+    if (rc != 0 || (rc = mdb_txn_begin(db->env, NULL, 0, &txn)) != 0) {
+        return rc;
+    }
+    rc = open_tables(db, txn, MDB_CREATE);
+    if (rc == 0 && !has_journal && (rc = write_format(db, txn)) == 0) {
+        rc = write_mark(db, txn, 0);
+    }
+    if (rc != 0) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    *ret_format = STORE_FORMAT;
+    return mdb_txn_commit(txn);
+}
+
+/* Opens the tables. A start that finds all writes nothing. */
 static int open_or_make(struct store_db *db, uint64_t *ret_format)
 {
     MDB_txn *txn = NULL;
@@ -274,16 +371,7 @@ static int open_or_make(struct store_db *db, uint64_t *ret_format)
         return mdb_txn_commit(txn); /* keeps the handles */
     }
     mdb_txn_abort(txn);
-    if (rc != MDB_NOTFOUND || (rc = mdb_txn_begin(db->env, NULL, 0, &txn)) != 0) {
-        return rc;
-    }
-    if ((rc = open_tables(db, txn, MDB_CREATE)) != 0 ||
-        (*ret_format == 0 && (rc = write_format(db, txn)) != 0)) {
-        mdb_txn_abort(txn);
-        return rc;
-    }
-    *ret_format = *ret_format == 0 ? STORE_FORMAT : *ret_format;
-    return mdb_txn_commit(txn);
+    return rc == MDB_NOTFOUND ? make_missing(db, ret_format) : rc;
 }
 
 int store_db_open_made(struct store_db *db, const char *path)
@@ -317,6 +405,7 @@ int store_db_open(struct store_db *db, const char *data_dir, struct why *why)
 {
     uint64_t format = 0;
     int dead = 0;
+    memset(db, 0, sizeof *db);
     if (store_db_path(data_dir, db->path, sizeof db->path) != HM_OK) {
         return why_set(why, HM_EINVAL, "the path of the data directory is too long");
     }
@@ -533,23 +622,23 @@ static int write_batch(struct store_db *db, MDB_txn *txn, const struct store_bat
     return rc;
 }
 
-int store_db_commit(struct store_db *db, struct store_batch *const *batches, size_t count,
-                    char *text, size_t text_max)
+int store_db_commit(struct store_db *db, const struct store_batch *first, uint64_t applied)
 {
     MDB_txn *txn = NULL;
     int rc = mdb_txn_begin(db->env, NULL, 0, &txn);
-    for (size_t i = 0; rc == 0 && i < count; i++) {
-        rc = write_batch(db, txn, batches[i]);
+    for (const struct store_batch *b = first; rc == 0 && b != NULL; b = b->next) {
+        rc = write_batch(db, txn, b);
     }
     if (rc == 0) {
-        rc = mdb_txn_commit(txn); /* synced when it returns; frees txn also when it fails */
-    } else if (txn != NULL) {
+        rc = write_mark(db, txn, applied);
+    }
+    if (rc == 0) {
+        return mdb_txn_commit(txn); /* synced when it returns; frees txn also when it fails */
+    }
+    if (txn != NULL) {
         mdb_txn_abort(txn);
     }
-    if (rc != 0) {
-        text_copy(text, text_max, store_db_text(rc));
-    }
-    return store_db_code(rc);
+    return rc;
 }
 
 int store_db_try_disk(const struct store_db *db)

@@ -22,6 +22,7 @@
 #define STORE_HASH_BYTES 16 /* of the check before a value in the tables of 0.1.0 */
 #define STORE_CHECK_BYTES 8 /* and in those that came later: they are read far more often */
 #define STORE_PATH_BYTES 4096
+#define STORE_ID_BYTES 16 /* of a store; its journal's records say it */
 
 _Static_assert(STORE_FACT_KEY_BYTES == STORE_KEY_BYTES_MAX, "keys fit what is told of them");
 _Static_assert(STORE_FIGURES_TABLES == STORE_TABLE_MAX + 1, "a figure for each table");
@@ -29,13 +30,18 @@ _Static_assert(STORE_FIGURES_TABLES == STORE_TABLE_MAX + 1, "a figure for each t
 struct store_db {
     char path[STORE_PATH_BYTES]; /* of its directory */
     uint64_t format;
+    uint8_t id[STORE_ID_BYTES];
+    uint64_t applied; /* as found when it was opened: the tables have the journal up to this record */
     MDB_env *env;
     MDB_dbi meta;
     MDB_dbi tables[STORE_TABLE_MAX + 1]; /* by enum store_table; 0 is not used */
 };
 
-/* A batch in one block: free with store_batch_destroy. */
+/* A batch in one block: free with store_batch_destroy. Chained, it is whoever's the chain is. */
 struct store_batch {
+    struct store_batch *next;
+    uint64_t record;       /* of the journal, once it is durable */
+    size_t record_bytes;   /* on the disk; only the first batch of a record has them */
     uint64_t number;
     uint64_t generation;
     size_t count;
@@ -55,6 +61,8 @@ struct store_loaded {
 int store_batch_new(uint64_t number, uint64_t generation, const struct store_entry *entries,
                     size_t count, struct store_batch **ret_batch);
 void store_batch_destroy(struct store_batch **p);
+/* All of the chain. */
+void store_batches_destroy(struct store_batch **first);
 
 /* The directory of the store: data_dir/store. HM_EINVAL: too long. */
 int store_db_path(const char *data_dir, char *path, size_t max);
@@ -66,6 +74,9 @@ int store_db_open_env(const char *path, MDB_env **ret_env);
 /* The version of the format, from table "meta". An LMDB code: MDB_NOTFOUND when there is none,
  * MDB_CORRUPTED when it is damaged. */
 int store_db_read_format(MDB_txn *txn, MDB_dbi meta, uint64_t *ret_format);
+/* The store's id, and up to which record of the journal the tables have it, likewise. */
+int store_db_read_mark(MDB_txn *txn, MDB_dbi meta, uint8_t ret_id[STORE_ID_BYTES],
+                       uint64_t *ret_applied);
 
 /* The tables of a directory that has all of them. An LMDB or errno code; closed if it failed. */
 int store_db_open_made(struct store_db *db, const char *path);
@@ -75,7 +86,8 @@ int store_db_sync_directory(const char *path);
 int store_db_code(int rc);
 const char *store_db_text(int rc);
 
-/* Results as store_open. */
+/* Results as store_open. A new store and one of an older format get a journal that is empty; else it is
+ * not looked at. */
 int store_db_open(struct store_db *db, const char *data_dir, struct why *why);
 /* Accepts a closed one. */
 void store_db_close(struct store_db *db);
@@ -93,10 +105,9 @@ int store_db_figures(const struct store_db *db, struct store_figures *ret);
 int store_db_load(const struct store_db *db, struct store_loaded *ret_loaded, struct why *why);
 void store_loaded_fini(struct store_loaded *loaded);
 
-/* Writes all batches in one synced transaction, or none of them: HM_EFULL (disk or map), HM_EIO,
- * HM_ENOMEM, and a text for the log. */
-int store_db_commit(struct store_db *db, struct store_batch *const *batches, size_t count,
-                    char *text, size_t text_max);
+/* Writes all batches of the chain in one synced transaction, or none of them, and that the tables have the
+ * journal up to `applied` now. An LMDB or errno code. */
+int store_db_commit(struct store_db *db, const struct store_batch *first, uint64_t applied);
 
 /* Writes, syncs and removes a file beside the tables, as large as a page. 0 or errno. */
 int store_db_try_disk(const struct store_db *db);

@@ -46,6 +46,9 @@ static void check_pages(struct store_scan *s, const struct store_db *db)
     if (fd >= 0) {
         close(fd);
     }
+    if (fault == NULL) {
+        fault = journal_look(db->path, db->id);
+    }
     if (fault != NULL) {
         s->work->is_file_damaged = true;
         fail(s->work, HM_EIO, fault);

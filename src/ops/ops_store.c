@@ -113,7 +113,7 @@ void ops_store_status(struct ops_call *call)
         return;
     }
     const struct store_figures *f = &c->figures;
-    mp_map(b, 18);
+    mp_map(b, 20);
     ops_put_str(b, "path", c->path);
     ops_put_uint(b, "format", f->format);
     ops_put_uint(b, "file_bytes", f->file_bytes);
@@ -123,7 +123,9 @@ void ops_store_status(struct ops_call *call)
     ops_put_uint(b, "free_pages", f->free_pages);
     put_records(b, f);
     ops_put_uint(b, "commits", c->counts.commits);
+    ops_put_uint(b, "checkpoints", c->counts.checkpoints);
     ops_put_uint(b, "syncs", c->counts.syncs);
+    ops_put_uint(b, "journal_bytes", c->journal_bytes);
     put_bytes_known(b, "written_bytes", c->counts.is_bytes_known, c->counts.bytes_written);
     put_bytes_known(b, "written_today_bytes", c->counts.is_bytes_known, c->today_bytes);
     ops_put_bool(b, "full", c->is_full);

@@ -18,9 +18,10 @@ const char *store_table_name(enum store_table table);
 
 /* Since the start; what the kernel does not tell of bytes is not known. */
 struct store_counts {
-    uint64_t commits;
+    uint64_t commits;       /* groups of batches made durable */
+    uint64_t checkpoints;   /* times that what the journal had was put into the tables */
     uint64_t syncs;         /* that the disk was told to, for these */
-    uint64_t bytes_written; /* to the file, also by compacting */
+    uint64_t bytes_written; /* to journal and tables, also by compacting */
     uint64_t bytes_copied;  /* of these, by compacting */
     bool is_bytes_known;
 };
@@ -67,7 +68,8 @@ struct store_condition {
     struct store_counts counts;
     bool are_figures_known;
     uint64_t today_bytes; /* written since midnight (UTC) or the start */
-    bool is_full;         /* the last batch found no room */
+    uint64_t journal_bytes; /* of records that are not in the tables yet */
+    bool is_full;         /* the last batch found no room, or what the journal has did not */
     const char *error;    /* of the batch that failed last; "": none did */
     uint64_t error_wall_ms;
     uint64_t damaged;              /* store_damaged */

@@ -262,7 +262,8 @@ int main(int argc, char **argv)
     commits(&b, 200, seconds);
     start_ms(&b, dir);
     store_close(&b.store);
-    static const char *const names[] = {"/store/data.mdb", "/store/lock.mdb", "/store", ""};
+    static const char *const names[] = {"/store/data.mdb",  "/store/lock.mdb", "/store/journal.0",
+                                        "/store/journal.1", "/store",          ""};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         snprintf(command_dir, sizeof command_dir, "%s%s", dir, names[i]);
         remove(command_dir);

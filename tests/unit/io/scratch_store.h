@@ -68,4 +68,17 @@ static inline void commit(store_t *s, uint64_t batch, const struct store_entry *
     assert_int_equal(r.batch, batch);
 }
 
+/* What is durable goes into the tables now. All that was handed over is settled. */
+static inline void checkpoint(store_t *s)
+{
+    struct store_report r;
+    uint64_t before = store_counts(s).checkpoints;
+    for (int waits = 0; store_counts(s).checkpoints == before; waits++) {
+        assert_true(waits < WAIT_MS);
+        store_checkpoint(s);
+        assert_int_equal(store_take(s, &r), HM_ENOTFOUND);
+        usleep(1000);
+    }
+}
+
 #endif

@@ -18,18 +18,22 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <lmdb.h>
 #include <pthread.h>
 #include <sys/uio.h>
 #include <zmq.h>
 
 #define WAIT_MS 20000
-#define BATCHES 60
+#define BATCHES 110
 #define COMPACT_AFTER 30
 #define KEYS 37
 #define SECTOR 512
 #define CUTS 150
 #define FILES_MAX 8
 #define CALLS_MAX 20000
+
+/* Small files, so that they are written many rounds. */
+const size_t journal_file_bytes = 32 << 10;
 
 /* ---- what was done --------------------------------------------------------------------------- */
 
@@ -48,7 +52,9 @@ struct call {
 
 static struct call calls[CALLS_MAX];
 static size_t call_count;
-static ino_t files[FILES_MAX]; /* by inode; the first is the store's */
+static ino_t files[FILES_MAX]; /* by inode; the first are the store's, as they were when that began */
+static struct span first[FILES_MAX];
+static const char *const first_names[] = {"store/data.mdb", "store/journal.0", "store/journal.1"};
 static size_t file_count;
 static bool is_watching;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -60,7 +66,7 @@ static void *real(const char *name)
     return function;
 }
 
-/* Only databases are watched: lock.mdb is made anew at each start. -1: it is none. */
+/* Databases and journals are watched, but not lock.mdb, which is made anew at each start. -1: it is none. */
 static int file_of(int fd)
 {
     char link[64], path[SCRATCH_BYTES];
@@ -71,7 +77,8 @@ static int file_of(int fd)
         return -1;
     }
     path[size] = '\0';
-    if (!S_ISREG(st.st_mode) || strstr(path, "data.mdb") == NULL) {
+    if (!S_ISREG(st.st_mode) ||
+        (strstr(path, "/data.mdb") == NULL && strstr(path, "/journal.") == NULL)) {
         return -1;
     }
     for (size_t i = 0; i < file_count; i++) {
@@ -179,7 +186,6 @@ int rename(const char *from, const char *to)
 /* ---- the store ------------------------------------------------------------------------------- */
 
 static char dir[SCRATCH_BYTES]; /* of the store that is watched */
-static struct span first;       /* its file when that began */
 
 static store_t *open_store(const char *where)
 {
@@ -243,42 +249,107 @@ static void run_batches(store_t *s, uint64_t from, uint64_t to)
     }
 }
 
-static struct span read_whole(const char *where)
+/* Takes out of it what came with the journal. */
+static void make_old_format(void)
+{
+    static uint8_t format[] = {0, 0, 0, 1};
+    static const char *const gone[] = {"format-check", "journal"};
+    char path[SCRATCH_BYTES];
+    MDB_env *env;
+    MDB_dbi dbi;
+    MDB_txn *txn;
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_set_maxdbs(env, 16), 0);
+    assert_int_equal(mdb_env_open(env, scratch_path(dir, "store", path), MDB_NOTLS, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, "meta", 0, &dbi), 0);
+    MDB_val key = {6, (void *) "format"}, value = {sizeof format, format};
+    assert_int_equal(mdb_put(txn, dbi, &key, &value, 0), 0);
+    for (size_t i = 0; i < ARRAY_COUNT(gone); i++) {
+        key = (MDB_val){strlen(gone[i]), (void *) (uintptr_t) gone[i]};
+        assert_int_equal(mdb_del(txn, dbi, &key, NULL), 0);
+    }
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+    for (size_t i = 1; i < ARRAY_COUNT(first_names); i++) {
+        assert_int_equal(unlink(scratch_path(dir, first_names[i], path)), 0);
+    }
+}
+
+static const struct store_work *take_work(store_t *s)
+{
+    const struct store_work *work;
+    struct store_report r;
+    while ((work = store_take_work(s)) == NULL) {
+        zmq_pollitem_t item = {store_socket(s), 0, ZMQ_POLLIN, 0};
+        if (store_take(s, &r) != HM_OK && (work = store_take_work(s)) != NULL) {
+            break;
+        }
+        assert_true(zmq_poll(&item, 1, WAIT_MS) > 0);
+    }
+    return work;
+}
+
+static struct span read_whole(const char *where, const char *name)
 {
     char path[SCRATCH_BYTES];
     struct stat st;
-    int fd = open(scratch_path(where, "store/data.mdb", path), O_RDONLY | O_CLOEXEC);
+    int fd = open(scratch_path(where, name, path), O_RDONLY | O_CLOEXEC);
     assert_true(fd >= 0 && fstat(fd, &st) == 0);
-    uint8_t *bytes = malloc((size_t) st.st_size);
+    uint8_t *bytes = malloc((size_t) st.st_size + 1);
     assert_non_null(bytes);
     assert_int_equal(read(fd, bytes, (size_t) st.st_size), st.st_size);
     close(fd);
     return span_of(bytes, (size_t) st.st_size);
 }
 
-static int watch_a_store(void **state)
+/* A store with one batch, as it lies there before it is watched. */
+static void begin_watching(bool is_of_old_format)
 {
-    (void) state;
     struct stat st;
     char path[SCRATCH_BYTES];
-    uint64_t number;
     scratch_make(dir);
     store_t *s = open_store(dir);
     write_batch(s, 1);
     take_reports(s, 1);
     store_close(&s);
-    call_count = 0;
-    first = read_whole(dir);
-    assert_int_equal(stat(scratch_path(dir, "store/data.mdb", path), &st), 0);
-    files[file_count++] = st.st_ino;
+    if (is_of_old_format) {
+        make_old_format();
+    }
+    call_count = file_count = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(first_names); i++) {
+        if (stat(scratch_path(dir, first_names[i], path), &st) == 0) {
+            first[i] = read_whole(dir, first_names[i]);
+            files[file_count++] = st.st_ino;
+        }
+    }
     is_watching = true;
-    s = open_store(dir);
+}
+
+static int watch_a_store(void **state)
+{
+    (void) state;
+    uint64_t number;
+    begin_watching(false);
+    store_t *s = open_store(dir);
     run_batches(s, 2, COMPACT_AFTER);
     assert_int_equal(store_work(s, STORE_WORK_COMPACT, &number), HM_OK);
     run_batches(s, COMPACT_AFTER + 1, BATCHES);
-    const struct store_work *work = store_take_work(s);
-    assert_non_null(work);
+    const struct store_work *work = take_work(s);
     assert_int_equal(work->code, HM_OK);
+    assert_true(store_counts(s).checkpoints > 2); /* the journal went round */
+    store_close(&s);
+    is_watching = false;
+    return 0;
+}
+
+/* A store of 0.1.0 gets its journal. */
+static int watch_a_migration(void **state)
+{
+    (void) state;
+    begin_watching(true);
+    store_t *s = open_store(dir);
+    run_batches(s, 2, 8);
     store_close(&s);
     is_watching = false;
     return 0;
@@ -290,7 +361,10 @@ static int forget(void **state)
     for (size_t i = 0; i < call_count; i++) {
         free(calls[i].bytes);
     }
-    free((void *) (uintptr_t) first.data);
+    for (size_t i = 0; i < FILES_MAX; i++) {
+        free((void *) (uintptr_t) first[i].data);
+        first[i] = span_of(NULL, 0);
+    }
     scratch_remove(dir);
     return 0;
 }
@@ -305,6 +379,9 @@ struct image {
 static void image_write(struct image *m, off_t at, const uint8_t *bytes, size_t size)
 {
     size_t end = (size_t) at + size;
+    if (size == 0) {
+        return;
+    }
     if (end > m->room) {
         size_t room = end * 2;
         m->bytes = realloc(m->bytes, room);
@@ -342,6 +419,18 @@ static void apply_write(struct image *m, const struct call *c, bool is_whole, st
     }
 }
 
+/* Those of a store whose journal is made while it is watched are the second and third that were seen. They are
+ * there if anything of them is. */
+static void write_journals(const char *to, const struct image images[FILES_MAX])
+{
+    char path[SCRATCH_BYTES];
+    for (size_t i = 1; i < ARRAY_COUNT(first_names); i++) {
+        if (images[i].size > 0) {
+            scratch_write(scratch_path(to, first_names[i], path), images[i].bytes, images[i].size);
+        }
+    }
+}
+
 /* Writes the disk of that moment below `to`. Returns the newest batch acknowledged by then. */
 static uint64_t make_disk(const char *to, size_t cut, struct prng *p)
 {
@@ -350,7 +439,9 @@ static uint64_t make_disk(const char *to, size_t cut, struct prng *p)
     uint64_t acknowledged = 1;
     int named = 0; /* the file that is data.mdb */
     bool names_go_on = true;
-    image_write(&images[0], 0, first.data, first.size);
+    for (size_t i = 0; i < FILES_MAX; i++) {
+        image_write(&images[i], 0, first[i].data, first[i].size);
+    }
     for (size_t i = 0; i < cut; i++) {
         const struct call *c = &calls[i];
         switch (c->kind) {
@@ -374,6 +465,7 @@ static uint64_t make_disk(const char *to, size_t cut, struct prng *p)
     assert_int_equal(mkdir(scratch_path(to, "store", path), 0700), 0);
     scratch_write(scratch_path(to, "store/data.mdb", path), images[named].bytes,
                   images[named].size);
+    write_journals(to, images);
     scratch_write(scratch_path(to, "store/lock.mdb", path), "", 0);
     for (size_t i = 0; i < FILES_MAX; i++) {
         free(images[i].bytes);
@@ -404,6 +496,7 @@ static void assert_batches(store_t *s, uint64_t n)
     }
     store_view_done(s);
     assert_int_equal(store_damaged(s), 0);
+    assert_null(store_lost(s));
 }
 
 static void judge(size_t cut, uint64_t seed)
@@ -437,18 +530,29 @@ static void judge(size_t cut, uint64_t seed)
     scratch_remove(to);
 }
 
-static void test_power_cuts(void **state)
+static void cut_often(size_t cuts)
 {
-    (void) state;
     const char *wanted = getenv("POWER_CUTS");
-    size_t cuts = wanted != NULL ? strtoul(wanted, NULL, 10) : CUTS;
     struct prng p;
+    cuts = wanted != NULL ? strtoul(wanted, NULL, 10) : cuts;
     prng_init(&p, 1);
-    assert_true(call_count > 100);
+    assert_true(call_count > 50);
     judge(call_count, 0);
     for (size_t i = 1; i <= cuts; i++) {
         judge(prng_below(&p, call_count + 1), i);
     }
+}
+
+static void test_power_cuts(void **state)
+{
+    (void) state;
+    cut_often(CUTS);
+}
+
+static void test_power_cuts_while_it_gets_a_journal(void **state)
+{
+    (void) state;
+    cut_often(CUTS / 3);
 }
 
 /* The replay can fail: a disk that forgets one synced write is not taken for a good one. */
@@ -495,5 +599,9 @@ int main(void)
         cmocka_unit_test(test_power_cuts),
         cmocka_unit_test(test_a_lie_is_found),
     };
-    return cmocka_run_group_tests(tests, watch_a_store, forget);
+    const struct CMUnitTest more[] = {
+        cmocka_unit_test(test_power_cuts_while_it_gets_a_journal),
+    };
+    int failed = cmocka_run_group_tests(tests, watch_a_store, forget);
+    return failed + cmocka_run_group_tests(more, watch_a_migration, forget);
 }

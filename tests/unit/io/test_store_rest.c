@@ -42,6 +42,7 @@ static void fill(store_t *s)
                                           .value = span_of(value, sizeof value)};
     }
     commit(s, 1, entries, RECORDS);
+    checkpoint(s);
 }
 
 static size_t read_all(store_t *s)

@@ -114,7 +114,12 @@ static const struct store_condition *give_store(void *ctx)
     static const struct store_condition condition = {
         .path = "/var/lib/meshd/home/store",
         .figures = {1, 1 << 20, (uint64_t) 1 << 34, 4096, 256, 56, {0, 1, 2, 3, 40, 40, 5}},
-        .counts = {.commits = 10, .syncs = 20, .bytes_written = 300000, .is_bytes_known = true},
+        .counts = {.commits = 10,
+                   .checkpoints = 3,
+                   .syncs = 16,
+                   .bytes_written = 300000,
+                   .is_bytes_known = true},
+        .journal_bytes = 8192,
         .are_figures_known = true,
         .today_bytes = 1000,
         .is_full = true,

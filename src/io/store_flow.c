@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* What goes to and fro between the loop and the store's two threads: see store_priv.h.
+ *
+ * A batch that is durable is put into the overlay, then handed to the actor; one that is applied is taken out. Both
+ * between two steps of the core only: what a step has read stays as it is until store_view_done. The report of a
+ * checkpoint is sent when its transaction is committed, and the read transaction of a step begins after that step's
+ * beginning. So what leaves the overlay is in every transaction that is read from then on. */
+#define _GNU_SOURCE
+#include "io/store_loop.h"
+
+#include "base/err.h"
+#include "base/text.h"
+#include "io/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DAY_MS ((uint64_t) 24 * 3600 * 1000)
+#define MEND_NS                                                                                    \
+    ((uint64_t) 5 * 1000000000) /* a reader waits so long for a store to be opened anew */
+
+/* Half of the journal: the other half takes what comes while the checkpoint runs. */
+#define CHECKPOINT_BYTES journal_file_bytes
+#define CHECKPOINT_BATCHES 4096
+
+int store_flow_order(zactor_t *to, const struct store_order *order)
+{
+    return zmq_send(zsock_resolve(to), order, sizeof *order, ZMQ_DONTWAIT) == (int) sizeof *order
+               ? HM_OK
+               : HM_EFULL;
+}
+
+/* One that must arrive; there are few. At the end the appender is gone before the actor. */
+static void must_order(zactor_t *to, const struct store_order *order)
+{
+    while (to != NULL && zmq_send(zsock_resolve(to), order, sizeof *order, 0) < 0 && zmq_errno() == EINTR) {
+    }
+}
+
+/* ---- batches --------------------------------------------------------------------------------- */
+
+static void join(struct store_chain *c, struct store_batch *first)
+{
+    if (first == NULL) {
+        return;
+    }
+    if (c->last == NULL) {
+        c->first = first;
+    } else {
+        c->last->next = first;
+    }
+    for (c->last = first; c->last->next != NULL; c->last = c->last->next) {
+    }
+}
+
+static struct store_batch *take_all(struct store_chain *c)
+{
+    struct store_batch *first = c->first;
+    *c = (struct store_chain){NULL, NULL};
+    return first;
+}
+
+void store_flow_ask_for_checkpoint(store_t *s)
+{
+    if (!s->is_checkpoint_asked &&
+        store_flow_order(s->tables, &(struct store_order){.wish = WISH_CHECKPOINT}) == HM_OK) {
+        s->is_checkpoint_asked = true;
+    }
+}
+
+/* In order: batches, then what is to be burnt behind them. */
+static void hand_on(store_t *s)
+{
+    if (s->to_apply.first != NULL) {
+        struct store_order order = {.wish = WISH_APPLY, .batches = s->to_apply.first};
+        if (store_flow_order(s->tables, &order) != HM_OK) {
+            return; /* with the next report */
+        }
+        take_all(&s->to_apply);
+    }
+    if (s->to_burn != 0) {
+        struct store_order order = {.wish = WISH_BURN, .record = s->to_burn};
+        s->to_burn = store_flow_order(s->tables, &order) == HM_OK ? 0 : s->to_burn;
+    }
+    if (s->is_room_wanted || s->waiting_bytes >= CHECKPOINT_BYTES ||
+        s->waiting_batches >= CHECKPOINT_BATCHES) {
+        s->is_room_wanted = false;
+        store_flow_ask_for_checkpoint(s);
+    }
+}
+
+static void take_out(store_t *s)
+{
+    struct store_batch *first = take_all(&s->applied);
+    for (const struct store_batch *b = first; b != NULL; b = b->next) {
+        store_overlay_remove(&s->view.overlay, b);
+        s->waiting_batches--;
+        s->waiting_bytes -= b->record_bytes;
+    }
+    store_batches_destroy(&first);
+}
+
+void store_flow_settle(store_t *s)
+{
+    if (s->view.is_reading) {
+        return;
+    }
+    struct store_batch *first = take_all(&s->durable);
+    for (const struct store_batch *b = first; b != NULL; b = b->next) {
+        /* What is durable and cannot be shown: the step that reads next ends the process. */
+        if (store_overlay_add(&s->view.overlay, b) != HM_OK) {
+            s->view.error = ENOMEM;
+        }
+    }
+    join(&s->to_apply, first);
+    take_out(s);
+    hand_on(s);
+}
+
+void store_flow_free(store_t *s)
+{
+    store_batches_destroy(&s->durable.first);
+    store_batches_destroy(&s->applied.first);
+    store_batches_destroy(&s->to_apply.first);
+    for (struct aside *a = s->aside_first; a != NULL; a = s->aside_first) {
+        s->aside_first = a->next;
+        store_batches_destroy(&a->report.batches);
+        free(a->report.work);
+        free(a);
+    }
+}
+
+/* ---- what the threads tell ------------------------------------------------------------------- */
+
+static void note_error(store_t *s, const char *text)
+{
+    text_copy(s->error, sizeof s->error, text);
+    s->error_wall_ms = clock_wall_ms();
+}
+
+/* Settles batches. False: it is no news. */
+static bool take_settled(store_t *s, struct store_actor_report *r, struct store_report *ret_report)
+{
+    HM_ASSERT(r->settled <= s->outstanding && r->bytes <= s->outstanding_bytes);
+    s->outstanding -= r->settled;
+    s->outstanding_bytes -= r->bytes;
+    if (r->reason == HM_OK) {
+        s->waiting_batches += r->settled;
+        s->waiting_bytes += r->batches->record_bytes;
+        join(&s->durable, r->batches);
+    } else {
+        store_batches_destroy(&r->batches);
+    }
+    if (r->is_covered) {
+        return false;
+    }
+    struct store_report report = {.batch = r->batch, .reason = r->reason};
+    text_copy(report.text, sizeof report.text, r->text);
+    s->is_full = r->reason == HM_EFULL;
+    if (r->reason != HM_OK) {
+        s->to_burn = r->record != 0 ? r->record : s->to_burn;
+        s->generation++;
+        /* A refusal of ours is of a later batch, so this failure covers it. */
+        s->is_refusing = false;
+        note_error(s, r->text);
+    }
+    *ret_report = report;
+    return true;
+}
+
+static void take_applied(store_t *s, struct store_actor_report *r)
+{
+    join(&s->applied, r->batches);
+    s->is_checkpoint_asked = false;
+    s->failing = 0;
+    must_order(s->journal, &(struct store_order){.wish = WISH_APPLIED, .record = r->record});
+}
+
+static void take_failing(store_t *s, const struct store_actor_report *r)
+{
+    bool is_new = s->failing == 0;
+    s->is_checkpoint_asked = false;
+    s->failing = r->code;
+    note_error(s, r->text);
+    if (is_new || s->outstanding > 0) {
+        must_order(s->journal, &(struct store_order){.wish = WISH_FAILING, .code = r->code});
+    }
+}
+
+static void take_work(store_t *s, struct store_work *work)
+{
+    uint64_t number = s->work.number;
+    if (work == NULL) {
+        s->work.is_done = true;
+        s->work.code = HM_ENOMEM;
+        text_copy(s->work.text, sizeof s->work.text, hm_strerror(HM_ENOMEM));
+    } else if (!work->is_by_itself || s->work.is_done || number == 0) {
+        s->work = *work;
+        s->work.number = work->is_by_itself ? number + 1 : number;
+    }
+    for (size_t i = 0; work != NULL && i < work->damaged_count && i < STORE_WORK_DAMAGED_MAX; i++) {
+        store_view_note_damage(&s->view.lmdb, work->damaged[i].table,
+                               span_of(work->damaged[i].key, work->damaged[i].key_size));
+    }
+    free(work);
+    s->is_work_news = true;
+}
+
+/* The actor has the store open anew: after a compaction or a failure of the disk. */
+static void take_replacement(store_t *s, const struct store_db *db)
+{
+    store_view_close(&s->view.lmdb);
+    s->db = db;
+    s->view.lmdb.error = store_view_open(&s->view.lmdb, db);
+    must_order(s->tables, &(struct store_order){.wish = WISH_RELEASE});
+}
+
+static void take_counts(store_t *s, const struct store_actor_report *r)
+{
+    bool is_of_journal = r->kind == REPORT_BATCHES || r->kind == REPORT_WAITS;
+    uint64_t day = clock_wall_ms() / DAY_MS;
+    if (day != s->day) {
+        s->day = day;
+        s->day_began_bytes = store_counts(s).bytes_written;
+    }
+    *(is_of_journal ? &s->journal_counts : &s->tables_counts) = r->counts;
+}
+
+static bool receive(store_t *s, bool is_waiting, struct store_actor_report *ret)
+{
+    struct aside *first = s->aside_first;
+    if (first != NULL) {
+        *ret = first->report;
+        s->aside_first = first->next;
+        s->aside_last = first->next == NULL ? NULL : s->aside_last;
+        free(first);
+        return true;
+    }
+    return zmq_recv(zsock_resolve(s->reports), ret, sizeof *ret, is_waiting ? 0 : ZMQ_DONTWAIT) ==
+           (int) sizeof *ret;
+}
+
+bool store_flow_take(store_t *s, bool is_waiting, struct store_report *ret_report,
+                     bool *ret_is_news)
+{
+    struct store_actor_report r;
+    *ret_is_news = false;
+    if (!receive(s, is_waiting, &r)) {
+        return false;
+    }
+    take_counts(s, &r);
+    switch (r.kind) {
+    case REPORT_BATCHES:
+        *ret_is_news = take_settled(s, &r, ret_report);
+        break;
+    case REPORT_WAITS:
+        s->is_room_wanted = true;
+        break;
+    case REPORT_APPLIED:
+        take_applied(s, &r);
+        break;
+    case REPORT_FAILING:
+        take_failing(s, &r);
+        break;
+    case REPORT_MEASURE:
+        s->measuring_since_ns = 0;
+        s->is_measured = true;
+        s->measure = r.measure;
+        break;
+    case REPORT_WORK:
+        take_work(s, r.work);
+        break;
+    case REPORT_REPLACED:
+        take_replacement(s, r.db);
+        break;
+    case REPORT_ENDED:
+        s->is_ended = true;
+        break;
+    }
+    store_flow_settle(s);
+    return true;
+}
+
+bool store_flow_mend(void *ctx)
+{
+    store_t *s = ctx;
+    uint64_t until_ns = clock_boot_ns() + MEND_NS;
+    while (clock_boot_ns() < until_ns) {
+        zmq_pollitem_t item = {zsock_resolve(s->reports), 0, ZMQ_POLLIN, 0};
+        struct aside *a = zmq_poll(&item, 1, 100) > 0 ? calloc(1, sizeof *a) : NULL;
+        if (a == NULL) {
+            continue;
+        }
+        if (zmq_recv(item.socket, &a->report, sizeof a->report, ZMQ_DONTWAIT) !=
+            (int) sizeof a->report) {
+            free(a);
+        } else if (a->report.kind == REPORT_REPLACED) {
+            take_replacement(s, a->report.db);
+            free(a);
+            return s->view.lmdb.error == 0;
+        } else if (s->aside_last == NULL) {
+            s->aside_first = s->aside_last = a;
+        } else {
+            s->aside_last->next = a;
+            s->aside_last = a;
+        }
+    }
+    return false;
+}
