@@ -44,7 +44,9 @@
 #define HM_ENTRY_BYTES_MAX 1310720  /* 1.25 MiB: key and value, 4,096 lives of 46 bytes, what is to come */
 
 /* Counts. */
+#define HM_ANNOUNCED_MAX 256        /* entries to be announced together: beyond, at once */
 #define HM_MISSING_MAX 512          /* entries announced and not there yet: beyond, repair brings them */
+#define HM_ASKED_MAX 3              /* passes of repair asked for at the same time: two may be held up */
 #define HM_PASSES_MAX 8             /* of repair, served at the same time: a node's ring neighbours */
 #define HM_PENDING_BYTES_MAX (64 << 20) /* of the registry, on the way to a slow disk; then it is busy */
 #define HM_SERVICES_MAX 1024        /* of one node: several for each of its containers */

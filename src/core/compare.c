@@ -19,9 +19,9 @@
 #define RANGES_AT_ONCE 8
 #define RANGE_RECORDS 128 /* a range's dots fit a frame; with eight ranges a step stays short */
 
-static uint64_t question(const core_t *c)
+static uint64_t question(const struct asking *a)
 {
-    return 2 * c->asking.pass;
+    return 2 * a->pass;
 }
 
 /* ---- ranges ---------------------------------------------------------------------------------- */
@@ -49,13 +49,12 @@ static void walk(core_t *c, struct reg_range *range, size_t max, struct span *re
 }
 
 /* Asks about the next ranges; after the last one a pass follows. */
-static void ask_ranges(core_t *c, struct member *m)
+static void ask_ranges(core_t *c, struct asking *a, struct member *m)
 {
-    struct asking *a = &c->asking;
-    struct reg_ranges msg = {.number = question(c)};
+    struct reg_ranges msg = {.number = question(a)};
     struct buf ranges, b;
     if (a->is_to_the_end) {
-        repair_compared(c, m);
+        repair_compared(c, a, m);
         return;
     }
     buf_init(&ranges, HM_FRAME_BYTES_MAX);
@@ -84,22 +83,22 @@ static void ask_ranges(core_t *c, struct member *m)
     buf_fini(&b);
 }
 
-void compare_start(core_t *c, struct member *m)
+void compare_start(core_t *c, struct asking *a, struct member *m)
 {
     core_count(c, M_COMPARISONS);
-    c->asking.is_comparing = true;
-    ask_ranges(c, m);
+    a->is_comparing = true;
+    ask_ranges(c, a, m);
 }
 
 /* ---- dots ------------------------------------------------------------------------------------ */
 
 /* Tells all that is held in the next range that differs. */
-static void ask_dots(core_t *c, struct member *m)
+static void ask_dots(core_t *c, struct asking *a, struct member *m)
 {
     struct reg_range range;
-    struct span rest = buf_span(&c->asking.ranges);
+    struct span rest = buf_span(&a->ranges);
     if (!reg_range_next(&rest, &range)) {
-        ask_ranges(c, m);
+        ask_ranges(c, a, m);
         return;
     }
     struct buf dots, b;
@@ -114,33 +113,33 @@ static void ask_dots(core_t *c, struct member *m)
         reg_dot_append(&dots, &e.dot);
     }
     struct reg_dots msg = {
-        .number = question(c), .from = range.from, .to = range.to, .dots = buf_span(&dots)};
+        .number = question(a), .from = range.from, .to = range.to, .dots = buf_span(&dots)};
     reg_dots_write(&b, &msg);
     if (!buf_failed(&b)) {
         send_frame(c, m, FRAME_REG_DOTS, buf_span(&b));
     }
     size_t left = rest.size;
-    memmove(c->asking.ranges.data, rest.data, left);
-    buf_truncate(&c->asking.ranges, left);
+    memmove(a->ranges.data, rest.data, left);
+    buf_truncate(&a->ranges, left);
     buf_fini(&dots);
     buf_fini(&b);
 }
 
 /* Too much for one time: the pass comes now, and the next comparison finds the rest. */
-static void note_gone(core_t *c, struct span dots)
+static void note_gone(struct asking *a, struct span dots)
 {
-    struct buf *gone = &c->asking.gone;
+    struct buf *gone = &a->gone;
     if (gone->size + dots.size <= COMPARE_GONE_MAX * DOT_BYTES) {
         buf_append(gone, dots.data, dots.size);
     } else {
-        c->asking.is_to_the_end = true;
-        buf_clear(&c->asking.ranges);
+        a->is_to_the_end = true;
+        buf_clear(&a->ranges);
     }
 }
 
-void compare_drop(core_t *c)
+void compare_drop(core_t *c, struct asking *a)
 {
-    struct span dots = buf_span(&c->asking.gone);
+    struct span dots = buf_span(&a->gone);
     struct dot dot;
     struct span record_key;
     while (reg_dot_next(&dots, &dot)) {
@@ -150,7 +149,7 @@ void compare_drop(core_t *c)
             core_count(c, M_ENTRIES_GONE);
         }
     }
-    buf_clear(&c->asking.gone);
+    buf_clear(&a->gone);
 }
 
 /* ---- the other side -------------------------------------------------------------------------- */
@@ -205,41 +204,43 @@ static void answer_dots(core_t *c, struct member *m, const struct reg_dots *aske
     buf_fini(&b);
 }
 
-/* An answer to what we asked, and not to something that was given up. */
-static bool is_awaited(core_t *c, const struct member *m, uint64_t number)
+/* What this is an answer to; NULL: something that was given up. */
+static struct asking *awaited(core_t *c, const struct member *m, uint64_t number)
 {
-    bool is = c->asking.is_comparing && node_id_eq(&c->asking.peer, &m->id) &&
-              number == question(c) + 1;
-    if (is) {
-        c->asking.heard_ns = c->now_ns;
+    struct asking *a = repair_asking(c, m);
+    if (a == NULL || !a->is_comparing || number != question(a) + 1) {
+        return NULL;
     }
-    return is;
+    a->heard_ns = c->now_ns;
+    return a;
 }
 
 static void on_ranges(core_t *c, struct member *m, struct span body)
 {
     struct reg_ranges msg;
+    struct asking *a;
     if (reg_ranges_read(body, &msg) != HM_OK) {
         core_count(c, M_DROP_MALFORMED);
     } else if (msg.number % 2 == 0) {
         answer_ranges(c, m, &msg);
-    } else if (is_awaited(c, m, msg.number)) {
-        buf_clear(&c->asking.ranges);
-        buf_append(&c->asking.ranges, msg.bytes.data, msg.bytes.size);
-        ask_dots(c, m);
+    } else if ((a = awaited(c, m, msg.number)) != NULL) {
+        buf_clear(&a->ranges);
+        buf_append(&a->ranges, msg.bytes.data, msg.bytes.size);
+        ask_dots(c, a, m);
     }
 }
 
 static void on_dots(core_t *c, struct member *m, struct span body)
 {
     struct reg_dots msg;
+    struct asking *a;
     if (reg_dots_read(body, &msg) != HM_OK) {
         core_count(c, M_DROP_MALFORMED);
     } else if (msg.number % 2 == 0) {
         answer_dots(c, m, &msg);
-    } else if (is_awaited(c, m, msg.number)) {
-        note_gone(c, msg.dots);
-        ask_dots(c, m);
+    } else if ((a = awaited(c, m, msg.number)) != NULL) {
+        note_gone(a, msg.dots);
+        ask_dots(c, a, m);
     }
 }
 

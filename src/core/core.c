@@ -308,7 +308,7 @@ static void batch_failed(core_t *c, int reason)
     if (registry_failed(c->registry) != HM_OK) {
         c->fx.failed = true;
     }
-    c->asking.is_incomplete = true; /* what a pass has brought so far may be among what is lost */
+    repair_spoilt(c);
     removals_again(c);
     if (!c->ready && !c->copy.aside && !c->removals.is_self) {
         core_stop(c, 1); /* without a stored incarnation we must not speak */

@@ -254,15 +254,21 @@ struct core {
 
     registry_t *registry;      /* NULL before EV_LOADED */
     struct outbox outbox;
+    struct announced announced[HM_ANNOUNCED_MAX];
+    size_t announced_count;
+    uint64_t announce_ns;      /* when they are told; 0: there are none */
+    uint64_t graft_ns;         /* how long what was announced may take */
     struct missing missing[HM_MISSING_MAX];
     size_t missing_count;
-    struct asking asking;
+    struct asking asking[HM_ASKED_MAX];
     struct serving serving[HM_PASSES_MAX];
     struct services services;
     struct removals removals;
     uint64_t pass_number;
     struct dot mark_at;        /* the deletion mark that was looked at last; seq 0: none */
     struct vector marks_seen;  /* those that were looked at */
+    uint64_t written_ns;       /* the newest entry came, acknowledgements apart */
+    uint64_t unacked_ns;       /* since when there is something to be acknowledged; 0: there is nothing */
     uint64_t met_ns;           /* the first pass of this life ended; 0: none has */
     uint64_t agreed_ns;        /* a pass ended, or somebody told the same state as ours */
     uint64_t batch;

@@ -135,6 +135,7 @@ struct member {
     uint64_t reg_differs_ns;  /* since when it has been another than ours; 0: it is not */
     uint64_t reg_asked_ns;    /* our last pass with it began */
     bool is_lazy;             /* new entries are only announced to it: others push them (plumtree.c) */
+    bool is_grafted;          /* it was asked for what it announced, and has not sent anything since */
     bool reg_diverged;        /* it has been told that it differs for long */
     uint8_t reg_later;        /* passes in a row whose only news were entries of a later format */
     bool reg_syncing;         /* at the end of that it said that it is syncing, as we are */

@@ -254,6 +254,7 @@ void overlay_link_up(core_t *c, struct member *m)
     }
     m->link = LINK_UP;
     m->is_lazy = false;
+    m->is_grafted = false;
     m->link_since_ns = c->now_ns;
     m->unwanted_since_ns = 0;
     m->dial_failures = 0;

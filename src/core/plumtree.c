@@ -4,13 +4,16 @@
  * With up to nine members all are linked: who writes pushes to all, nobody passes anything on.
  * Beyond, what is new goes on over the links to the ring neighbours:
  *
- *     eager link   PUSH   the entries; such links form a tree in the end
- *     lazy link    IHAVE  their dots only
+ *     eager link   PUSH   the entries, at once; such links form a tree in the end
+ *     lazy link    IHAVE  their dots only, those of ANNOUNCE_NS in one frame, without those that
+ *                         the neighbour has told or sent itself meanwhile
  *
  * An eager link that brings only what was known before is made lazy, at both ends (PRUNE). A dot that was
- * announced and whose entry does not come in GRAFT_NS is asked for (GRAFT), which makes the link eager
- * again: so the tree mends itself where a node or link is gone. What gets lost all the same comes by
- * repair, and what repair brought to one is announced to its neighbours, so that it goes on quickly. */
+ * announced and whose entry does not come in time is asked for (GRAFT), which makes the link eager
+ * again: so the tree mends itself where a node or link is gone. In time is GRAFT_NS; where links lose much,
+ * entries come late on the best of trees, and asking for them brings everything twice: who asked in vain
+ * waits longer from then on. What gets lost all the same comes by repair, and what repair brought to one
+ * is announced to its neighbours, so that it goes on quickly. */
 #include "base/err.h"
 #include "core/core_priv.h"
 #include "wire/registry_msg.h"
@@ -18,12 +21,21 @@
 #include <string.h>
 
 #define PUSH_BYTES 131072 /* of entries in a frame that may have several */
+#define ANNOUNCE_NS (50 * MS_NS)
 #define GRAFT_NS (150 * MS_NS) /* some round trips in a home; the tree is usually faster than that */
+#define GRAFT_MAX_NS (600 * MS_NS)
+#define ANNOUNCED_LOOKS 128 /* who has one is noted of the newest so many: bounds a step */
 
 /* With up to nine members all are linked, and who wrote it tells all of them. */
 static bool is_direct(const core_t *c)
 {
     return core_up_others(c) <= 2 * HM_RING_SALTS;
+}
+
+/* Guests come and go, and are told by their own neighbours. */
+static bool is_told(const core_t *c, const struct member *m)
+{
+    return m->link == LINK_UP && (m->is_neighbour || is_direct(c));
 }
 
 /* ---- out ------------------------------------------------------------------------------------- */
@@ -47,16 +59,8 @@ static void send_outbox(core_t *c, struct outbox *o)
     reg_push_write(&push, &entries);
     for (size_t i = 0; i < c->probe_order.count && !buf_failed(&push); i++) {
         struct member *m = c->probe_order.items[i];
-        if (m->link != LINK_UP || node_id_eq(&m->id, &o->from)) {
-            continue;
-        }
-        if (o->count > 0 && (!m->is_lazy || is_direct(c))) {
+        if (is_told(c, m) && (!m->is_lazy || is_direct(c)) && !node_id_eq(&m->id, &o->from)) {
             send_frame(c, m, FRAME_REG_PUSH, buf_span(&push));
-        } else if (o->count > 0) {
-            send_dots(c, m, FRAME_REG_IHAVE, buf_span(&o->dots));
-        }
-        if (o->repaired.size > 0) {
-            send_dots(c, m, FRAME_REG_IHAVE, buf_span(&o->repaired));
         }
     }
     buf_fini(&push);
@@ -65,17 +69,89 @@ static void send_outbox(core_t *c, struct outbox *o)
 void plumtree_flush(core_t *c)
 {
     struct outbox *o = &c->outbox;
-    if (o->count == 0 && o->repaired.size == 0) {
+    if (o->count == 0) {
         return;
     }
-    if (!buf_failed(&o->entries) && !buf_failed(&o->dots) && !buf_failed(&o->repaired)) {
+    if (!buf_failed(&o->entries)) {
         send_outbox(c, o);
     }
     buf_clear(&o->entries);
-    buf_clear(&o->dots);
-    buf_clear(&o->repaired);
     o->count = 0;
     o->from = (struct node_id){{0}};
+}
+
+/* Tells m of what waits to be announced and what it is not known to have. */
+static void announce_to(core_t *c, struct member *m)
+{
+    struct buf dots;
+    buf_init(&dots, REG_DOTS_MAX * DOT_BYTES);
+    for (size_t i = 0; i < c->announced_count; i++) {
+        const struct announced *a = &c->announced[i];
+        bool has = a->is_pushed && !m->is_lazy;
+        for (size_t k = 0; k < a->has_count && !has; k++) {
+            has = node_id_eq(&a->has[k], &m->id);
+        }
+        if (!has) {
+            reg_dot_append(&dots, &a->dot);
+        }
+    }
+    if (dots.size > 0) {
+        send_dots(c, m, FRAME_REG_IHAVE, buf_span(&dots));
+    }
+    buf_fini(&dots);
+}
+
+static void announce(core_t *c)
+{
+    for (size_t i = 0; i < c->probe_order.count && c->announced_count > 0; i++) {
+        struct member *m = c->probe_order.items[i];
+        if (is_told(c, m)) {
+            announce_to(c, m);
+        }
+    }
+    c->announced_count = 0;
+    c->announce_ns = 0;
+}
+
+static void to_be_announced(core_t *c, const struct node_id *from, const struct dot *dot,
+                            bool is_pushed)
+{
+    if (is_direct(c)) {
+        return;
+    }
+    if (c->announced_count == HM_ANNOUNCED_MAX) {
+        announce(c);
+    }
+    if (c->announced_count == 0) {
+        c->announce_ns = c->now_ns + ANNOUNCE_NS;
+        core_arm_earlier(c, TIMER_GRAFT, c->announce_ns);
+    }
+    c->announced[c->announced_count++] =
+        (struct announced){.dot = *dot, .is_pushed = is_pushed, .has = {*from}, .has_count = 1};
+}
+
+/* It need not be told. */
+static void has_it(core_t *c, const struct member *m, const struct dot *dot)
+{
+    size_t last = c->announced_count > ANNOUNCED_LOOKS ? c->announced_count - ANNOUNCED_LOOKS : 0;
+    for (size_t i = c->announced_count; i > last; i--) {
+        struct announced *a = &c->announced[i - 1];
+        if (a->dot.seq == dot->seq && dot_eq(&a->dot, dot)) {
+            if (a->has_count < ANNOUNCED_HAS_MAX) {
+                a->has[a->has_count++] = m->id;
+            }
+            return;
+        }
+    }
+}
+
+/* From now on it is pushed to; what waits to be announced was not. */
+static void make_eager(core_t *c, struct member *m)
+{
+    if (m->is_lazy && is_told(c, m)) {
+        announce_to(c, m);
+    }
+    m->is_lazy = false;
 }
 
 /* Goes out at the end of the step, with what else there is. */
@@ -87,8 +163,8 @@ static void put_out(core_t *c, const struct node_id *from, const struct dot *dot
     }
     o->from = *from;
     reg_entry_append(&o->entries, bytes);
-    reg_dot_append(&o->dots, dot);
     o->count++;
+    to_be_announced(c, from, dot, true);
 }
 
 void plumtree_own(core_t *c, struct span bytes)
@@ -110,16 +186,27 @@ void plumtree_restored(core_t *c, const struct entry *e)
 
 void plumtree_repaired(core_t *c, const struct member *m, struct span bytes)
 {
-    struct outbox *o = &c->outbox;
     struct entry e;
-    if (!is_direct(c) && o->repaired.size < REG_DOTS_MAX * DOT_BYTES &&
-        entry_read(bytes, &e) == HM_OK) {
-        o->from = m->id;
-        reg_dot_append(&o->repaired, &e.dot);
+    if (entry_read(bytes, &e) == HM_OK) {
+        to_be_announced(c, &m->id, &e.dot, false);
     }
 }
 
 /* ---- in -------------------------------------------------------------------------------------- */
+
+/* What was asked for too early came in vain, since it came from elsewhere as well. */
+static void judge_graft(core_t *c, struct member *m, size_t news)
+{
+    if (!m->is_grafted) {
+        return;
+    }
+    m->is_grafted = false;
+    if (news > 0) {
+        c->graft_ns -= (c->graft_ns - GRAFT_NS) / 4;
+    } else {
+        c->graft_ns = 2 * c->graft_ns < GRAFT_MAX_NS ? 2 * c->graft_ns : GRAFT_MAX_NS;
+    }
+}
 
 static void on_push(core_t *c, struct member *m, struct span body)
 {
@@ -141,10 +228,13 @@ static void on_push(core_t *c, struct member *m, struct span body)
         news += outcome != REGISTRY_KNOWN;
         if (outcome == REGISTRY_NEW && !is_direct(c) && entry_read(bytes, &e) == HM_OK) {
             put_out(c, &m->id, &e.dot, bytes);
+        } else if (c->announced_count > 0 && entry_read(bytes, &e) == HM_OK) {
+            has_it(c, m, &e.dot);
         }
     }
+    judge_graft(c, m, news);
     if (news > 0) {
-        m->is_lazy = false;
+        make_eager(c, m);
     } else if (known > 0 && !m->is_lazy && !is_direct(c)) {
         struct buf b;
         m->is_lazy = true;
@@ -159,12 +249,14 @@ static void on_ihave(core_t *c, struct member *m, struct span dots)
 {
     struct dot dot;
     while (reg_dot_next(&dots, &dot)) {
-        if (c->missing_count == HM_MISSING_MAX || vector_has(registry_vector(c->registry), &dot)) {
-            continue;
+        if (vector_has(registry_vector(c->registry), &dot)) {
+            has_it(c, m, &dot);
+        } else if (c->missing_count < HM_MISSING_MAX) {
+            uint64_t due_ns = c->now_ns + c->graft_ns;
+            c->missing[c->missing_count++] =
+                (struct missing){.dot = dot, .from = m->id, .due_ns = due_ns};
+            core_arm_earlier(c, TIMER_GRAFT, due_ns);
         }
-        c->missing[c->missing_count++] =
-            (struct missing){.dot = dot, .from = m->id, .due_ns = c->now_ns + GRAFT_NS};
-        core_arm_earlier(c, TIMER_GRAFT, c->now_ns + GRAFT_NS);
     }
 }
 
@@ -174,7 +266,7 @@ static void on_graft(core_t *c, struct member *m, struct span dots)
     struct buf list, b;
     struct dot dot;
     struct span bytes;
-    m->is_lazy = false;
+    make_eager(c, m);
     buf_init(&list, HM_FRAME_BYTES_MAX);
     buf_init(&b, HM_FRAME_BYTES_MAX);
     while (list.size < PUSH_BYTES && reg_dot_next(&dots, &dot)) {
@@ -229,7 +321,8 @@ static void graft(core_t *c, struct node_id from)
     }
     c->missing_count = kept;
     if (m != NULL && m->link == LINK_UP && dots.size > 0) {
-        m->is_lazy = false;
+        make_eager(c, m);
+        m->is_grafted = true;
         core_count(c, M_GRAFTS);
         send_dots(c, m, FRAME_REG_GRAFT, buf_span(&dots));
     }
@@ -238,7 +331,10 @@ static void graft(core_t *c, struct node_id from)
 
 void plumtree_tick(core_t *c)
 {
-    uint64_t next_ns = TIMER_NEVER;
+    if (c->announce_ns != 0 && c->announce_ns <= c->now_ns) {
+        announce(c);
+    }
+    uint64_t next_ns = c->announce_ns == 0 ? TIMER_NEVER : c->announce_ns;
     for (size_t i = 0; i < c->missing_count;) {
         const struct missing *one = &c->missing[i];
         if (vector_has(registry_vector(c->registry), &one->dot)) {
@@ -259,13 +355,10 @@ void plumtree_tick(core_t *c)
 void plumtree_init(core_t *c)
 {
     buf_init(&c->outbox.entries, HM_FRAME_BYTES_MAX);
-    buf_init(&c->outbox.dots, REG_DOTS_MAX * DOT_BYTES);
-    buf_init(&c->outbox.repaired, REG_DOTS_MAX * DOT_BYTES);
+    c->graft_ns = GRAFT_NS;
 }
 
 void plumtree_fini(core_t *c)
 {
     buf_fini(&c->outbox.entries);
-    buf_fini(&c->outbox.dots);
-    buf_fini(&c->outbox.repaired);
 }

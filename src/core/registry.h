@@ -127,10 +127,11 @@ int registry_drop(registry_t *r, struct span record_key);
  * is none. Spans live until the end of the step. */
 bool registry_next_mark(registry_t *r, const struct dot *from, bool inclusive,
                         struct span *ret_record_key, struct entry *ret_entry);
-/* Drops a deletion mark that everybody has; it is remembered that something up to its dot was let go. */
+/* Drops a deletion mark that everybody has (registry_set_stable); it is remembered that something up to its dot was
+ * let go. */
 int registry_release(registry_t *r, struct span record_key, const struct entry *mark);
-/* Per life all up to the newest mark that was released: who lacks some of it may hold what a mark that is gone
- * here had deleted. */
+/* The marks that were released, and of what all had seen then as much as makes it few runs: who lacks some of it
+ * may hold what a mark that is gone here had deleted. */
 const struct vector *registry_released(const registry_t *r);
 
 /* ---- the disk ---- */

@@ -105,10 +105,22 @@ bool registry_next_mark(registry_t *r, const struct dot *from, bool inclusive,
     return false;
 }
 
+/* What everybody has of the mark's life, up to it, without a gap: that names no more than the mark for those who
+ * may lack it, and stays one run as more marks go. Where it is not known, all up to the mark. */
+static struct run stable_run(const registry_t *r, const struct dot *mark)
+{
+    const struct vector_origin *o = vector_find(&r->stable, &mark->origin);
+    struct run run = {1, mark->seq};
+    for (size_t i = 0; o != NULL && i < o->count && o->runs[i].first <= mark->seq; i++) {
+        run.first = o->runs[i].last >= mark->seq ? o->runs[i].first : run.first;
+    }
+    return run;
+}
+
 int registry_release(registry_t *r, struct span record_key, const struct entry *mark)
 {
     uint8_t key[1 + ORIGIN_BYTES];
-    struct run run = {1, mark->dot.seq};
+    struct run run = stable_run(r, &mark->dot);
     struct origin origin = mark->dot.origin;
     struct buf b;
     struct span value;

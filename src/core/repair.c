@@ -11,6 +11,9 @@
  * The asker folds old lives (fold.h); if the server has others it offers folds of its own, and the asker
  * asks again. Who is asked: serve.c.
  *
+ * One pass at a time, as long as it is answered. A link that loses much may hold one up for seconds: then
+ * another is asked, too, and each pass is claimed by itself.
+ *
  * States (a hash of vector and entries) travel with probes: equal ones need nothing. */
 #include "base/err.h"
 #include "core/core_priv.h"
@@ -23,7 +26,8 @@
 #define AGAIN_NS SECOND_NS            /* a pass with the same node, at the earliest, */
 #define AGAIN_EACH_NS (5 * MS_NS)     /* and later in large meshes, where vectors are longer */
 #define LATER_SHIFT_MAX 6             /* and where only entries of a later format are news: to a minute */
-#define SILENT_NS (5 * SECOND_NS)     /* a pass without an answer is given up */
+#define SLOW_NS (500 * MS_NS)         /* a pass silent for so long no longer holds up one with another */
+#define SILENT_NS (8 * SECOND_NS)     /* a pass without an answer is given up; links end before that */
 #define HELD_NS (20 * MS_NS)
 #define DIVERGED_NS (60 * SECOND_NS)  /* then somebody should know */
 #define NEW_MESH_NS (10 * SECOND_NS)  /* those who are all syncing have what there is by then */
@@ -53,9 +57,24 @@ static void send(core_t *c, struct member *m, enum frame_type type, const struct
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
-static void asking_begin(core_t *c, const struct member *m)
+static bool is_free(const struct asking *a)
 {
-    struct asking *a = &c->asking;
+    return node_id_is_zero(&a->peer);
+}
+
+/* The pass that we have with this one; a free place for the zero id. NULL: none. */
+static struct asking *asking_of(core_t *c, const struct node_id *peer)
+{
+    for (size_t i = 0; i < HM_ASKED_MAX; i++) {
+        if (node_id_eq(&c->asking[i].peer, peer)) {
+            return &c->asking[i];
+        }
+    }
+    return NULL;
+}
+
+static void asking_begin(core_t *c, struct asking *a, const struct member *m)
+{
     struct buf at = a->at;
     struct buf ranges = a->ranges;
     struct buf gone = a->gone; /* a comparison's, for the pass that follows */
@@ -69,10 +88,10 @@ static void asking_begin(core_t *c, const struct member *m)
     }
 }
 
-static void pass_over(core_t *c)
+static void pass_over(core_t *c, struct asking *a)
 {
-    buf_clear(&c->asking.gone);
-    asking_begin(c, NULL);
+    buf_clear(&a->gone);
+    asking_begin(c, a, NULL);
     look_again(c, 0);
 }
 
@@ -92,9 +111,10 @@ static int tell_plain(const core_t *c, struct buf *b)
 }
 
 /* offers NULL: none were made. */
-static void tell_vector(core_t *c, struct buf *b, const struct fold_list *offers)
+static void tell_vector(core_t *c, const struct asking *a, struct buf *b,
+                        const struct fold_list *offers)
 {
-    bool is_plain = c->asking.refolded > REFOLDED_MAX;
+    bool is_plain = a->refolded > REFOLDED_MAX;
     int rc = is_plain ? HM_OK
                       : fold_tell(b, registry_durable_vector(c->registry), c->crypto.hash, offers);
     if (is_plain || buf_failed(b)) {
@@ -103,14 +123,15 @@ static void tell_vector(core_t *c, struct buf *b, const struct fold_list *offers
     c->fx.failed |= rc == HM_ENOMEM;
 }
 
-static void send_ask(core_t *c, struct member *m, const struct fold_list *offers)
+static void send_ask(core_t *c, const struct asking *a, struct member *m,
+                     const struct fold_list *offers)
 {
     struct buf vector, b;
     buf_init(&vector, VECTOR_TOLD_BYTES_MAX);
     buf_init(&b, HM_FRAME_BYTES_MAX);
-    tell_vector(c, &vector, offers);
-    struct reg_ask msg = {.pass = c->asking.pass,
-                          .kind = c->asking.kind,
+    tell_vector(c, a, &vector, offers);
+    struct reg_ask msg = {.pass = a->pass,
+                          .kind = a->kind,
                           .vector = buf_span(&vector),
                           .hash = registry_durable_hash(c->registry)};
     reg_ask_write(&b, &msg);
@@ -122,22 +143,21 @@ static void send_ask(core_t *c, struct member *m, const struct fold_list *offers
     buf_fini(&b);
 }
 
-static void ask(core_t *c, struct member *m, enum reg_pass_kind kind)
+static void ask(core_t *c, struct asking *a, struct member *m, enum reg_pass_kind kind)
 {
     if (kind != REG_PASS_COMPARED) {
-        buf_clear(&c->asking.gone);
+        buf_clear(&a->gone);
     }
-    asking_begin(c, m);
-    c->asking.kind = (uint8_t) kind;
+    asking_begin(c, a, m);
+    a->kind = (uint8_t) kind;
     m->reg_asked_ns = c->now_ns;
-    send_ask(c, m, NULL);
+    send_ask(c, a, m, NULL);
 }
 
 /* Some of our folds are not known there. Told are then those lives, except for the folds that both can name;
  * if that fails, since they changed meanwhile, all. */
-static void ask_refolded(core_t *c, struct member *m, struct span folds)
+static void ask_refolded(core_t *c, struct asking *a, struct member *m, struct span folds)
 {
-    struct asking *a = &c->asking;
     struct fold_list offers = {0};
     a->pass = ++c->pass_number;
     a->heard_ns = c->now_ns;
@@ -145,16 +165,16 @@ static void ask_refolded(core_t *c, struct member *m, struct span folds)
     if (folds.data == NULL || fold_list_read(folds, &offers) != HM_OK) {
         a->refolded = REFOLDED_MAX + 1;
     }
-    send_ask(c, m, &offers);
+    send_ask(c, a, m, &offers);
     fold_list_fini(&offers);
 }
 
-static void ask_more(core_t *c, struct member *m)
+static void ask_more(core_t *c, struct asking *a, struct member *m)
 {
-    struct reg_more msg = {.pass = c->asking.pass, .chunk = c->asking.chunk};
+    struct reg_more msg = {.pass = a->pass, .chunk = a->chunk};
     struct buf b;
-    c->asking.is_held = registry_pending_bytes(c->registry) > DISK_BEHIND_BYTES;
-    if (c->asking.is_held) {
+    a->is_held = registry_pending_bytes(c->registry) > DISK_BEHIND_BYTES;
+    if (a->is_held) {
         look_again(c, HELD_NS);
         return;
     }
@@ -164,9 +184,21 @@ static void ask_more(core_t *c, struct member *m)
     buf_fini(&b);
 }
 
-void repair_compared(core_t *c, struct member *m)
+struct asking *repair_asking(core_t *c, const struct member *m)
 {
-    ask(c, m, REG_PASS_COMPARED);
+    return asking_of(c, &m->id);
+}
+
+void repair_compared(core_t *c, struct asking *a, struct member *m)
+{
+    ask(c, a, m, REG_PASS_COMPARED);
+}
+
+void repair_spoilt(core_t *c)
+{
+    for (size_t i = 0; i < HM_ASKED_MAX; i++) {
+        c->asking[i].is_incomplete = true;
+    }
 }
 
 bool repair_is_syncing(const core_t *c)
@@ -190,13 +222,13 @@ static void judge_synced(core_t *c, struct member *m, bool is_synced)
     }
 }
 
-static void claim(core_t *c, struct member *m, const struct reg_chunk *msg)
+static void claim(core_t *c, struct asking *a, struct member *m, const struct reg_chunk *msg)
 {
     struct vector theirs;
     vector_init(&theirs);
     int rc = vector_read(msg->vector, &theirs);
     if (rc == HM_OK) {
-        compare_drop(c); /* what took their place came with this pass */
+        compare_drop(c, a); /* what took their place came with this pass */
         rc = registry_claim(c->registry, &theirs);
     }
     if (rc == HM_OK) {
@@ -220,9 +252,8 @@ static void claim(core_t *c, struct member *m, const struct reg_chunk *msg)
 
 /* Entries of a later format come again with each pass until this node is upgraded: what else there is has
  * been taken, and asking for them is put off, longer each time. */
-static void judge_later(core_t *c, struct member *m)
+static void judge_later(core_t *c, const struct asking *a, struct member *m)
 {
-    const struct asking *a = &c->asking;
     if (a->has_later && m->reg_later == 0) {
         core_note(c, NOTE_WARN, NOTE_LATER_FORMAT, m, NULL, REASON_NONE, 0);
     }
@@ -239,12 +270,12 @@ static void on_chunk(core_t *c, struct member *m, struct span body)
 {
     struct reg_chunk msg;
     struct span bytes;
-    struct asking *a = &c->asking;
+    struct asking *a = asking_of(c, &m->id);
     if (reg_chunk_read(body, &msg) != HM_OK) {
         core_count(c, M_DROP_MALFORMED);
         return;
     }
-    if (!node_id_eq(&a->peer, &m->id) || a->pass != msg.pass || a->chunk != msg.chunk) {
+    if (a == NULL || a->pass != msg.pass || a->chunk != msg.chunk) {
         return; /* of a pass that was given up */
     }
     a->heard_ns = c->now_ns;
@@ -260,29 +291,30 @@ static void on_chunk(core_t *c, struct member *m, struct span body)
         }
     }
     if (!msg.is_last) {
-        ask_more(c, m);
+        ask_more(c, a, m);
         return;
     }
     if (!a->is_incomplete) {
-        claim(c, m, &msg);
+        claim(c, a, m, &msg);
     }
-    judge_later(c, m);
-    pass_over(c);
+    judge_later(c, a, m);
+    pass_over(c, a);
 }
 
 static void on_refused(core_t *c, struct member *m, struct span body)
 {
     struct reg_refused msg;
+    struct asking *a = asking_of(c, &m->id);
     if (reg_refused_read(body, &msg) != HM_OK) {
         core_count(c, M_DROP_MALFORMED);
-    } else if (node_id_eq(&c->asking.peer, &m->id) && c->asking.pass == msg.pass) {
-        if (msg.code == REG_REFUSED_STALE && !c->asking.is_comparing) {
-            c->asking.heard_ns = c->now_ns;
-            compare_start(c, m);
-        } else if (msg.code == REG_REFUSED_FOLDS && c->asking.refolded <= REFOLDED_MAX) {
-            ask_refolded(c, m, msg.folds);
+    } else if (a != NULL && a->pass == msg.pass) {
+        if (msg.code == REG_REFUSED_STALE && !a->is_comparing) {
+            a->heard_ns = c->now_ns;
+            compare_start(c, a, m);
+        } else if (msg.code == REG_REFUSED_FOLDS && a->refolded <= REFOLDED_MAX) {
+            ask_refolded(c, a, m, msg.folds);
         } else {
-            pass_over(c);
+            pass_over(c, a);
         }
     }
 }
@@ -369,7 +401,8 @@ static struct member *whom_to_ask(core_t *c, uint64_t *ret_next_ns)
             m->reg_diverged = true;
             report_notice(c, m, REASON_DIVERGED, &c->self->id);
         }
-        if (m->link != LINK_UP || (has_neighbour && !m->is_neighbour)) {
+        if (m->link != LINK_UP || (has_neighbour && !m->is_neighbour) ||
+            asking_of(c, &m->id) != NULL) {
             continue; /* guests come and go */
         }
         if (linked == NULL || m->reg_asked_ns < linked->reg_asked_ns) {
@@ -392,52 +425,68 @@ static struct member *whom_to_ask(core_t *c, uint64_t *ret_next_ns)
     return best;
 }
 
-/* A pass under way: goes on, or is given up. */
-static void tend_pass(core_t *c)
+/* A pass under way: goes on, or is given up. Returns when it is to be looked at again. */
+static uint64_t tend_pass(core_t *c, struct asking *a)
 {
-    struct member *m = roster_find(&c->roster, &c->asking.peer);
-    if (m == NULL || m->link != LINK_UP || c->now_ns - c->asking.heard_ns >= SILENT_NS) {
-        pass_over(c);
-        return;
+    struct member *m = roster_find(&c->roster, &a->peer);
+    if (m == NULL || m->link != LINK_UP || c->now_ns - a->heard_ns >= SILENT_NS) {
+        pass_over(c, a);
+        return TIMER_NEVER;
     }
-    if (c->asking.is_held) {
-        c->asking.heard_ns = c->now_ns; /* it is we who keep it waiting */
-        ask_more(c, m);
+    if (a->is_held) {
+        a->heard_ns = c->now_ns; /* it is we who keep it waiting */
+        ask_more(c, a, m);
+        return c->now_ns + (a->is_held ? HELD_NS : SLOW_NS);
     }
-    if (!c->asking.is_held) {
-        look_again(c, c->asking.heard_ns + SILENT_NS - c->now_ns);
-    }
+    uint64_t slow_ns = a->heard_ns + SLOW_NS;
+    return slow_ns > c->now_ns ? slow_ns : a->heard_ns + SILENT_NS;
 }
 
 void repair_tick(core_t *c)
 {
-    uint64_t next_ns;
-    if (!node_id_is_zero(&c->asking.peer)) {
-        tend_pass(c);
-        return;
+    static const struct node_id nobody;
+    struct asking *place = NULL;
+    uint64_t next_ns = TIMER_NEVER;
+    bool is_answered = false;
+    for (size_t i = 0; i < HM_ASKED_MAX; i++) {
+        struct asking *a = &c->asking[i];
+        if (!is_free(a)) {
+            uint64_t at = tend_pass(c, a);
+            next_ns = at < next_ns ? at : next_ns;
+            is_answered |= !is_free(a) && c->now_ns - a->heard_ns < SLOW_NS;
+        }
     }
-    struct member *m = whom_to_ask(c, &next_ns);
-    if (m != NULL) {
-        ask(c, m, REG_PASS_VECTOR);
-        look_again(c, SILENT_NS);
-    } else if (next_ns != TIMER_NEVER) {
+    if (!is_answered && (place = asking_of(c, &nobody)) != NULL) {
+        uint64_t ask_ns;
+        struct member *m = whom_to_ask(c, &ask_ns);
+        if (m != NULL) {
+            ask(c, place, m, REG_PASS_VECTOR);
+            ask_ns = c->now_ns + SLOW_NS;
+        }
+        next_ns = ask_ns < next_ns ? ask_ns : next_ns;
+    }
+    if (next_ns != TIMER_NEVER) {
         look_again(c, next_ns > c->now_ns ? next_ns - c->now_ns : 0);
     }
 }
 
 void repair_init(core_t *c)
 {
-    buf_init(&c->asking.at, REG_KEY_BYTES_MAX);
-    buf_init(&c->asking.ranges, HM_FRAME_BYTES_MAX);
-    buf_init(&c->asking.gone, COMPARE_GONE_MAX * DOT_BYTES);
+    for (size_t i = 0; i < HM_ASKED_MAX; i++) {
+        buf_init(&c->asking[i].at, REG_KEY_BYTES_MAX);
+        buf_init(&c->asking[i].ranges, HM_FRAME_BYTES_MAX);
+        buf_init(&c->asking[i].gone, COMPARE_GONE_MAX * DOT_BYTES);
+    }
 }
 
 void repair_fini(core_t *c)
 {
     serve_fini(c);
-    buf_fini(&c->asking.at);
-    buf_fini(&c->asking.ranges);
-    buf_fini(&c->asking.gone);
+    for (size_t i = 0; i < HM_ASKED_MAX; i++) {
+        buf_fini(&c->asking[i].at);
+        buf_fini(&c->asking[i].ranges);
+        buf_fini(&c->asking[i].gone);
+    }
 }
 
 void core_registry_status(const core_t *c, struct core_registry_status *ret_status)
@@ -449,8 +498,10 @@ void core_registry_status(const core_t *c, struct core_registry_status *ret_stat
         .waiting_bytes = registry_pending_bytes(c->registry),
         .is_syncing = repair_is_syncing(c),
         .is_damaged = registry_is_damaged(c->registry),
-        .repairing_from = c->asking.peer,
     };
+    for (size_t i = 0; i < HM_ASKED_MAX && node_id_is_zero(&ret_status->repairing_from); i++) {
+        ret_status->repairing_from = c->asking[i].peer;
+    }
     for (size_t i = 0; i < c->probe_order.count; i++) {
         uint64_t since = c->probe_order.items[i]->reg_differs_ns;
         uint64_t lag = since == 0 ? 0 : c->now_ns - since;

@@ -99,6 +99,7 @@ int core_write(core_t *c, const struct registry_write *w, struct dot *ret_dot, u
     }
     int rc = registry_write(c->registry, w, ret_dot);
     if (rc == HM_OK) {
+        tomb_written(c, w->key);
         *ret_ticket = registry_round(c->registry);
         c->wakes |= is_broken(c, REG_BREAK_EARLY_ACK) ? WAKE_DURABLE : 0;
         if (is_broken(c, REG_BREAK_EARLY_PUSH)) {
@@ -167,14 +168,16 @@ void spread_durable(core_t *c, uint64_t batch)
 int spread_take(core_t *c, struct span bytes, enum registry_outcome *ret_outcome)
 {
     uint64_t before = registry_change_last(c->registry);
+    struct entry e;
     *ret_outcome = REGISTRY_KNOWN;
     int rc = registry_merge(c->registry, bytes, ret_outcome);
     if (rc != HM_OK) {
         core_count(c, rc == HM_EVERSION ? M_ENTRIES_LATER : M_ENTRIES_REFUSED);
         return rc;
     }
-    if (*ret_outcome == REGISTRY_NEW) {
+    if (*ret_outcome == REGISTRY_NEW && entry_read(bytes, &e) == HM_OK) {
         core_count(c, M_ENTRIES_TAKEN);
+        tomb_written(c, e.key);
     } else if (*ret_outcome == REGISTRY_KNOWN) {
         core_count(c, M_ENTRIES_KNOWN);
     }

@@ -20,10 +20,17 @@ struct member;
 /* What goes out at the end of the step. */
 struct outbox {
     struct buf entries;  /* as they stand in a frame */
-    struct buf dots;     /* theirs */
     size_t count;
-    struct buf repaired; /* dots of what a pass brought: to be announced only */
     struct node_id from; /* who gave it to us has it; zero: it is ours */
+};
+
+/* Here since a moment: the neighbours are about to be told so. */
+#define ANNOUNCED_HAS_MAX 4 /* more who have it are told all the same */
+struct announced {
+    struct dot dot;
+    bool is_pushed; /* those on eager links have it; false: a pass brought it */
+    struct node_id has[ANNOUNCED_HAS_MAX]; /* who gave it to us; who told us the same meanwhile */
+    size_t has_count;
 };
 
 /* Announced by a neighbour, and not here yet. */
@@ -33,7 +40,7 @@ struct missing {
     uint64_t due_ns; /* then it is asked for */
 };
 
-/* A pass of repair that we asked for; one at a time. */
+/* A pass of repair that we asked for. */
 struct asking {
     struct node_id peer; /* zero: none */
     uint64_t pass;
@@ -100,7 +107,11 @@ void repair_link_up(core_t *c, struct member *m);
 void repair_tick(core_t *c);
 void repair_frame(core_t *c, struct member *m, uint8_t type, struct span body);
 /* A pass with m that follows the comparison of ranges. */
-void repair_compared(core_t *c, struct member *m);
+void repair_compared(core_t *c, struct asking *a, struct member *m);
+/* Our pass with m; NULL: there is none. */
+struct asking *repair_asking(core_t *c, const struct member *m);
+/* What the passes under way have brought may be lost: they end without a claim. */
+void repair_spoilt(core_t *c);
 /* What is missing here may exist: this node has not agreed with another since its store is new. */
 bool repair_is_syncing(const core_t *c);
 
@@ -111,14 +122,16 @@ void serve_fini(core_t *c);
 
 /* compare.c */
 #define COMPARE_GONE_MAX 65536 /* dots that are dropped with one pass: 2.6 MB */
-void compare_start(core_t *c, struct member *m);
+void compare_start(core_t *c, struct asking *a, struct member *m);
 /* Drops what the comparison before this pass found to be gone; with the claim of that pass. */
-void compare_drop(core_t *c);
+void compare_drop(core_t *c, struct asking *a);
 void compare_frame(core_t *c, struct member *m, uint8_t type, struct span body);
 
 /* tomb.c */
 /* There may be marks to be let go, or to be acknowledged. */
 void tomb_touch(core_t *c);
+/* An entry of this key is new here: the registry is not at rest. */
+void tomb_written(core_t *c, struct span key);
 void tomb_tick(core_t *c);
 /* At the start, when the roster is there. */
 void tomb_load(core_t *c);

@@ -4,7 +4,9 @@
  * holds them; only its removal releases its share.
  *
  * A member tells what it has durably seen in its own key node/ID/seen, and only while there are marks
- * that it has not acknowledged so, or entries with long contexts: a mesh without them writes nothing. What all
+ * that it has not acknowledged so, or entries with long contexts: a mesh without them writes nothing. That is a
+ * vector of all members to all members, so it waits until nothing else is written, the members one after the other;
+ * where writing never ends, it is done so seldom that it costs little. What all
  * have, the stable part, also shortens the contexts of later writes. A key that is written again in each life
  * of a node would have the names of all those lives in its context; so what is stable is looked up once more
  * when a life begins. */
@@ -18,6 +20,8 @@
 
 #define SETTLE_NS (3 * SECOND_NS)  /* deletes come in groups; a write each would wear out flash */
 #define SETTLE_EACH_NS (50 * MS_NS)
+#define TURN_NS (2 * MS_NS)        /* for each member, at rest: vectors at 20 kB/s together */
+#define RESTLESS_TURN_NS (20 * MS_NS) /* while others write: at a tenth of that */
 #define MARKS_AT_ONCE 256          /* bounds a step */
 
 static struct span seen_key(const struct node_id *id, char *to, size_t max)
@@ -42,6 +46,17 @@ static int read_seen(core_t *c, const struct node_id *id, struct vector *to)
                                      c->crypto.hash, false, to, NULL);
     }
     return rc;
+}
+
+void tomb_written(core_t *c, struct span key)
+{
+    static const char seen[] = "/seen";
+    struct node_id owner;
+    bool is_seen = key.size > sizeof seen - 1 && key_owner(key, &owner) &&
+                   memcmp(key.data + key.size - (sizeof seen - 1), seen, sizeof seen - 1) == 0;
+    if (!is_seen) {
+        c->written_ns = c->now_ns;
+    }
 }
 
 void tomb_touch(core_t *c)
@@ -108,7 +123,22 @@ static int find_news(core_t *c, bool *ret_is_news)
     return rc;
 }
 
-/* A write of our own, if there is news. */
+/* When our turn is to acknowledge what there is since unacked_ns. */
+static uint64_t turn_ns(const core_t *c)
+{
+    uint64_t members = c->roster.count;
+    uint64_t place = roster_lower_bound(&c->roster, &c->self->id);
+    uint64_t at_rest =
+        c->written_ns + SETTLE_NS + members * SETTLE_EACH_NS + place * members * TURN_NS;
+    uint64_t restless_ns = members * members * RESTLESS_TURN_NS;
+    if (restless_ns <= SETTLE_NS) {
+        return c->unacked_ns; /* few: they cost little, and have settled already */
+    }
+    uint64_t at_last = c->unacked_ns + restless_ns;
+    return at_rest < at_last ? at_rest : at_last;
+}
+
+/* A write of our own, if there is news and it is our turn. */
 static int acknowledge(core_t *c)
 {
     char key[64];
@@ -117,8 +147,15 @@ static int acknowledge(core_t *c)
     bool is_news;
     int rc = find_news(c, &is_news);
     if (!is_news || c->roster.count < 2) {
+        c->unacked_ns = 0;
         return rc;
     }
+    c->unacked_ns = c->unacked_ns == 0 ? c->now_ns : c->unacked_ns;
+    if (turn_ns(c) > c->now_ns) {
+        core_arm_earlier(c, TIMER_TOMB, turn_ns(c));
+        return rc;
+    }
+    c->unacked_ns = 0;
     buf_init(&b, HM_VALUE_BYTES_MAX);
     rc = fold_tell(&b, registry_durable_vector(c->registry), c->crypto.hash, NULL);
     struct registry_write w = {.key = seen_key(&c->self->id, key, sizeof key),
@@ -162,8 +199,8 @@ void tomb_tick(core_t *c)
     if (rc == HM_OK) {
         rc = registry_set_stable(c->registry, &stable);
     }
-    if (rc == HM_OK && c->mark_at.seq == 0) {
-        vector_clear(&c->marks_seen);
+    if (rc == HM_OK && c->mark_at.seq == 0 && c->unacked_ns == 0) {
+        vector_clear(&c->marks_seen); /* not those that wait for our turn: they may have gone here */
     }
     if (rc == HM_OK && look_at_marks(c, &stable)) {
         core_arm(c, TIMER_TOMB, c->now_ns + MS_NS);

@@ -243,6 +243,59 @@ static void repair_alone_is_enough(void **state)
     mesh_free(&m);
 }
 
+/* Announcements wait a moment for each other, and who has told us of an entry is not told of it: one frame on
+ * each link outside the tree, and on most links in one direction only, however much is written. */
+static void announcements_are_gathered(void **state)
+{
+    char op[32];
+    struct sent sent = {0};
+    (void) state;
+    struct mesh *m = mesh_new_started(24);
+    mesh_run(m, 20 * MINI_SECOND);
+    for (int k = 0; k < 10; k++) {
+        snprintf(op, sizeof op, "put:kv/%d=%d", k, k);
+        put(m, 5, op);
+        mesh_run(m, MINI_SECOND);
+    }
+    m->passes = count_sent;
+    m->arg = &sent;
+    for (int k = 0; k < 10; k++) {
+        snprintf(op, sizeof op, "put:kv/again%d=%d", k, k);
+        put(m, 5, op);
+    }
+    mesh_run(m, 2 * MINI_SECOND);
+    assert_in_range(sent.pushes, 10 * (m->count - 1), 10 * (m->count + 3));
+    assert_in_range(sent.announcements, m->count, 6 * m->count); /* there are some 70 such links */
+    all_agree(m);
+    mesh_free(&m);
+}
+
+/* Of three neighbours two never get a question of node 0. */
+static bool two_are_mute(struct mesh *m, size_t from, const struct effect *fx)
+{
+    return no_pushes(m, from, fx) &&
+           (from != 0 || fx->type != FX_FRAME || fx->as.frame.type != FRAME_REG_ASK ||
+            node_id_eq(&fx->as.frame.peer, &m->node[3].identity.id));
+}
+
+/* A pass that is held up holds up no other. */
+static void a_slow_pass_is_not_waited_for(void **state)
+{
+    char op[32];
+    (void) state;
+    struct mesh *m = mesh_new_started(4);
+    mesh_run(m, 15 * MINI_SECOND);
+    m->passes = two_are_mute;
+    for (int k = 0; k < 8; k++) {
+        snprintf(op, sizeof op, "put:kv/%d=%d", k, k);
+        put(m, 3, op);
+        mesh_run(m, 4 * MINI_SECOND); /* told by a probe, asked in vain twice */
+        snprintf(op, sizeof op, "kv/%d", k);
+        assert_string_not_equal(shown(m, 0, op), "-");
+    }
+    mesh_free(&m);
+}
+
 static size_t marks_of(struct mesh *m, size_t i)
 {
     return registry_totals(core_registry(m->node[i].core))->marks;
@@ -274,6 +327,92 @@ static void marks_go_when_all_have_them(void **state)
     uint64_t batches = mesh_metric(m, 0, M_STORE_BATCHES);
     mesh_run(m, 120 * MINI_SECOND);
     assert_int_equal(mesh_metric(m, 0, M_STORE_BATCHES), batches);
+    mesh_free(&m);
+}
+
+static bool has_acknowledged(struct mesh *m, size_t of, size_t at)
+{
+    struct registry_siblings s;
+    char key[64] = "node/";
+    text_hex(m->node[of].identity.id.b, NODE_ID_BYTES, key + 5);
+    text_copy(key + 5 + 2 * NODE_ID_BYTES, 6, "/seen");
+    return registry_get(core_registry(m->node[at].core), LOOK_ALL, span_of(key, strlen(key)), &s) ==
+           HM_OK;
+}
+
+/* In a large mesh an acknowledgement is much to all: it waits until nobody writes any more. */
+static void acknowledgements_wait_for_rest(void **state)
+{
+    char op[32];
+    (void) state;
+    struct mesh *m = mesh_new_started(20);
+    mesh_run(m, 30 * MINI_SECOND);
+    put(m, 3, "put:kv/x=1");
+    mesh_run(m, MINI_SECOND);
+    put(m, 4, "delete:kv/x");
+    for (int k = 0; k < 14; k++) {
+        snprintf(op, sizeof op, "put:kv/%d=%d", k, k);
+        put(m, 5, op);
+        mesh_run(m, MINI_SECOND / 2);
+    }
+    for (size_t i = 0; i < m->count; i++) {
+        assert_false(has_acknowledged(m, i, i));
+    }
+    mesh_run(m, 20 * MINI_SECOND);
+    for (size_t i = 0; i < m->count; i++) {
+        assert_int_equal(marks_of(m, i), 0);
+        assert_true(has_acknowledged(m, i, 0));
+    }
+    all_agree(m);
+    /* Where writing never ends, it does not wait for ever. */
+    put(m, 4, "delete:kv/3");
+    for (int k = 0; k < 40; k++) {
+        snprintf(op, sizeof op, "put:kv/on%d=%d", k, k);
+        put(m, 5, op);
+        mesh_run(m, MINI_SECOND / 2);
+    }
+    assert_int_equal(marks_of(m, 7), 0);
+    mesh_free(&m);
+}
+
+static bool is_to_2(struct mesh *m, const struct effect *fx)
+{
+    return fx->type == FX_FRAME && node_id_eq(&fx->as.frame.peer, &m->node[2].identity.id);
+}
+
+static bool no_questions_of_2(struct mesh *m, size_t from, const struct effect *fx)
+{
+    (void) m;
+    return from != 2 || fx->type != FX_FRAME || fx->as.frame.type != FRAME_REG_ASK;
+}
+
+static bool nothing_for_2(struct mesh *m, size_t from, const struct effect *fx)
+{
+    return no_questions_of_2(m, from, fx) &&
+           !(is_to_2(m, fx) && fx->as.frame.type == FRAME_REG_PUSH);
+}
+
+/* Who lacks an entry that is older than a mark which all had seen lacks no mark: it needs no comparison. */
+static void a_gap_before_a_released_mark_is_no_lack(void **state)
+{
+    (void) state;
+    struct mesh *m = mesh_new_started(3);
+    mesh_run(m, 15 * MINI_SECOND);
+    put(m, 0, "put:kv/x=1");
+    mesh_run(m, 5 * MINI_SECOND);
+    m->passes = nothing_for_2;
+    put(m, 0, "put:kv/gap=1");
+    m->passes = no_questions_of_2;
+    put(m, 0, "delete:kv/x");
+    mesh_run(m, 30 * MINI_SECOND);
+    assert_string_equal(shown(m, 2, "kv/x"), "-");
+    assert_string_equal(shown(m, 2, "kv/gap"), "-");
+    assert_int_equal(marks_of(m, 0), 0);
+    m->passes = NULL;
+    mesh_run(m, 15 * MINI_SECOND);
+    assert_string_equal(shown(m, 2, "kv/gap"), "1");
+    all_agree(m);
+    assert_int_equal(mesh_metric(m, 2, M_COMPARISONS), 0);
     mesh_free(&m);
 }
 
@@ -670,7 +809,11 @@ int main(void)
         cmocka_unit_test(a_new_node_gets_all),
         cmocka_unit_test(a_tree_forms_and_mends_itself),
         cmocka_unit_test(repair_alone_is_enough),
+        cmocka_unit_test(announcements_are_gathered),
+        cmocka_unit_test(a_slow_pass_is_not_waited_for),
         cmocka_unit_test(marks_go_when_all_have_them),
+        cmocka_unit_test(acknowledgements_wait_for_rest),
+        cmocka_unit_test(a_gap_before_a_released_mark_is_no_lack),
         cmocka_unit_test(a_restored_node_brings_nothing_back),
         cmocka_unit_test(old_lives_travel_in_few_bytes),
         cmocka_unit_test(a_life_below_a_fold_is_news),
