@@ -580,7 +580,6 @@ static void remember_lives(struct mesh_node *n, uint64_t count)
     static const uint8_t runs[] = {0x92, 1, 5};
     uint8_t key[ORIGIN_BYTES], full[MESH_KEY_BYTES];
     struct origin origin = {.node = {{9}}};
-    n->disk = omap_new();
     for (uint64_t i = 1; i <= count; i++) {
         origin.boots = i;
         origin.random = i * 0x9e3779b97f4a7c15U;
