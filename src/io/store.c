@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define REST_WAITING_BYTES ((size_t) 512 << 10) /* of the journal: in memory, too */
 #define DAY_MS ((uint64_t) 24 * 3600 * 1000)
 
 /* Compacted by itself, once the start is over: a copy that hardly anybody will notice. */
@@ -400,7 +401,12 @@ void store_checkpoint(store_t *store)
 void store_rest(store_t *store, uint64_t now_ns)
 {
     struct store_counts counts = store_counts(store);
-    if (store_rest_is_due(&store->rest, counts.commits + counts.checkpoints, now_ns)) {
+    if (!store_rest_is_due(&store->rest, counts.commits + counts.checkpoints, now_ns)) {
+        return;
+    }
+    if (store->waiting_bytes > REST_WAITING_BYTES) {
+        store_flow_ask_for_checkpoint(store); /* 5 s after that it is at rest */
+    } else {
         store_rest_unmap(store->db->path);
 #ifdef __GLIBC__
         malloc_trim(0); /* batches and their copies were all over it */

@@ -110,10 +110,11 @@ size_t store_outstanding(const store_t *store);
 
 /* ---- keeping it ---- */
 
-/* Called now and then: lets go of mapped pages when nothing has been written for 5 s (store_rest.h). */
+/* Called now and then: when nothing has been written for 5 s, has the tables take what is much in the journal, and lets
+ * go of mapped pages (store_rest.h). */
 void store_rest(store_t *store, uint64_t now_ns);
 
-/* Puts what the journal has into the tables soon; by itself it is done within a second or so. */
+/* Puts what the journal has into the tables soon; by itself it is done within a minute. */
 void store_checkpoint(store_t *store);
 
 /* Reads a few pages. The loop's thread. */

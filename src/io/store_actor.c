@@ -2,7 +2,7 @@
 /* The thread that writes the tables: puts what is durable in the journal into them, many batches at a time (a
  * checkpoint), and does what takes long (checking, compacting) when nothing is due. See store.h and store_priv.h.
  *
- * A checkpoint is due a second after the first batch that waits, or when it is asked for. One that fails is tried
+ * A checkpoint is due a minute after the first batch that waits, or when it is asked for. One that fails is tried
  * again, at longer and longer intervals, and whenever it is asked for: what is acknowledged waits in the journal. */
 #define _GNU_SOURCE
 #include "io/store_priv.h"
@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define SECOND_NS ((uint64_t) 1000000000)
-#define CHECKPOINT_AFTER_NS SECOND_NS
+#define CHECKPOINT_AFTER_NS (60 * SECOND_NS) /* a write now and then shares it: ten pages, or more */
 #define RETRY_NS_MIN SECOND_NS
 #define RETRY_NS_MAX (10 * SECOND_NS)
 #define SYNCS_A_COMMIT 2 /* LMDB syncs the pages, then writes its meta page through O_DSYNC */
@@ -204,6 +204,12 @@ static void compact(struct store_actor *a, bool is_by_itself)
     tell_work(a, work, begun_ns);
 }
 
+/* The start is over. */
+static bool is_written_to(const struct store_actor *a)
+{
+    return a->first != NULL || a->counts.checkpoints > 0;
+}
+
 static void do_work(struct store_actor *a)
 {
     if (a->wants_measure) {
@@ -217,8 +223,8 @@ static void do_work(struct store_actor *a)
     if (a->wants_compact && !a->is_ended) {
         a->wants_compact = false;
         compact(a, false);
-    } else if (a->is_to_compact && a->counts.checkpoints > 0 && !a->is_ended) {
-        a->is_to_compact = false; /* the start is over */
+    } else if (a->is_to_compact && is_written_to(a) && !a->is_ended) {
+        a->is_to_compact = false;
         compact(a, true);
     }
     if (a->wants_check && !a->is_ended) {

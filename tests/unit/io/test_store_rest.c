@@ -84,6 +84,41 @@ static void what_nobody_uses_is_let_go(void **state)
     assert_int_equal(store_rest_unmap(dir), HM_ENOTFOUND);
 }
 
+/* The thread that makes them measures the disk after what it was asked for before. */
+static uint64_t checkpoints_by_now(store_t *s)
+{
+    struct store_report r;
+    struct store_measure measure;
+    store_measure(s);
+    while (store_take_measure(s, &measure) != HM_OK) {
+        wait_socket(s);
+        assert_int_equal(store_take(s, &r), HM_ENOTFOUND);
+    }
+    return store_counts(s).checkpoints;
+}
+
+/* Much in the journal goes to the tables first: it is in memory, too. A little waits for more. */
+static void what_waits_goes_first(void **state)
+{
+    (void) state;
+    static uint8_t large[1 << 20];
+    store_t *s = open_store();
+    struct store_entry e = {
+        .table = STORE_ENTRIES, .key = span_of("k", 1), .value = span_of(large, 100)};
+    for (uint64_t batch = 1; batch <= 20; batch++) {
+        commit(s, batch, &e, 1);
+    }
+    store_rest(s, 100 * SECOND_NS);
+    store_rest(s, 105 * SECOND_NS);
+    assert_int_equal(checkpoints_by_now(s), 0);
+    e.value.size = sizeof large;
+    commit(s, 21, &e, 1);
+    store_rest(s, 110 * SECOND_NS);
+    store_rest(s, 115 * SECOND_NS);
+    assert_int_equal(checkpoints_by_now(s), 1);
+    store_close(&s);
+}
+
 static void each_pause_counts_by_itself(void **state)
 {
     (void) state;
@@ -102,6 +137,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_nobody_uses_is_let_go, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(what_waits_goes_first, scratch_setup, scratch_teardown),
         cmocka_unit_test(each_pause_counts_by_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
