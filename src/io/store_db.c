@@ -21,8 +21,6 @@
 
 #define STORE_DBS_MAX 16 /* tables to come with the registry */
 #define STORE_READERS_MAX 16
-#define FORMAT_BYTES 4 /* big-endian */
-#define FORMAT_WITHOUT_JOURNAL 1
 
 /* The map is address space, not memory; it is never resized while open (protocols.md). */
 #if SIZE_MAX > UINT32_MAX
@@ -31,74 +29,6 @@
 #    define STORE_MAP_BYTES ((size_t) 256 << 20)
 #endif
 #define STORE_MAP_BYTES_MIN ((size_t) 16 << 20)
-
-/* ---- batches --------------------------------------------------------------------------------- */
-
-static bool entry_is_valid(const struct store_entry *e)
-{
-    return store_table_name(e->table) != NULL && e->key.size > 0 &&
-           e->key.size <= STORE_KEY_BYTES_MAX;
-}
-
-static struct span copy_span(uint8_t **at, struct span from)
-{
-    struct span to = {*at, from.size};
-    if (from.data == NULL) {
-        return span_of(NULL, 0);
-    }
-    if (from.size > 0) {
-        memcpy(*at, from.data, from.size);
-    }
-    *at += from.size;
-    return to;
-}
-
-int store_batch_new(uint64_t number, uint64_t generation, const struct store_entry *entries,
-                    size_t count, struct store_batch **ret_batch)
-{
-    size_t bytes = sizeof(struct store_batch) + count * sizeof entries[0];
-    for (size_t i = 0; i < count; i++) {
-        if (!entry_is_valid(&entries[i])) {
-            return HM_EINVAL;
-        }
-        bytes += entries[i].key.size + entries[i].value.size;
-    }
-    /* One more byte, so that an empty value at the end still has an address. */
-    struct store_batch *b = malloc(bytes + 1);
-    if (b == NULL) {
-        return HM_ENOMEM;
-    }
-    b->next = NULL;
-    b->record = 0;
-    b->record_bytes = 0;
-    b->number = number;
-    b->generation = generation;
-    b->count = count;
-    b->bytes = bytes;
-    uint8_t *at = (uint8_t *) (b->entries + count);
-    for (size_t i = 0; i < count; i++) {
-        b->entries[i].table = entries[i].table;
-        b->entries[i].key = copy_span(&at, entries[i].key);
-        b->entries[i].value = copy_span(&at, entries[i].value);
-    }
-    *ret_batch = b;
-    return HM_OK;
-}
-
-void store_batch_destroy(struct store_batch **p)
-{
-    free(*p);
-    *p = NULL;
-}
-
-void store_batches_destroy(struct store_batch **first)
-{
-    while (*first != NULL) {
-        struct store_batch *next = (*first)->next;
-        free(*first);
-        *first = next;
-    }
-}
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
@@ -201,117 +131,6 @@ static int open_tables(struct store_db *db, MDB_txn *txn, unsigned flags)
     return rc;
 }
 
-/* ---- the format's version -------------------------------------------------------------------- */
-
-static MDB_val val_of(const char *text)
-{
-    return (MDB_val){strlen(text), (void *) text};
-}
-
-static void hash_format(MDB_val value, uint8_t ret_hash[STORE_HASH_BYTES])
-{
-    store_record_check((enum store_table) 0, val_of("format"),
-                       span_of(value.mv_data, value.mv_size), ret_hash);
-}
-
-/* The first release wrote no check beside the version. */
-static bool format_is_sound(MDB_txn *txn, MDB_dbi meta, MDB_val value, uint64_t format)
-{
-    uint8_t hash[STORE_HASH_BYTES];
-    MDB_val key = val_of("format-check");
-    MDB_val check;
-    int rc = mdb_get(txn, meta, &key, &check);
-    hash_format(value, hash);
-    return rc == 0 ? check.mv_size == sizeof hash && memcmp(check.mv_data, hash, sizeof hash) == 0
-                   : rc == MDB_NOTFOUND && format == FORMAT_WITHOUT_JOURNAL;
-}
-
-int store_db_read_format(MDB_txn *txn, MDB_dbi meta, uint64_t *ret_format)
-{
-    MDB_val key = val_of("format");
-    MDB_val value;
-    uint64_t format = 0;
-    int rc = mdb_get(txn, meta, &key, &value);
-    if (rc != 0) {
-        return rc;
-    }
-    const uint8_t *bytes = value.mv_data;
-    for (size_t i = 0; i < value.mv_size && i < 8; i++) {
-        format = (format << 8) | bytes[i];
-    }
-    if (value.mv_size != FORMAT_BYTES || format == 0 ||
-        !format_is_sound(txn, meta, value, format)) {
-        return MDB_CORRUPTED;
-    }
-    *ret_format = format;
-    return 0;
-}
-
-static int write_format(struct store_db *db, MDB_txn *txn)
-{
-    uint8_t bytes[FORMAT_BYTES] = {0, 0, 0, STORE_FORMAT};
-    uint8_t hash[STORE_HASH_BYTES];
-    MDB_val key = val_of("format");
-    MDB_val value = {sizeof bytes, bytes};
-    hash_format(value, hash);
-    int rc = mdb_put(txn, db->meta, &key, &value, 0);
-    if (rc == 0) {
-        key = val_of("format-check");
-        value = (MDB_val){sizeof hash, hash};
-        rc = mdb_put(txn, db->meta, &key, &value, 0);
-    }
-    return rc;
-}
-
-/* Key "journal": the store's id, up to where the tables have its journal, and a check over both. */
-#define MARK_BYTES (STORE_ID_BYTES + 8 + STORE_HASH_BYTES)
-
-static void make_mark(const uint8_t id[STORE_ID_BYTES], uint64_t applied, uint8_t ret[MARK_BYTES])
-{
-    memcpy(ret, id, STORE_ID_BYTES);
-    for (size_t i = 0; i < 8; i++) {
-        ret[STORE_ID_BYTES + i] = (uint8_t) (applied >> (56 - 8 * i));
-    }
-    store_record_check((enum store_table) 0, val_of("journal"), span_of(ret, STORE_ID_BYTES + 8),
-                       ret + STORE_ID_BYTES + 8);
-}
-
-int store_db_read_mark(MDB_txn *txn, MDB_dbi meta, uint8_t ret_id[STORE_ID_BYTES],
-                       uint64_t *ret_applied)
-{
-    MDB_val key = val_of("journal");
-    MDB_val value;
-    uint8_t mark[MARK_BYTES];
-    uint64_t applied = 0;
-    int rc = mdb_get(txn, meta, &key, &value);
-    if (rc != 0) {
-        return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
-    }
-    const uint8_t *bytes = value.mv_data;
-    if (value.mv_size != sizeof mark) {
-        return MDB_CORRUPTED;
-    }
-    for (size_t i = 0; i < 8; i++) {
-        applied = (applied << 8) | bytes[STORE_ID_BYTES + i];
-    }
-    make_mark(bytes, applied, mark);
-    if (memcmp(mark, bytes, sizeof mark) != 0) {
-        return MDB_CORRUPTED;
-    }
-    memcpy(ret_id, bytes, STORE_ID_BYTES);
-    *ret_applied = applied;
-    return 0;
-}
-
-static int write_mark(struct store_db *db, MDB_txn *txn, uint64_t applied)
-{
-    uint8_t mark[MARK_BYTES];
-    MDB_val key = val_of("journal");
-    MDB_val value = {sizeof mark, mark};
-    make_mark(db->id, applied, mark);
-    return mdb_put(txn, db->meta, &key, &value, 0);
-}
-
 /* The format first: what a newer version made is left as it is. MDB_NOTFOUND: something is missing,
  * *ret_format is 0 if all is. */
 static int open_as_found(struct store_db *db, MDB_txn *txn, uint64_t *ret_format)
@@ -323,19 +142,19 @@ static int open_as_found(struct store_db *db, MDB_txn *txn, uint64_t *ret_format
     if (rc != 0 || *ret_format > STORE_FORMAT) {
         return rc;
     }
-    if (*ret_format > FORMAT_WITHOUT_JOURNAL &&
+    if (*ret_format > STORE_FORMAT_WITHOUT_JOURNAL &&
         (rc = store_db_read_mark(txn, db->meta, db->id, &db->applied)) != 0) {
         return rc;
     }
     rc = open_tables(db, txn, 0);
-    return rc == 0 && *ret_format == FORMAT_WITHOUT_JOURNAL ? MDB_NOTFOUND : rc;
+    return rc == 0 && *ret_format == STORE_FORMAT_WITHOUT_JOURNAL ? MDB_NOTFOUND : rc;
 }
 
 /* Makes what is missing: all of a new store, tables that came since, the journal. Only when its files are on
  * the disk, empty, is the format one that has them. */
 static int make_missing(struct store_db *db, uint64_t *ret_format)
 {
-    bool has_journal = *ret_format > FORMAT_WITHOUT_JOURNAL;
+    bool has_journal = *ret_format > STORE_FORMAT_WITHOUT_JOURNAL;
     MDB_txn *txn = NULL;
     int rc = 0;
     if (!has_journal) {
@@ -347,8 +166,8 @@ static int make_missing(struct store_db *db, uint64_t *ret_format)
         return rc;
     }
     rc = open_tables(db, txn, MDB_CREATE);
-    if (rc == 0 && !has_journal && (rc = write_format(db, txn)) == 0) {
-        rc = write_mark(db, txn, 0);
+    if (rc == 0 && !has_journal && (rc = store_db_write_format(txn, db->meta)) == 0) {
+        rc = store_db_write_mark(txn, db->meta, db->id, 0);
     }
     if (rc != 0) {
         mdb_txn_abort(txn);
@@ -630,7 +449,7 @@ int store_db_commit(struct store_db *db, const struct store_batch *first, uint64
         rc = write_batch(db, txn, b);
     }
     if (rc == 0) {
-        rc = write_mark(db, txn, applied);
+        rc = store_db_write_mark(txn, db->meta, db->id, applied);
     }
     if (rc == 0) {
         return mdb_txn_commit(txn); /* synced when it returns; frees txn also when it fails */

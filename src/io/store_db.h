@@ -22,6 +22,7 @@
 #define STORE_HASH_BYTES 16 /* of the check before a value in the tables of 0.1.0 */
 #define STORE_CHECK_BYTES 8 /* and in those that came later: they are read far more often */
 #define STORE_PATH_BYTES 4096
+#define STORE_FORMAT_WITHOUT_JOURNAL 1
 #define STORE_ID_BYTES 16 /* of a store; its journal's records say it */
 
 _Static_assert(STORE_FACT_KEY_BYTES == STORE_KEY_BYTES_MAX, "keys fit what is told of them");
@@ -77,6 +78,11 @@ int store_db_read_format(MDB_txn *txn, MDB_dbi meta, uint64_t *ret_format);
 /* The store's id, and up to which record of the journal the tables have it, likewise. */
 int store_db_read_mark(MDB_txn *txn, MDB_dbi meta, uint8_t ret_id[STORE_ID_BYTES],
                        uint64_t *ret_applied);
+
+/* Writes both. An LMDB code. */
+int store_db_write_format(MDB_txn *txn, MDB_dbi meta);
+int store_db_write_mark(MDB_txn *txn, MDB_dbi meta, const uint8_t id[STORE_ID_BYTES],
+                        uint64_t applied);
 
 /* The tables of a directory that has all of them. An LMDB or errno code; closed if it failed. */
 int store_db_open_made(struct store_db *db, const char *path);
