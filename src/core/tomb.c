@@ -21,7 +21,9 @@
 #define SETTLE_NS (3 * SECOND_NS)  /* deletes come in groups; a write each would wear out flash */
 #define SETTLE_EACH_NS (50 * MS_NS)
 #define TURN_NS (2 * MS_NS)        /* for each member, at rest: vectors at 20 kB/s together */
-#define RESTLESS_TURN_NS (20 * MS_NS) /* while others write: at a tenth of that */
+#define RESTLESS_TURN_NS (100 * MS_NS) /* while others write: at a fiftieth of that */
+#define REST_NS (10 * SECOND_NS)   /* in larger meshes: after a partition all are equal by then, nearly always */
+#define FEW 12                     /* so many members need not wait: what they tell is little */
 #define MARKS_AT_ONCE 256          /* bounds a step */
 
 static struct span seen_key(const struct node_id *id, char *to, size_t max)
@@ -129,12 +131,11 @@ static uint64_t turn_ns(const core_t *c)
     uint64_t members = c->roster.count;
     uint64_t place = roster_lower_bound(&c->roster, &c->self->id);
     uint64_t at_rest =
-        c->written_ns + SETTLE_NS + members * SETTLE_EACH_NS + place * members * TURN_NS;
-    uint64_t restless_ns = members * members * RESTLESS_TURN_NS;
-    if (restless_ns <= SETTLE_NS) {
-        return c->unacked_ns; /* few: they cost little, and have settled already */
+        c->written_ns + REST_NS + members * SETTLE_EACH_NS + place * members * TURN_NS;
+    uint64_t at_last = c->unacked_ns + members * members * RESTLESS_TURN_NS;
+    if (members <= FEW) {
+        return c->unacked_ns;
     }
-    uint64_t at_last = c->unacked_ns + restless_ns;
     return at_rest < at_last ? at_rest : at_last;
 }
 

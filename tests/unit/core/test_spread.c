@@ -358,7 +358,7 @@ static void acknowledgements_wait_for_rest(void **state)
     for (size_t i = 0; i < m->count; i++) {
         assert_false(has_acknowledged(m, i, i));
     }
-    mesh_run(m, 20 * MINI_SECOND);
+    mesh_run(m, 30 * MINI_SECOND);
     for (size_t i = 0; i < m->count; i++) {
         assert_int_equal(marks_of(m, i), 0);
         assert_true(has_acknowledged(m, i, 0));
@@ -366,7 +366,7 @@ static void acknowledgements_wait_for_rest(void **state)
     all_agree(m);
     /* Where writing never ends, it does not wait for ever. */
     put(m, 4, "delete:kv/3");
-    for (int k = 0; k < 40; k++) {
+    for (int k = 0; k < 110; k++) {
         snprintf(op, sizeof op, "put:kv/on%d=%d", k, k);
         put(m, 5, op);
         mesh_run(m, MINI_SECOND / 2);
