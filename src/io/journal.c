@@ -167,10 +167,15 @@ static bool fits_here(const journal_t *j, size_t bytes)
            (j->at < journal_file_bytes && bytes <= journal_file_bytes - j->at);
 }
 
+static bool is_other_free(const journal_t *j)
+{
+    return j->last[1 - j->current] <= j->applied;
+}
+
 bool journal_has_room(const journal_t *j, size_t content_bytes)
 {
-    bool is_other_free = j->last[1 - j->current] <= j->applied;
-    return j->broken == 0 && (is_other_free || fits_here(j, journal_record_bytes(content_bytes)));
+    return j->broken == 0 &&
+           (is_other_free(j) || fits_here(j, journal_record_bytes(content_bytes)));
 }
 
 /* A file that one large record made long is cut again. It may fail: then it stays long. */
@@ -258,6 +263,10 @@ int journal_append(journal_t *j, const struct store_batch *first, uint64_t *ret_
     }
     int rc = make_room(j, bytes);
     if (rc == 0) {
+        rc = reach(j, j->at + bytes);
+    }
+    if (rc != 0 && rc != ENOMEM && is_other_free(j)) { /* a full disk: the other one may be long enough */
+        turn_to_other(j);
         rc = reach(j, j->at + bytes);
     }
     if (rc != 0) {

@@ -159,6 +159,8 @@ static bool take_settled(store_t *s, struct store_actor_report *r, struct store_
     s->is_full = r->reason == HM_EFULL;
     if (r->reason != HM_OK) {
         s->to_burn = r->record != 0 ? r->record : s->to_burn;
+        /* The disk may be full, but not the tables: the next one finds an empty journal. */
+        s->is_room_wanted |= s->failing == 0;
         s->generation++;
         /* A refusal of ours is of a later batch, so this failure covers it. */
         s->is_refusing = false;

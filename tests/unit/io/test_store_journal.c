@@ -18,12 +18,13 @@
 #include <sys/wait.h>
 
 /* Small files, so that they are written many rounds. */
-const size_t journal_file_bytes = 64 << 10;
+const size_t journal_file_bytes = 96 << 10;
 
 /* ---- a disk that fails when it is told to ---- */
 
 static _Atomic int journal_fails;     /* so many writes of the journal fail, each half way */
 static _Atomic int journal_sync_fails; /* so many syncs of it */
+static _Atomic bool journal_is_short;  /* it cannot be made longer: no room */
 static _Atomic bool tables_fail;      /* every write of the tables does: no room */
 
 static void *real(const char *name)
@@ -56,7 +57,9 @@ ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at)
         errno = EIO;
         return -1;
     }
-    if (tables_fail && is_of(fd, "/data.mdb")) {
+    struct stat st;
+    if ((tables_fail && is_of(fd, "/data.mdb")) ||
+        (journal_is_short && is_of(fd, "/journal.") && fstat(fd, &st) == 0 && at >= st.st_size)) {
         errno = ENOSPC;
         return -1;
     }
@@ -87,6 +90,7 @@ int fdatasync(int fd)
 static int remove_dir(void **state)
 {
     journal_fails = journal_sync_fails = 0;
+    journal_is_short = false;
     tables_fail = false;
     return scratch_teardown(state);
 }
@@ -429,6 +433,35 @@ static void test_tables_fail(void **state)
     store_close(&s);
 }
 
+/* No room to make the journal longer, but the tables have some: a write that is refused makes room for the next. */
+static void test_journal_cannot_grow(void **state)
+{
+    (void) state;
+    uint64_t n = 0;
+    store_t *s = open_store();
+    journal_is_short = true;
+    for (int round = 0; round < 3; round++) {
+        int rc = HM_OK;
+        for (int i = 0; i < 50 && rc == HM_OK; i++) {
+            rc = put_sized(s, n + 1, 100);
+            n += rc == HM_OK;
+        }
+        assert_int_equal(rc, HM_EFULL);
+        assert_all(s, n);
+        checkpoint(s);
+        put(s, ++n);
+        assert_false(store_is_full(s));
+    }
+    assert_int_equal(put_sized(s, n + 1, 100000), HM_EFULL); /* more than a file has */
+    journal_is_short = false;
+    assert_int_equal(put_sized(s, n + 1, 100000), HM_OK);
+    store_close(&s);
+    s = open_store();
+    assert_int_equal(last_of(s), n + 1);
+    assert_null(store_lost(s));
+    store_close(&s);
+}
+
 static void test_closed_while_tables_fail(void **state)
 {
     (void) state;
@@ -656,6 +689,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_journal_in_a_value, scratch_setup, remove_dir),
         cmocka_unit_test_setup_teardown(test_round_and_round, scratch_setup, remove_dir),
         cmocka_unit_test_setup_teardown(test_tables_fail, scratch_setup, remove_dir),
+        cmocka_unit_test_setup_teardown(test_journal_cannot_grow, scratch_setup, remove_dir),
         cmocka_unit_test_setup_teardown(test_closed_while_tables_fail, scratch_setup, remove_dir),
         cmocka_unit_test_setup_teardown(test_journal_fails, scratch_setup, remove_dir),
         cmocka_unit_test_setup_teardown(test_refused_does_not_come_back, scratch_setup, remove_dir),
