@@ -177,6 +177,7 @@ static void fire_owned(core_t *c, struct timer *t)
     case TIMER_TOMB:
     case TIMER_REBUILD:
     case TIMER_GRAFT:
+    case TIMER_GATHER:
     case TIMER_CANDIDATES: HM_ASSERT(false); break;
     }
 }
@@ -200,6 +201,7 @@ static void fire(core_t *c, struct timer *t)
     case TIMER_LABELS: labels_tick(c); break;
     case TIMER_LEAVE: leave_tick(c); break;
     case TIMER_STORE: persist_everything(c); break;
+    case TIMER_GATHER: break; /* persist_flush sees what time it is */
     case TIMER_RELAYS: swim_relays_tick(c); break;
     case TIMER_CANDIDATES: session_candidates_tick(c); break;
     case TIMER_REMEMBERED: ask_remembered(c); break;

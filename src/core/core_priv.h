@@ -54,6 +54,7 @@ enum timer_kind {
     TIMER_REBUILD,    /* the registry reads all again */
     TIMER_TOMB,       /* deletion marks may be let go */
     TIMER_REMOVAL,    /* removed nodes are to be taken off, what is theirs to be dropped */
+    TIMER_GATHER,     /* what nobody waits for goes to the disk */
     TIMER_SERVICES,   /* our own services are to be looked at */
     TIMER_COPY,       /* another process with our identity is to be asked again */
     TIMER_CALL,       /* a waiting call's deadline; owner: struct call */
@@ -271,6 +272,7 @@ struct core {
     uint64_t unacked_ns;       /* since when there is something to be acknowledged; 0: there is nothing */
     uint64_t met_ns;           /* the first pass of this life ended; 0: none has */
     uint64_t agreed_ns;        /* a pass ended, or somebody told the same state as ours */
+    uint64_t gather_ns;        /* since when something waits to go to the disk with more; 0: nothing does */
     uint64_t batch;
     uint64_t durable_batch;    /* the newest that is */
     uint64_t settled_batch;    /* the newest that is, or that has failed */

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define STORED_VERSION 1
+#define GATHER_NS (20 * MS_NS)
 #define BATCHES_MAX 64 /* on their way to the disk; what changes meanwhile goes together into the next */
 static const char self_key[] = "self";
 
@@ -229,15 +230,30 @@ static struct store_entry *add_entry(struct store_entry *entry, enum store_table
     return entry + 1;
 }
 
+/* Other nodes' entries wait a moment for more: a sync for each of them, on every node, wears out flash. */
+static bool may_gather(core_t *c)
+{
+    if (registry_is_urgent(c->registry) || c->leaving) {
+        return false;
+    }
+    if (c->gather_ns == 0) {
+        c->gather_ns = c->now_ns;
+        core_arm(c, TIMER_GATHER, c->now_ns + GATHER_NS);
+    }
+    return c->now_ns - c->gather_ns < GATHER_NS;
+}
+
 void persist_flush(core_t *c)
 {
     struct buf b;
     size_t registry_count = registry_flush_count(c->registry);
     size_t gone_count = c->removals.forgotten.size / NODE_ID_BYTES;
-    if ((c->dirty_count == 0 && !c->self_dirty && registry_count == 0 && gone_count == 0) ||
+    bool is_needed = c->dirty_count > 0 || c->self_dirty || gone_count > 0;
+    if ((!is_needed && (registry_count == 0 || may_gather(c))) ||
         c->batch - c->settled_batch >= BATCHES_MAX) {
         return;
     }
+    c->gather_ns = 0;
     struct store_entry *entries =
         fxlist_alloc(&c->fx, (c->dirty_count + 1 + gone_count + registry_count) * sizeof *entries);
     if (entries == NULL) {

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define GATHERED_BYTES_MAX ((size_t) 256 << 10) /* of what nobody waits for */
 #define META_VERSION 1
 #define TABLE_KEY_BYTES_MAX (1 + ENTRY_RECORD_BYTES_MAX)
 
@@ -218,7 +219,9 @@ int registry_stage(registry_t *r, enum store_table table, struct span key, struc
     if (rc == HM_OK && is_own && table == STORE_ENTRIES && value.data != NULL) {
         rc = list_add(&b->own, key);
     }
+    b->bytes += full.size + value.size;
     b->is_meta = true;
+    b->is_awaited |= is_own;
     return rc;
 }
 
@@ -267,6 +270,7 @@ int registry_set_synced(registry_t *r)
     if (!r->is_synced) {
         r->is_synced = true;
         b->is_meta = true;
+        b->is_awaited = true;
     }
     return HM_OK;
 }
@@ -290,6 +294,19 @@ const struct vector *registry_crowded(const registry_t *r)
 bool registry_is_dirty(const registry_t *r)
 {
     return r->gathering != NULL;
+}
+
+bool registry_is_urgent(const registry_t *r)
+{
+    const struct pending_batch *b = r->gathering;
+    return b != NULL && (b->is_awaited || b->is_rebuilt || b->bytes >= GATHERED_BYTES_MAX);
+}
+
+void registry_hurry(registry_t *r)
+{
+    if (r->gathering != NULL) {
+        r->gathering->is_awaited = true;
+    }
 }
 
 size_t registry_flush_count(const registry_t *r)

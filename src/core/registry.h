@@ -138,6 +138,11 @@ const struct vector *registry_released(const registry_t *r);
 
 /* True if something waits to be flushed. */
 bool registry_is_dirty(const registry_t *r);
+/* Whether that should go now: there is an own write among it, or much. Other nodes' entries count here before they are
+ * durable, and would come again: nobody waits for their way to the disk, so they may gather for a moment. */
+bool registry_is_urgent(const registry_t *r);
+/* Somebody does wait for what gathers. */
+void registry_hurry(registry_t *r);
 /* Makes what waits part of this batch: how many records, and with items not NULL the records; spans live as
  * long as the step. Call first to count, then to fill; the second one ends the gathering. HM_ENOMEM. */
 size_t registry_flush_count(const registry_t *r);

@@ -29,7 +29,9 @@ struct pending_batch {
     struct vector added;     /* dots that it claims */
     struct registry_totals totals; /* after it */
     struct buf own;          /* STORE_ENTRIES keys of own writes, likewise */
+    size_t bytes;            /* about what it takes */
     bool is_meta;            /* the totals' record is to be written */
+    bool is_awaited;         /* somebody waits until it is durable */
     bool is_rebuilt;         /* `added` is all that is claimed from now on */
 };
 

@@ -120,6 +120,7 @@ int core_restore(core_t *c, struct span bytes, bool *ret_new, uint64_t *ret_tick
     *ret_new = rc == HM_OK && outcome == REGISTRY_NEW;
     if (*ret_new && entry_read(bytes, &e) == HM_OK) {
         *ret_ticket = registry_round(c->registry);
+        registry_hurry(c->registry);
         plumtree_restored(c, &e);
     }
     return rc;

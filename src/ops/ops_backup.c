@@ -25,7 +25,7 @@ static size_t fill_page(struct ops_call *call, struct span after, struct buf *en
     struct entry e;
     size_t count = 0;
     bool inclusive = after.size == 0;
-    while (registry_next(r, LOOK_COMMITTED, key, inclusive, &key, &e)) {
+    while (registry_next(r, LOOK_SHOWN, key, inclusive, &key, &e)) {
         if (count == PAGE_RECORDS ||
             (count > 0 && entries->size + e.bytes.size > PAGE_BYTES)) {
             return count;

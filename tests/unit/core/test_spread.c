@@ -87,9 +87,43 @@ static void what_one_writes_all_have_at_once(void **state)
             passes += mesh_metric(m, i, M_PASSES_DONE);
         }
         assert_int_equal(passes, 0); /* it was pushed */
+        mesh_run(m, 20 * MINI_MS); /* and gathered with others for the disk */
         all_agree(m);
         mesh_free(&m);
     }
+}
+
+/* What one writes and waits for is a batch each; the other puts what comes within 20 ms into one. */
+static void entries_of_others_gather(void **state)
+{
+    (void) state;
+    struct mesh *m = mesh_new_started(2);
+    uint64_t batches[2];
+    mesh_run(m, 20 * MINI_SECOND);
+    for (size_t i = 0; i < 2; i++) {
+        batches[i] = mesh_metric(m, i, M_STORE_BATCHES);
+    }
+    uint64_t began_ns = m->now_ns;
+    for (unsigned i = 0; i < 10; i++) {
+        put(m, 0, "put:kv/x=1");
+    }
+    uint64_t took_ns = m->now_ns - began_ns;
+    mesh_run(m, 100 * MINI_MS);
+    assert_string_equal(shown(m, 1, "kv/x"), "1");
+    all_agree(m);
+    assert_int_equal(mesh_metric(m, 0, M_STORE_BATCHES) - batches[0], 10);
+    assert_true(mesh_metric(m, 1, M_STORE_BATCHES) - batches[1] <= took_ns / (20 * MINI_MS) + 1);
+    /* An own write takes along what has gathered. */
+    put(m, 0, "put:kv/x=2");
+    mesh_run(m, 2 * MINI_MS);
+    assert_string_equal(shown(m, 1, "kv/x"), "2");
+    assert_int_not_equal(state_of(m, 0), state_of(m, 1));
+    put(m, 1, "put:kv/y=1");
+    mesh_run(m, 2 * MINI_MS);
+    assert_true(registry_totals(core_registry(m->node[1].core))->entries == 2);
+    assert_true(vector_covers(registry_durable_vector(core_registry(m->node[1].core)),
+                              registry_durable_vector(core_registry(m->node[0].core))));
+    mesh_free(&m);
 }
 
 static void cut_in_two(struct mesh *m, bool cut)
@@ -804,6 +838,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_one_writes_all_have_at_once),
+        cmocka_unit_test(entries_of_others_gather),
         cmocka_unit_test(halves_write_and_agree_when_they_meet),
         cmocka_unit_test(a_new_node_gets_all),
         cmocka_unit_test(a_tree_forms_and_mends_itself),
