@@ -47,6 +47,15 @@ static void print_file(struct out *out, const json_t *reply)
            bytes_text(ctl_int(reply, "map_bytes"), most));
 }
 
+/* What is durable there and not in the file yet. */
+static void print_journal(struct out *out, const json_t *reply)
+{
+    char waiting[OUT_TEXT_BYTES];
+    line(out, "journal");
+    printf("%s of writes not in the file yet\n",
+           bytes_text(ctl_int(reply, "journal_bytes"), waiting));
+}
+
 static void print_records(struct out *out, const json_t *reply)
 {
     const json_t *records = json_object_get(reply, "records");
@@ -100,7 +109,8 @@ static void print_trouble(struct out *out, const json_t *reply)
     if (ctl_int(reply, "damaged") > 0) {
         line(out, "damaged");
         out_put(out, STYLE_YELLOW, "", 0);
-        printf("%" PRId64 " records met since the start; \"meshctl store check\" lists them\n",
+        printf("met %" PRId64 " times since the start: the log says what; \"meshctl store check\" "
+               "lists damaged records\n",
                ctl_int(reply, "damaged"));
     }
 }
@@ -135,6 +145,7 @@ static void print_work(struct out *out, const json_t *reply)
 void ctl_print_store(struct out *out, const json_t *reply)
 {
     print_file(out, reply);
+    print_journal(out, reply);
     print_records(out, reply);
     print_written(out, reply);
     print_trouble(out, reply);

@@ -310,7 +310,7 @@ static int start_core(driver_t *d, struct why *why)
     }
     if (dropped != 0) {
         log_line(d->log, NOTE_WARN, NULL,
-                 "%zu damaged records of the store are ignored; other members will fill the gap",
+                 "%zu damaged records of the store are ignored; other members bring back what they have of them",
                  dropped);
     }
     if (store_lost(d->store) != NULL) {

@@ -52,10 +52,16 @@ static void note_lost(store_t *s)
         return;
     }
     s->dropped++;
-    snprintf(s->lost, sizeof s->lost,
-             "the store's journal is damaged: dropped %zu bytes (%zu records behind the damage); "
-             "other members fill the gap",
-             r->dropped_bytes, r->dropped);
+    if (r->dropped > 0) {
+        snprintf(s->lost, sizeof s->lost,
+                 "the store's journal is damaged: its last %zu records (%zu bytes) lie behind that and "
+                 "are dropped; other members bring back what they have of them",
+                 r->dropped, r->dropped_bytes);
+    } else {
+        snprintf(s->lost, sizeof s->lost,
+                 "a file of the store's journal is gone, cut short or unreadable: the last writes may "
+                 "be missing; other members bring back what they have of them");
+    }
 }
 
 static int open_journal(store_t *s, const struct store_db *db, struct why *why)

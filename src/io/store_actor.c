@@ -287,6 +287,9 @@ static void take_order(struct store_actor *a, const struct store_order *order)
         break;
     case WISH_RELEASE:
         release_old(a);
+        if (a->retry_ns != 0 && !a->is_lost) {
+            reopen_if_dead(a); /* it failed again before the loop had it */
+        }
         break;
     case WISH_END:
         a->is_ended = true;

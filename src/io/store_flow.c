@@ -208,12 +208,16 @@ static void take_work(store_t *s, struct store_work *work)
     s->is_work_news = true;
 }
 
-/* The actor has the store open anew: after a compaction or a failure of the disk. */
+/* The actor has the store open anew: after a compaction or a failure of the disk. If that one is dead too by now,
+ * the actor opens another when the one before is released. */
 static void take_replacement(store_t *s, const struct store_db *db)
 {
-    store_view_close(&s->view.lmdb);
+    struct store_view_lmdb *v = &s->view.lmdb;
+    store_view_close(v);
     s->db = db;
-    s->view.lmdb.error = store_view_open(&s->view.lmdb, db);
+    int rc = store_view_open(v, db);
+    v->is_awaited = rc == MDB_PANIC;
+    v->error = v->is_awaited ? 0 : rc;
     must_order(s->tables, &(struct store_order){.wish = WISH_RELEASE});
 }
 
@@ -299,7 +303,9 @@ bool store_flow_mend(void *ctx)
         } else if (a->report.kind == REPORT_REPLACED) {
             take_replacement(s, a->report.db);
             free(a);
-            return s->view.lmdb.error == 0;
+            if (!s->view.lmdb.is_awaited) {
+                return s->view.lmdb.error == 0;
+            }
         } else if (s->aside_last == NULL) {
             s->aside_first = s->aside_last = a;
         } else {

@@ -29,7 +29,7 @@ struct store {
     struct aside *aside_first, *aside_last; /* reports that a reader in need found before its own */
     struct store_loaded loaded;
     struct store_replayed replayed;
-    char lost[160]; /* what the start found damaged in the journal */
+    char lost[224]; /* what the start found damaged in the journal */
     size_t dropped; /* damaged records that were left out at the start */
 
     size_t outstanding;

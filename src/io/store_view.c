@@ -60,18 +60,23 @@ static bool is_table(enum store_table table)
     return (unsigned) table >= 1 && (unsigned) table <= STORE_TABLE_MAX;
 }
 
+static void begin(struct store_view_lmdb *v)
+{
+    v->error = v->is_awaited ? MDB_PANIC : mdb_txn_renew(v->txn);
+    if (v->error == MDB_PANIC && v->mend(v->mend_ctx)) {
+        v->error = mdb_txn_renew(v->txn);
+    }
+    v->is_begun = v->error == 0;
+}
+
 /* The table's cursor, able to read; NULL: it cannot be. */
 static MDB_cursor *cursor_of(struct store_view_lmdb *v, enum store_table table)
 {
-    if (v->db == NULL || !is_table(table)) { /* closed: error says why */
+    if ((v->db == NULL && !v->is_awaited) || !is_table(table)) { /* closed: error says why */
         return NULL;
     }
     if (!v->is_begun) {
-        v->error = mdb_txn_renew(v->txn);
-        if (v->error == MDB_PANIC && v->mend(v->mend_ctx)) {
-            v->error = mdb_txn_renew(v->txn);
-        }
-        v->is_begun = v->error == 0;
+        begin(v);
     }
     if (v->is_begun && !v->is_renewed[table]) {
         v->error = mdb_cursor_renew(v->txn, v->cursors[table]);

@@ -25,6 +25,7 @@ struct store_view_lmdb {
     struct span last_key[STORE_TABLE_MAX + 1]; /* where the cursor stands; data NULL: anywhere */
     uint64_t damaged[STORE_DAMAGED_MAX];       /* hashes of table and key */
     size_t damaged_count;
+    bool is_awaited; /* closed, and the next read mends it */
     int error; /* LMDB's or errno's, of the last read that could not be; 0: none */
     bool (*mend)(
         void *ctx); /* waits until a dead environment is replaced by one that can be read */

@@ -350,8 +350,9 @@ static void check_store(struct doctor *d)
     }
     if (d->store_damaged > 0) {
         say(d, "store", VERDICT_WARN,
-            "meshctl store check lists them; look at the disk: dmesg, smartctl -a (a worn SD card?)",
-            "%" PRIu64 " damaged records of the store were passed over since it started",
+            "the log says what, meshctl store check lists damaged records; look at the disk: dmesg, "
+            "smartctl -a (a worn SD card?)",
+            "the store was found damaged %" PRIu64 " times since it started; what is damaged is not used",
             d->store_damaged);
     }
 }

@@ -32,7 +32,7 @@ static const struct op_field status_fields[] = {
     {"full", NULL, FIELD_BOOL, false, "the last write found no room"},
     {"error", NULL, FIELD_TEXT, true, "why a write failed last"},
     {"error_time", NULL, FIELD_TIME, true, "when"},
-    {"damaged", NULL, FIELD_UINT, false, "damaged records met since the start"},
+    {"damaged", NULL, FIELD_UINT, false, "damaged records, and journals, met since the start"},
     {"work", NULL, FIELD_OBJECT, true, "the check or compaction that was the last, or is under way"},
     {"work.number", NULL, FIELD_UINT, false, "its number; rises"},
     {"work.kind", NULL, FIELD_TEXT, false, "check or compact"},

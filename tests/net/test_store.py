@@ -53,7 +53,7 @@ def test_status(lab):
     expect(metrics["mesh_store_commits_total"] >= after["commits"], metrics)
     expect(metrics["mesh_store_full"] == 0, metrics)
     text = node.ctl("store", "status").stdout
-    for word in (before["path"], "entries of the registry", "commits", "GiB"):
+    for word in (before["path"], "entries of the registry", "commits", "GiB", "of writes not in the file yet"):
         expect(word in text, lambda: text)
 
 
