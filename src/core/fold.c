@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NAME_FIELDS 3 /* boots, count, sum */
+
 /* ---- lists ----------------------------------------------------------------------------------- */
 
 void fold_list_fini(struct fold_list *list)
@@ -44,6 +46,15 @@ void fold_list_write(struct buf *b, const struct fold_list *list)
     }
 }
 
+/* Of a fold that has that many fields. */
+static void read_name(struct mp_reader *r, size_t fields, struct fold *fold)
+{
+    fold->boots = mp_read_uint(r, UINT64_MAX);
+    fold->count = mp_read_uint(r, HM_VECTOR_ORIGINS_MAX);
+    fold->sum = mp_read_uint(r, UINT64_MAX);
+    mp_skip_many(r, fields < NAME_FIELDS ? 0 : fields - NAME_FIELDS);
+}
+
 static bool rises(const struct fold_list *list, const struct fold *next)
 {
     const struct fold *last = list->count == 0 ? NULL : &list->items[list->count - 1];
@@ -61,11 +72,8 @@ int fold_list_read(struct span bytes, struct fold_list *to)
     for (size_t i = 0; i < count && rc == HM_OK; i++) {
         size_t fields = mp_read_array(&r);
         mp_read_id(&r, &fold.node);
-        fold.boots = mp_read_uint(&r, UINT64_MAX);
-        fold.count = mp_read_uint(&r, UINT64_MAX);
-        fold.sum = mp_read_uint(&r, UINT64_MAX);
-        mp_skip_many(&r, fields < 4 ? 0 : fields - 4);
-        bool is_good = !mp_failed(&r) && fields >= 4 && rises(to, &fold);
+        read_name(&r, fields > 0 ? fields - 1 : 0, &fold);
+        bool is_good = !mp_failed(&r) && fields > NAME_FIELDS && rises(to, &fold);
         rc = is_good ? list_add(to, &fold) : HM_EMALFORMED;
     }
     return rc == HM_OK && (mp_failed(&r) || !mp_at_end(&r)) ? HM_EMALFORMED : rc;
@@ -237,11 +245,8 @@ static int read_folds(struct span bytes, struct fold_list *to)
         mp_skip_many(&r, 3);
         if (fields > 4 && !mp_try_nil(&r)) {
             size_t inner = mp_read_array(&r);
-            fold.boots = mp_read_uint(&r, UINT64_MAX);
-            fold.count = mp_read_uint(&r, HM_VECTOR_ORIGINS_MAX);
-            fold.sum = mp_read_uint(&r, UINT64_MAX);
-            mp_skip_many(&r, inner < 3 ? 0 : inner - 3);
-            bool is_good = !mp_failed(&r) && inner >= 3 && fold.count > 0 &&
+            read_name(&r, inner, &fold);
+            bool is_good = !mp_failed(&r) && inner >= NAME_FIELDS && fold.count > 0 &&
                            (to->count == 0 ||
                             !node_id_eq(&to->items[to->count - 1].node, &fold.node));
             rc = is_good ? list_add(to, &fold) : HM_EMALFORMED;

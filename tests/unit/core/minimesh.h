@@ -642,6 +642,40 @@ static inline struct event mesh_from(const struct mesh *m, size_t from, size_t t
     return ev;
 }
 
+/* A call to node i. What it answers, and when, is in its `replies`, `reply_code` and `reply_bytes`. */
+static inline void mesh_ask(struct mesh *m, size_t i, const char *op)
+{
+    struct api_request request = {.deadline_ms = 5000};
+    struct buf b;
+    text_copy(request.op, sizeof request.op, op);
+    buf_init(&b, 4096);
+    api_request_write(&b, &request);
+    struct event ev = {.type = EV_CALL, .as.call = {.client = 1, .request = buf_span(&b)}};
+    mesh_step(m, i, &ev);
+    buf_fini(&b);
+}
+
+/* What node i shows of a key, "-" for nothing, and how many values it has (NULL: not wanted). Lives until the next call. */
+static inline const char *mesh_shown(struct mesh *m, size_t i, const char *key, size_t *ret_live)
+{
+    static char text[64];
+    struct registry_siblings s;
+    struct mp_reader r;
+    size_t live = 0;
+    text_copy(text, sizeof text, "-");
+    if (registry_get(core_registry(m->node[i].core), LOOK_SHOWN, span_of(key, strlen(key)), &s) ==
+            HM_OK &&
+        s.live > 0) {
+        mp_open(&r, s.items[0].value);
+        mp_read_text(&r, text, sizeof text);
+        live = s.live;
+    }
+    if (ret_live != NULL) {
+        *ret_live = live;
+    }
+    return text;
+}
+
 static inline void mesh_hear(struct mesh *m, size_t to, struct event ev, const struct swim_msg *msg)
 {
     struct buf b;

@@ -117,40 +117,17 @@ static void end(struct mesh **p)
 
 static void put(struct mesh *m, size_t i, const char *op)
 {
-    struct api_request request = {.deadline_ms = 5000};
-    struct buf b;
     size_t before = m->node[i].replies;
-    text_copy(request.op, sizeof request.op, op);
-    buf_init(&b, 4096);
-    api_request_write(&b, &request);
-    struct event ev = {.type = EV_CALL, .as.call = {.client = 1, .request = buf_span(&b)}};
-    mesh_step(m, i, &ev);
-    buf_fini(&b);
+    mesh_ask(m, i, op);
     mesh_run(m, 10 * MINI_MS);
     assert_int_equal(m->node[i].replies, before + 1);
     assert_int_equal(m->node[i].reply_code, HM_OK);
 }
 
-/* What node i shows of a key, "-" for nothing, and how many values it has. */
 static const char *shown(struct mesh *m, size_t i, const char *key, size_t *ret_live)
 {
-    static char text[64];
-    struct registry_siblings s;
-    struct mp_reader r;
-    size_t live = 0;
     is_next = m->node[i].is_next;
-    text_copy(text, sizeof text, "-");
-    if (registry_get(core_registry(m->node[i].core), LOOK_SHOWN, span_of(key, strlen(key)), &s) ==
-            HM_OK &&
-        s.live > 0) {
-        mp_open(&r, s.items[0].value);
-        mp_read_text(&r, text, sizeof text);
-        live = s.live;
-    }
-    if (ret_live != NULL) {
-        *ret_live = live;
-    }
-    return text;
+    return mesh_shown(m, i, key, ret_live);
 }
 
 static bool agree(struct mesh *m, size_t a, size_t b)

@@ -32,14 +32,7 @@ static bool own_op(core_t *core, const char *op, struct buf *reply, struct call_
 
 static void ask(struct mesh *m, size_t i, const char *op)
 {
-    struct api_request request = {.deadline_ms = 5000};
-    struct buf b;
-    text_copy(request.op, sizeof request.op, op);
-    buf_init(&b, 4096);
-    api_request_write(&b, &request);
-    struct event ev = {.type = EV_CALL, .as.call = {.client = 1, .request = buf_span(&b)}};
-    mesh_step(m, i, &ev);
-    buf_fini(&b);
+    mesh_ask(m, i, op);
     mesh_run(m, 3 * MINI_MS);
 }
 

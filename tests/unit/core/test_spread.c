@@ -20,42 +20,19 @@ static bool count_op(core_t *core, const char *op, struct buf *reply, struct cal
 #include "minimesh.h"
 
 /* Asks node i for a write and gives it the time that its disk needs. */
-static void ask(struct mesh *m, size_t i, const char *op)
-{
-    struct api_request request = {.deadline_ms = 5000};
-    struct buf b;
-    text_copy(request.op, sizeof request.op, op);
-    buf_init(&b, 4096);
-    api_request_write(&b, &request);
-    struct event ev = {.type = EV_CALL, .as.call = {.client = 1, .request = buf_span(&b)}};
-    mesh_step(m, i, &ev);
-    buf_fini(&b);
-}
-
 static void put(struct mesh *m, size_t i, const char *op)
 {
     size_t before = m->node[i].replies;
-    ask(m, i, op);
+    mesh_ask(m, i, op);
     assert_int_equal(m->node[i].replies, before); /* not before it is on disk */
     mesh_run(m, 2 * MINI_MS);
     assert_int_equal(m->node[i].replies, before + 1);
     assert_int_equal(m->node[i].reply_code, HM_OK);
 }
 
-/* What node i shows of a key; "-" is nothing. */
 static const char *shown(struct mesh *m, size_t i, const char *key)
 {
-    static char text[64];
-    struct registry_siblings s;
-    struct mp_reader r;
-    text_copy(text, sizeof text, "-");
-    if (registry_get(core_registry(m->node[i].core), LOOK_SHOWN, span_of(key, strlen(key)), &s) ==
-            HM_OK &&
-        s.live > 0) {
-        mp_open(&r, s.items[0].value);
-        mp_read_text(&r, text, sizeof text);
-    }
-    return text;
+    return mesh_shown(m, i, key, NULL);
 }
 
 static uint64_t state_of(struct mesh *m, size_t i)
@@ -181,7 +158,7 @@ static void a_new_node_gets_all(void **state)
     mesh_run(m, MINI_SECOND);
     for (int k = 0; k < 3000; k++) {
         snprintf(op, sizeof op, "put:kv/%d=some value that is a little longer", k);
-        ask(m, 0, op);
+        mesh_ask(m, 0, op);
         if (k % 50 == 0) {
             mesh_run(m, 2 * MINI_MS);
         }
@@ -268,7 +245,7 @@ static void repair_alone_is_enough(void **state)
     mesh_run(m, 5 * MINI_SECOND);
     for (int k = 0; k < 400; k++) {
         snprintf(op, sizeof op, "put:kv/%d=%d", k % 37, k);
-        ask(m, (size_t) (k % 4), op);
+        mesh_ask(m, (size_t) (k % 4), op);
         mesh_run(m, 20 * MINI_MS);
     }
     mesh_run(m, 15 * MINI_SECOND);
@@ -461,7 +438,7 @@ static void a_restored_node_brings_nothing_back(void **state)
     mesh_run(m, 15 * MINI_SECOND);
     for (int k = 0; k < 700; k++) {
         snprintf(op, sizeof op, "put:kv/%d=%d", k, k);
-        ask(m, (size_t) (k % 3), op);
+        mesh_ask(m, (size_t) (k % 3), op);
         mesh_run(m, 2 * MINI_MS);
     }
     mesh_run(m, 5 * MINI_SECOND);
@@ -718,7 +695,7 @@ static void deletes_wait_for_the_first_agreement(void **state)
     mesh_start(m, 1);
     mesh_run(m, 3 * MINI_SECOND);
     put(m, 0, "put:kv/x=1");
-    ask(m, 0, "delete:kv/x");
+    mesh_ask(m, 0, "delete:kv/x");
     assert_int_equal(m->node[0].reply_code, HM_ESTALE); /* both are new: what is there may come yet */
     mesh_run(m, 30 * MINI_SECOND);
     assert_false(core_is_syncing(m->node[0].core));
@@ -824,7 +801,7 @@ static void each_write_is_answered_by_its_own_batch(void **state)
     size_t before = m->node[0].replies;
     for (size_t i = 0; i < 5; i++) {
         snprintf(op, sizeof op, "put:kv/%zu=1", i);
-        ask(m, 0, op);
+        mesh_ask(m, 0, op);
         mesh_run(m, MINI_MS / 8);
     }
     assert_int_equal(m->node[0].replies, before);
