@@ -45,6 +45,7 @@ static void step_once(driver_t *d, struct event *ev)
                      "out of memory: an event was dropped; it will be made up for by the protocol");
     }
     store_view_done(d->store);
+    d->store_spoke |= store_take_heard_aside(d->store);
     if (store_view_error(d->store) != NULL) {
         /* What it decided stands on records that are there and were not seen: nothing of it is done. */
         log_line(d->log, NOTE_ERROR, LOG_FIELDS({"reason", store_view_error(d->store)}),
@@ -439,6 +440,7 @@ static void after_turn(driver_t *d)
         d->store_spoke = false;
         while (driver_read_store(d)) {
         }
+        reactor_touched(d->reactor, d);
     }
     links_check(d->links, now_ns);
     store_rest(d->store, now_ns);

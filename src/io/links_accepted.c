@@ -42,6 +42,7 @@ struct accepted *accepted_of(links_t *l, const struct node_id *peer)
 int accepted_send(links_t *l, const struct accepted *a, struct span bytes)
 {
     struct span to = span_of(a->routing_id, ROUTING_ID_BYTES);
+    reactor_touched(l->conf.reactor, l);
     return outq_send(a->out, l->router, &to, 1, bytes, HM_QUEUE_BYTES_MAX);
 }
 

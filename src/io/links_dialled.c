@@ -34,6 +34,7 @@ struct dialled *dialled_of(links_t *l, const struct node_id *peer)
 
 int dialled_send(struct dialled *d, struct span bytes)
 {
+    reactor_touched(d->links->conf.reactor, d);
     return outq_send(d->out, d->socket, NULL, 0, bytes, HM_QUEUE_BYTES_MAX);
 }
 

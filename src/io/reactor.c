@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The loop: see reactor.h.
  *
- * A ZeroMQ socket's descriptor is edge-triggered and any call on the socket may swallow the edge,
- * so before each sleep every socket is asked for its state once; after it, only those whose
- * descriptor stirred. That is half of what zmq_poll asks, and this loop's cost is what an idle
- * node costs. Items added in a turn take part from the next one; removed ones are freed then. */
+ * A ZeroMQ socket's descriptor is edge-triggered and any call on the socket may swallow the edge. So one that was
+ * asked for its state and had nothing is left alone until its descriptor stirs or something is done with it; before
+ * each sleep only the others are asked. zmq_poll asks all of them twice. Each question is two system calls, and
+ * this loop's cost is what an idle node costs. Items added in a turn take part from the next one; removed ones are
+ * freed then. */
 #define _GNU_SOURCE
 #include "io/reactor.h"
 
@@ -21,7 +22,7 @@
 #define TURN_NS_MAX NS_PER_MS
 #define TIMERS_PER_TURN_MAX 256 /* a timer that arms itself anew at once must not starve us */
 #define STALL_MS_MIN 100        /* shorter delays are the scheduler's daily business */
-#define SLEEP_MS_MAX 3600000    /* poll takes an int */
+#define SLEEP_NS_MAX (3600 * (uint64_t) 1000000000)
 
 struct item {
     int fd;       /* to poll; a socket's ZMQ_FD */
@@ -31,6 +32,7 @@ struct item {
     reactor_read_fn *read;
     void *ctx;
     bool ready;
+    bool is_quiet; /* a socket that had nothing when it was asked, and was not touched since */
     bool dead; /* removed, freed at the next turn */
 };
 
@@ -205,16 +207,26 @@ static void tidy(reactor_t *r)
     r->tidy = true;
 }
 
-static bool socket_is_ready(void *zmq_socket)
+void reactor_touched(reactor_t *r, const void *ctx)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        if (r->items[i]->ctx == ctx) {
+            r->items[i]->is_quiet = false;
+        }
+    }
+}
+
+static void ask_socket(struct item *item)
 {
     int events = 0;
     size_t size = sizeof events;
     /* A failure (the context is going down) shows at the read. */
-    return zmq_getsockopt(zmq_socket, ZMQ_EVENTS, &events, &size) != 0 ||
-           (events & ZMQ_POLLIN) != 0;
+    item->ready = zmq_getsockopt(item->socket, ZMQ_EVENTS, &events, &size) != 0 ||
+                  (events & ZMQ_POLLIN) != 0;
+    item->is_quiet = !item->ready;
 }
 
-/* Fills polls and asks the sockets; true if something is ready already. */
+/* Fills polls and asks the sockets that need it; true if something is ready already. */
 static bool prepare(reactor_t *r)
 {
     bool any = false;
@@ -223,7 +235,10 @@ static bool prepare(reactor_t *r)
         int events = ((item->want & REACTOR_READ) != 0 ? POLLIN : 0) |
                      ((item->want & REACTOR_WRITE) != 0 ? POLLOUT : 0);
         r->polls[i] = (struct pollfd){.fd = item->fd, .events = (short) events};
-        item->ready = item->socket != NULL && socket_is_ready(item->socket);
+        item->ready = false;
+        if (item->socket != NULL && !item->is_quiet) {
+            ask_socket(item);
+        }
         any = any || item->ready;
     }
     return any;
@@ -236,39 +251,49 @@ static void report_stall(reactor_t *r, uint64_t late_ns)
     }
 }
 
-static int sleep_ms(uint64_t now_ns, uint64_t until_ns)
+/* Whole milliseconds, so that what is due about the same time shares a wake-up; but who wants less gets it. */
+static uint64_t sleep_ns(uint64_t now_ns, uint64_t until_ns)
 {
     if (until_ns <= now_ns) {
         return 0;
     }
     if (until_ns == TIMER_NEVER) {
-        return -1;
+        return TIMER_NEVER;
     }
-    uint64_t ms = (until_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS;
-    return ms > SLEEP_MS_MAX ? SLEEP_MS_MAX : (int) ms;
+    uint64_t ns = until_ns - now_ns;
+    if (ns > NS_PER_MS) {
+        ns = (ns + NS_PER_MS - 1) / NS_PER_MS * NS_PER_MS;
+    }
+    return ns > SLEEP_NS_MAX ? SLEEP_NS_MAX : ns;
 }
 
 /* Sleeps and marks what is ready. */
 static int wait_ready(reactor_t *r, uint64_t until_ns)
 {
     bool any = prepare(r);
-    int timeout_ms = any ? 0 : sleep_ms(r->now_ns, until_ns);
-    int n = poll(r->polls, r->count, timeout_ms);
+    uint64_t sleep = any ? 0 : sleep_ns(r->now_ns, until_ns);
+    struct timespec ts = {(time_t) (sleep / NS_PER_S), (long) (sleep % NS_PER_S)};
+    int n = ppoll(r->polls, r->count, sleep == TIMER_NEVER ? NULL : &ts, NULL);
     if (n < 0 && errno != EINTR) {
         return HM_EIO;
     }
     uint64_t before_ns = r->now_ns;
     r->now_ns = clock_boot_ns();
     r->woke_ns = r->now_ns;
-    r->wakeups += timeout_ms != 0;
+    r->wakeups += sleep != 0;
     for (size_t i = 0; n > 0 && i < r->count; i++) {
         struct item *item = r->items[i];
-        if (r->polls[i].revents != 0 && !item->ready) {
-            item->ready = item->socket == NULL || socket_is_ready(item->socket);
+        if (r->polls[i].revents == 0 || item->ready) {
+            continue;
+        }
+        if (item->socket != NULL) {
+            ask_socket(item);
+        } else {
+            item->ready = true;
         }
     }
-    if (timeout_ms >= 0) {
-        uint64_t due_ns = before_ns + (uint64_t) timeout_ms * NS_PER_MS;
+    if (sleep != TIMER_NEVER) {
+        uint64_t due_ns = before_ns + sleep;
         report_stall(r, r->now_ns > due_ns ? r->now_ns - due_ns : 0);
     }
     return HM_OK;
@@ -284,6 +309,7 @@ static void serve(reactor_t *r, struct item *item)
             break;
         }
     }
+    reactor_touched(r, item->ctx);
 }
 
 static void serve_strangers(reactor_t *r, size_t first, size_t count)

@@ -6,7 +6,8 @@
  * the reactor calls it again until it says no, up to 256 times or 1 ms per turn, so no flood on
  * one socket delays the others. Strangers could bring a hundred sockets: when their time is up, the
  * next turn goes on with the next of them. Deadlines round up to the poll's milliseconds, never down to a
- * spin. Readers may add and remove anything, themselves included, and may send on any socket. Why
+ * spin. Readers may add and remove anything, themselves included, and may use the sockets that were added with their
+ * own context; whoever uses another one says so with reactor_touched. Why
  * not zloop: docs/decisions/0001-own-poll-loop.md. One thread. */
 #ifndef HM_IO_REACTOR_H
 #define HM_IO_REACTOR_H
@@ -49,6 +50,9 @@ int reactor_add_fd(reactor_t *r, int fd, unsigned want, enum reactor_class cls,
                    reactor_read_fn *read, void *ctx);
 int reactor_add_socket(reactor_t *r, void *zmq_socket, enum reactor_class cls,
                        reactor_read_fn *read, void *ctx);
+/* Something was done with a socket that was added with this context, outside of its reader: sent, for one. Its
+ * descriptor may stay still now though something has come, so it will be asked. */
+void reactor_touched(reactor_t *r, const void *ctx);
 /* Unknown ones are ignored. */
 void reactor_remove_fd(reactor_t *r, int fd);
 void reactor_remove_socket(reactor_t *r, void *zmq_socket);

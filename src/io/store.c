@@ -174,6 +174,7 @@ static void end_threads(store_t *s)
     }
     zactor_destroy(&s->journal);
     store_flow_settle(s);
+    store_flow_hand_on(s);
     if (s->tables != NULL &&
         store_flow_order(s->tables, &(struct store_order){.wish = WISH_END}) == HM_OK) {
         while (!s->is_ended) {
@@ -319,6 +320,13 @@ int store_take(store_t *store, struct store_report *ret_report)
     return take_refusal(store, ret_report);
 }
 
+bool store_take_heard_aside(store_t *store)
+{
+    bool is_heard_aside = store->is_heard_aside;
+    store->is_heard_aside = false;
+    return is_heard_aside;
+}
+
 size_t store_outstanding(const store_t *store)
 {
     return store->outstanding;
@@ -328,6 +336,7 @@ size_t store_outstanding(const store_t *store)
 
 static bool wish_for(store_t *store, enum store_wish wish)
 {
+    store_flow_hand_on(store);
     return store_flow_order(store->tables, &(struct store_order){.wish = wish}) == HM_OK;
 }
 
@@ -407,6 +416,7 @@ void store_checkpoint(store_t *store)
 void store_rest(store_t *store, uint64_t now_ns)
 {
     struct store_counts counts = store_counts(store);
+    store_flow_hand_on_old(store, now_ns);
     if (!store_rest_is_due(&store->rest, counts.commits + counts.checkpoints, now_ns)) {
         return;
     }

@@ -105,6 +105,10 @@ int store_take_measure(store_t *store, struct store_measure *ret_measure);
 /* Since when a measurement has been under way (boot clock); 0: none is. */
 uint64_t store_measuring_since(const store_t *store);
 
+/* True once after a read of the view had to wait for the store to be opened anew, and took reports from the store's
+ * socket meanwhile: store_take has them, whether the socket stirs or not. */
+bool store_take_heard_aside(store_t *store);
+
 /* Batches handed over and not yet reported. */
 size_t store_outstanding(const store_t *store);
 

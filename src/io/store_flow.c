@@ -19,6 +19,10 @@
 #define MEND_NS                                                                                    \
     ((uint64_t) 5 * 1000000000) /* a reader waits so long for a store to be opened anew */
 
+/* Waking the actor for each batch would cost as much as the batch: once it has some, the next ones gather. */
+#define GATHERED_MAX 64
+#define GATHERED_NS ((uint64_t) 1000000000)
+
 /* Half of the journal: the other half takes what comes while the checkpoint runs. */
 #define CHECKPOINT_BYTES journal_file_bytes
 #define CHECKPOINT_BATCHES 4096
@@ -60,27 +64,44 @@ static struct store_batch *take_all(struct store_chain *c)
     return first;
 }
 
-void store_flow_ask_for_checkpoint(store_t *s)
-{
-    if (!s->is_checkpoint_asked &&
-        store_flow_order(s->tables, &(struct store_order){.wish = WISH_CHECKPOINT}) == HM_OK) {
-        s->is_checkpoint_asked = true;
-    }
-}
-
-/* In order: batches, then what is to be burnt behind them. */
-static void hand_on(store_t *s)
+/* In order: batches, then what is to be burnt behind them. If the pipe is full: with the next report. */
+void store_flow_hand_on(store_t *s)
 {
     if (s->to_apply.first != NULL) {
         struct store_order order = {.wish = WISH_APPLY, .batches = s->to_apply.first};
         if (store_flow_order(s->tables, &order) != HM_OK) {
-            return; /* with the next report */
+            return;
         }
         take_all(&s->to_apply);
+        s->gathered = 0;
+        s->has_tables_some = true;
     }
     if (s->to_burn != 0) {
         struct store_order order = {.wish = WISH_BURN, .record = s->to_burn};
         s->to_burn = store_flow_order(s->tables, &order) == HM_OK ? 0 : s->to_burn;
+    }
+}
+
+void store_flow_hand_on_old(store_t *s, uint64_t now_ns)
+{
+    if (s->gathered > 0 && now_ns - s->gathering_since_ns >= GATHERED_NS) {
+        store_flow_hand_on(s);
+    }
+}
+
+void store_flow_ask_for_checkpoint(store_t *s)
+{
+    if (!s->is_checkpoint_asked) {
+        store_flow_hand_on(s);
+        s->is_checkpoint_asked =
+            store_flow_order(s->tables, &(struct store_order){.wish = WISH_CHECKPOINT}) == HM_OK;
+    }
+}
+
+static void keep_going(store_t *s)
+{
+    if (s->to_burn != 0 || !s->has_tables_some || s->gathered >= GATHERED_MAX) {
+        store_flow_hand_on(s);
     }
     if (s->is_room_wanted || s->waiting_bytes >= CHECKPOINT_BYTES ||
         s->waiting_batches >= CHECKPOINT_BATCHES) {
@@ -111,10 +132,11 @@ void store_flow_settle(store_t *s)
         if (store_overlay_add(&s->view.overlay, b) != HM_OK) {
             s->view.error = ENOMEM;
         }
+        s->gathering_since_ns = s->gathered++ == 0 ? clock_boot_ns() : s->gathering_since_ns;
     }
     join(&s->to_apply, first);
     take_out(s);
-    hand_on(s);
+    keep_going(s);
 }
 
 void store_flow_free(store_t *s)
@@ -174,6 +196,7 @@ static void take_applied(store_t *s, struct store_actor_report *r)
 {
     join(&s->applied, r->batches);
     s->is_checkpoint_asked = false;
+    s->has_tables_some = false; /* or what came to them meanwhile: one more does no harm */
     s->failing = 0;
     must_order(s->journal, &(struct store_order){.wish = WISH_APPLIED, .record = r->record});
 }
@@ -291,6 +314,7 @@ bool store_flow_mend(void *ctx)
 {
     store_t *s = ctx;
     uint64_t until_ns = clock_boot_ns() + MEND_NS;
+    s->is_heard_aside = true;
     while (clock_boot_ns() < until_ns) {
         zmq_pollitem_t item = {zsock_resolve(s->reports), 0, ZMQ_POLLIN, 0};
         struct aside *a = zmq_poll(&item, 1, 100) > 0 ? calloc(1, sizeof *a) : NULL;

@@ -265,6 +265,7 @@ static void sockets_whose_edge_was_swallowed(void **state)
     for (unsigned i = 0; i < 3; i++) {
         zmq_send(b, "m", 1, 0);
         zmq_send(a, "n", 1, ZMQ_DONTWAIT); /* takes in the command that b sent, and the edge */
+        reactor_touched(r, a);
         reactor_turn(r, clock_boot_ns() + WAIT_NS);
     }
     assert_string_equal(order, "zzz");

@@ -460,6 +460,8 @@ static void test_tables_fail_before_they_are_read(void **state)
         usleep(1000);
     }
     assert_all(s, 2);
+    assert_true(store_take_heard_aside(s)); /* what was told meanwhile waits in the store */
+    assert_false(store_take_heard_aside(s));
     metas_fail = false;
     checkpoint(s);
     put(s, 3);
