@@ -178,6 +178,7 @@ static void fire_owned(core_t *c, struct timer *t)
     case TIMER_REBUILD:
     case TIMER_GRAFT:
     case TIMER_GATHER:
+    case TIMER_PUSH:
     case TIMER_CANDIDATES: HM_ASSERT(false); break;
     }
 }
@@ -201,7 +202,8 @@ static void fire(core_t *c, struct timer *t)
     case TIMER_LABELS: labels_tick(c); break;
     case TIMER_LEAVE: leave_tick(c); break;
     case TIMER_STORE: persist_everything(c); break;
-    case TIMER_GATHER: break; /* persist_flush sees what time it is */
+    case TIMER_GATHER: /* persist_flush and plumtree_settle see what time it is */
+    case TIMER_PUSH: break;
     case TIMER_RELAYS: swim_relays_tick(c); break;
     case TIMER_CANDIDATES: session_candidates_tick(c); break;
     case TIMER_REMEMBERED: ask_remembered(c); break;
@@ -459,11 +461,11 @@ int core_step(core_t *c, const struct event *ev, struct effects *ret_fx)
         dispatch(c, ev);
     }
     if (c->loaded && c->self != NULL) {
-        plumtree_flush(c);
         removals_settle(c);
         if (c->wakes != 0) {
             call_run_waiting(c);
         }
+        plumtree_settle(c); /* after the answers: people wait for these */
         persist_flush(c);
     }
     ret_fx->items = c->fx.items;

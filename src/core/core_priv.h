@@ -50,6 +50,7 @@ enum timer_kind {
     TIMER_REMEMBERED, /* more members of the last run are to be asked */
     TIMER_REFUTE,     /* what is said of us again and again is to be refuted */
     TIMER_REPAIR,     /* a registry differs, or a pass is under way */
+    TIMER_PUSH,       /* entries have waited for others */
     TIMER_GRAFT,      /* entries that were announced have not come */
     TIMER_REBUILD,    /* the registry reads all again */
     TIMER_TOMB,       /* deletion marks may be let go */

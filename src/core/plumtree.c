@@ -4,7 +4,7 @@
  * With up to nine members all are linked: who writes pushes to all, nobody passes anything on.
  * Beyond, what is new goes on over the links to the ring neighbours:
  *
- *     eager link   PUSH   the entries, at once; such links form a tree in the end
+ *     eager link   PUSH   the entries, at once, but those of PUSH_NS in one frame; such links form a tree in the end
  *     lazy link    IHAVE  their dots only, those of ANNOUNCE_NS in one frame, without those that
  *                         the neighbour has told or sent itself meanwhile
  *
@@ -21,6 +21,7 @@
 #include <string.h>
 
 #define PUSH_BYTES 131072 /* of entries in a frame that may have several */
+#define PUSH_NS (MS_NS / 2) /* one write waits for nobody; of thousands a second some go together */
 #define ANNOUNCE_NS (50 * MS_NS)
 #define GRAFT_NS (150 * MS_NS) /* some round trips in a home; the tree is usually faster than that */
 #define GRAFT_MAX_NS (600 * MS_NS)
@@ -78,6 +79,17 @@ void plumtree_flush(core_t *c)
     buf_clear(&o->entries);
     o->count = 0;
     o->from = (struct node_id){{0}};
+    o->next_ns = c->now_ns + PUSH_NS;
+}
+
+void plumtree_settle(core_t *c)
+{
+    bool may_wait = c->ready && !c->leaving && !c->copy.aside;
+    if (c->outbox.count > 0 && may_wait && c->now_ns < c->outbox.next_ns) {
+        core_arm_earlier(c, TIMER_PUSH, c->outbox.next_ns);
+    } else {
+        plumtree_flush(c);
+    }
 }
 
 /* Tells m of what waits to be announced and what it is not known to have. */
@@ -154,11 +166,12 @@ static void make_eager(core_t *c, struct member *m)
     m->is_lazy = false;
 }
 
-/* Goes out at the end of the step, with what else there is. */
+/* Goes out with what else there is. */
 static void put_out(core_t *c, const struct node_id *from, const struct dot *dot, struct span bytes)
 {
     struct outbox *o = &c->outbox;
-    if (o->count > 0 && (o->entries.size + bytes.size > PUSH_BYTES || o->count == REG_DOTS_MAX)) {
+    bool is_full = o->entries.size + bytes.size > PUSH_BYTES || o->count == REG_DOTS_MAX;
+    if (o->count > 0 && (is_full || !node_id_eq(&o->from, from))) {
         plumtree_flush(c);
     }
     o->from = *from;

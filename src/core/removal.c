@@ -231,6 +231,7 @@ void removals_settle(core_t *c)
         return;
     }
     r->fresh = 0;
+    plumtree_flush(c); /* the removal itself, before what follows from it */
     for (size_t i = 0; i < r->count; i++) {
         struct member *m = r->items[i].is_new ? roster_find(&c->roster, &r->items[i].id) : NULL;
         r->items[i].is_new = false;

@@ -17,11 +17,12 @@
 
 struct member;
 
-/* What goes out at the end of the step. */
+/* What goes out at the end of the step, or soon. */
 struct outbox {
     struct buf entries;  /* as they stand in a frame */
     size_t count;
     struct node_id from; /* who gave it to us has it; zero: it is ours */
+    uint64_t next_ns;    /* not before, unless there is no more room */
 };
 
 /* Here since a moment: the neighbours are about to be told so. */
@@ -90,7 +91,9 @@ void plumtree_own(core_t *c, struct span bytes);
 void plumtree_restored(core_t *c, const struct entry *e);
 /* A pass with m brought this: the neighbours are told that it can be had. */
 void plumtree_repaired(core_t *c, const struct member *m, struct span bytes);
+/* All that is to be pushed goes out; settle, at the end of each step: unless it had better wait for more. */
 void plumtree_flush(core_t *c);
+void plumtree_settle(core_t *c);
 void plumtree_frame(core_t *c, struct member *m, uint8_t type, struct span body);
 void plumtree_tick(core_t *c);
 void plumtree_init(core_t *c);

@@ -195,6 +195,33 @@ static bool count_sent(struct mesh *m, size_t from, const struct effect *fx)
     return true;
 }
 
+/* A lone write is pushed at once. Of those that follow closely, each half of a millisecond's go in one frame. */
+static void quick_writes_share_a_push(void **state)
+{
+    (void) state;
+    char op[32];
+    struct sent sent = {0};
+    struct mesh *m = mesh_new_started(2);
+    mesh_run(m, 20 * MINI_SECOND);
+    m->passes = count_sent;
+    m->arg = &sent;
+    put(m, 0, "put:kv/lone=1"); /* returns when it is answered */
+    assert_int_equal(sent.pushes, 1);
+    mesh_run(m, MINI_SECOND);
+    for (unsigned i = 0; i < 40; i++) { /* 0.1 ms apart; a disk takes 1 ms */
+        snprintf(op, sizeof op, "put:kv/%u=1", i);
+        mesh_ask(m, 0, op);
+        mesh_run(m, MINI_MS / 10);
+    }
+    mesh_run(m, 10 * MINI_MS);
+    assert_in_range(sent.pushes, 1 + 4, 1 + 9); /* 4 ms of writing */
+    for (unsigned i = 0; i < 40; i++) {
+        snprintf(op, sizeof op, "kv/%u", i);
+        assert_string_equal(shown(m, 1, op), "1");
+    }
+    mesh_free(&m);
+}
+
 /* In a large mesh an entry travels along a tree: each node gets it once, or hardly more often. */
 static void a_tree_forms_and_mends_itself(void **state)
 {
@@ -818,6 +845,7 @@ int main(void)
         cmocka_unit_test(entries_of_others_gather),
         cmocka_unit_test(halves_write_and_agree_when_they_meet),
         cmocka_unit_test(a_new_node_gets_all),
+        cmocka_unit_test(quick_writes_share_a_push),
         cmocka_unit_test(a_tree_forms_and_mends_itself),
         cmocka_unit_test(repair_alone_is_enough),
         cmocka_unit_test(announcements_are_gathered),
