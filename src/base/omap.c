@@ -117,14 +117,15 @@ static void rotate(struct node **slot, int side)
     measure(child);
 }
 
-/* Makes the two sides differ by at most one again. */
-static void level(struct node **slot)
+/* Makes the two sides differ by at most one again. True: it is as high as before, and so are those above it. */
+static bool level(struct node **slot)
 {
     struct node *n = *slot;
+    int before = n->height;
     int lean = height(n->child[1]) - height(n->child[0]);
     if (lean >= -1 && lean <= 1) {
         measure(n);
-        return;
+        return n->height == before;
     }
     int side = lean > 0;
     struct node *heavy = n->child[side];
@@ -132,12 +133,13 @@ static void level(struct node **slot)
         rotate(&n->child[side], !side);
     }
     rotate(slot, side);
+    return (*slot)->height == before;
 }
 
 static void level_up(struct path *path)
 {
-    while (path->count > 0) {
-        level(path->slots[--path->count]);
+    while (path->count > 0 && !level(path->slots[path->count - 1])) {
+        path->count--;
     }
 }
 
@@ -193,6 +195,11 @@ static void node_free(omap_t *m, struct node *n)
 
 int omap_put(omap_t *m, struct span key, struct span value, uint64_t tag)
 {
+    return omap_exchange(m, key, value, tag, NULL);
+}
+
+int omap_exchange(omap_t *m, struct span key, struct span value, uint64_t tag, uint64_t *ret_old_tag)
+{
     struct node *n = node_new(key, value, tag);
     if (n == NULL) {
         return HM_ENOMEM;
@@ -203,6 +210,9 @@ int omap_put(omap_t *m, struct span key, struct span value, uint64_t tag)
     struct node **slot = walk(m, key_of(n), &path);
     struct node *old = *slot;
     *slot = n;
+    if (ret_old_tag != NULL) {
+        *ret_old_tag = old == NULL ? 0 : old->tag;
+    }
     if (old != NULL) {
         memcpy(n->child, old->child, sizeof n->child);
         n->height = old->height;
@@ -227,6 +237,7 @@ static void take_inner(struct node **slot, struct path *path)
     struct node *heir = *next;
     *next = heir->child[1];
     memcpy(heir->child, n->child, sizeof heir->child);
+    heir->height = n->height; /* what those above count on */
     *slot = heir;
     if (behind < path->count) {
         path->slots[behind] = &heir->child[1]; /* was n's */
@@ -235,10 +246,15 @@ static void take_inner(struct node **slot, struct path *path)
 
 bool omap_remove(omap_t *m, struct span key)
 {
+    return omap_remove_tagged(m, key, 0, UINT64_MAX);
+}
+
+bool omap_remove_tagged(omap_t *m, struct span key, uint64_t tag_min, uint64_t tag_max)
+{
     struct path path;
     struct node **slot = walk(m, key, &path);
     struct node *n = *slot;
-    if (n == NULL) {
+    if (n == NULL || n->tag < tag_min || n->tag > tag_max) {
         return false;
     }
     if (n->child[0] != NULL && n->child[1] != NULL) {

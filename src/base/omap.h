@@ -27,10 +27,14 @@ size_t omap_bytes(const omap_t *m);
  * empty one of data not NULL too. tag is the caller's and comes back with it. HM_ENOMEM: nothing
  * changed. */
 int omap_put(omap_t *m, struct span key, struct span value, uint64_t tag);
+/* Likewise; *ret_old_tag is the tag that the key had, 0 if it was not there. */
+int omap_exchange(omap_t *m, struct span key, struct span value, uint64_t tag, uint64_t *ret_old_tag);
 /* Spans are borrowed until the next change of that key. ret_* may be NULL. False: no such key. */
 bool omap_get(const omap_t *m, struct span key, struct span *ret_value, uint64_t *ret_tag);
 /* False: there was none. */
 bool omap_remove(omap_t *m, struct span key);
+/* Only if its tag lies between these. */
+bool omap_remove_tagged(omap_t *m, struct span key, uint64_t tag_min, uint64_t tag_max);
 /* The first key at or above `from` (above it, if not inclusive). ret_* may be NULL. False: there is
  * none. */
 bool omap_next(const omap_t *m, struct span from, bool inclusive, struct span *ret_key,

@@ -210,9 +210,8 @@ int registry_stage(registry_t *r, enum store_table table, struct span key, struc
         return HM_ENOMEM;
     }
     struct span full = table_key(r, table, key);
-    bool is_listed = omap_get(r->pending, full, NULL, &tag) && tag / 2 == b->round;
-    int rc = omap_put(r->pending, full, value, 2 * b->round + is_own);
-    if (rc == HM_OK && !is_listed) {
+    int rc = omap_exchange(r->pending, full, value, 2 * b->round + is_own, &tag);
+    if (rc == HM_OK && tag / 2 != b->round) { /* not listed yet; rounds begin with 1 */
         rc = list_add(&b->keys, full);
         b->key_count++;
     }
@@ -420,12 +419,9 @@ static int durable_add(registry_t *r, const struct vector *added)
 static int batch_durable(registry_t *r, struct pending_batch *b)
 {
     struct span full;
-    uint64_t tag = 0;
     size_t at = 0;
     while (list_next(&b->keys, &at, &full)) {
-        if (omap_get(r->pending, full, NULL, &tag) && tag / 2 == b->round) {
-            omap_remove(r->pending, full);
-        }
+        omap_remove_tagged(r->pending, full, 2 * b->round, 2 * b->round + 1);
     }
     if (b->is_rebuilt) {
         vector_clear(&r->durable);

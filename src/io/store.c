@@ -110,9 +110,6 @@ static int open_db(store_t *s, const char *data_dir, struct why *why)
 
 static int begin_reading(store_t *s, struct why *why)
 {
-    if (store_overlay_init(&s->view.overlay) != HM_OK) {
-        return out_of_memory(why);
-    }
     int rc = store_db_load(s->db, &s->loaded, why);
     if (rc != HM_OK) {
         return rc;
@@ -336,7 +333,9 @@ size_t store_outstanding(const store_t *store)
 
 static bool wish_for(store_t *store, enum store_wish wish)
 {
-    store_flow_hand_on(store);
+    if (wish != WISH_MEASURE) {
+        store_flow_hand_on(store); /* so that the tables have what was acknowledged until now */
+    }
     return store_flow_order(store->tables, &(struct store_order){.wish = wish}) == HM_OK;
 }
 
@@ -416,7 +415,7 @@ void store_checkpoint(store_t *store)
 void store_rest(store_t *store, uint64_t now_ns)
 {
     struct store_counts counts = store_counts(store);
-    store_flow_hand_on_old(store, now_ns);
+    store_flow_tick(store, now_ns);
     if (!store_rest_is_due(&store->rest, counts.commits + counts.checkpoints, now_ns)) {
         return;
     }

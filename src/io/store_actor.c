@@ -2,8 +2,8 @@
 /* The thread that writes the tables: puts what is durable in the journal into them, many batches at a time (a
  * checkpoint), and does what takes long (checking, compacting) when nothing is due. See store.h and store_priv.h.
  *
- * A checkpoint is due a minute after the first batch that waits, or when it is asked for. One that fails is tried
- * again, at longer and longer intervals, and whenever it is asked for: what is acknowledged waits in the journal. */
+ * The loop hands batches over when a checkpoint is due. One that fails is tried again, at longer and longer intervals,
+ * and whenever it is asked for: what is acknowledged waits in the journal. */
 #define _GNU_SOURCE
 #include "io/store_priv.h"
 
@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #define SECOND_NS ((uint64_t) 1000000000)
-#define CHECKPOINT_AFTER_NS (60 * SECOND_NS) /* a write now and then shares it: ten pages, or more */
 #define RETRY_NS_MIN SECOND_NS
 #define RETRY_NS_MAX (10 * SECOND_NS)
 #define SYNCS_A_COMMIT 2 /* LMDB syncs the pages, then writes its meta page through O_DSYNC */
@@ -241,11 +240,6 @@ static void release_old(struct store_actor *a)
     a->old = NULL;
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static void take_batches(struct store_actor *a, struct store_batch *first)
 {
     if (a->last == NULL) {
@@ -256,7 +250,7 @@ static void take_batches(struct store_actor *a, struct store_batch *first)
     for (a->last = first; a->last->next != NULL; a->last = a->last->next) {
     }
     a->record = a->last->record;
-    a->due_ns = earlier(a->due_ns, clock_boot_ns() + CHECKPOINT_AFTER_NS);
+    a->due_ns = a->retry_ns == 0 ? 0 : a->due_ns;
 }
 
 static void take_order(struct store_actor *a, const struct store_order *order)

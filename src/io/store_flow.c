@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* What goes to and fro between the loop and the store's two threads: see store_priv.h.
  *
- * A batch that is durable is put into the overlay, then handed to the actor; one that is applied is taken out. Both
- * between two steps of the core only: what a step has read stays as it is until store_view_done. The report of a
- * checkpoint is sent when its transaction is committed, and the read transaction of a step begins after that step's
- * beginning. So what leaves the overlay is in every transaction that is read from then on. */
+ * A batch that is durable is put into the overlay. When a checkpoint is due, a minute after the first one that waits or
+ * when there are many, all are handed to the actor, and their layer of the overlay is closed; it is dropped when they
+ * are applied. All of this between two steps of the core only: what a step has read stays as it is until
+ * store_view_done. The report of a checkpoint is sent when its transaction is committed, and the read transaction of a
+ * step begins after that step's beginning. So what leaves the overlay is in every transaction that is read from then on. */
 #define _GNU_SOURCE
 #include "io/store_loop.h"
 
@@ -19,13 +20,10 @@
 #define MEND_NS                                                                                    \
     ((uint64_t) 5 * 1000000000) /* a reader waits so long for a store to be opened anew */
 
-/* Waking the actor for each batch would cost as much as the batch: once it has some, the next ones gather. */
-#define GATHERED_MAX 64
-#define GATHERED_NS ((uint64_t) 1000000000)
-
 /* Half of the journal: the other half takes what comes while the checkpoint runs. */
 #define CHECKPOINT_BYTES journal_file_bytes
 #define CHECKPOINT_BATCHES 4096
+#define CHECKPOINT_AFTER_NS (60 * (uint64_t) 1000000000) /* a write now and then shares it: ten pages, or more */
 
 int store_flow_order(zactor_t *to, const struct store_order *order)
 {
@@ -69,23 +67,17 @@ void store_flow_hand_on(store_t *s)
 {
     if (s->to_apply.first != NULL) {
         struct store_order order = {.wish = WISH_APPLY, .batches = s->to_apply.first};
+        uint64_t record = s->to_apply.last->record;
         if (store_flow_order(s->tables, &order) != HM_OK) {
             return;
         }
         take_all(&s->to_apply);
-        s->gathered = 0;
-        s->has_tables_some = true;
+        s->to_apply_since_ns = 0;
+        store_overlay_close(&s->view.overlay, record);
     }
     if (s->to_burn != 0) {
         struct store_order order = {.wish = WISH_BURN, .record = s->to_burn};
         s->to_burn = store_flow_order(s->tables, &order) == HM_OK ? 0 : s->to_burn;
-    }
-}
-
-void store_flow_hand_on_old(store_t *s, uint64_t now_ns)
-{
-    if (s->gathered > 0 && now_ns - s->gathering_since_ns >= GATHERED_NS) {
-        store_flow_hand_on(s);
     }
 }
 
@@ -98,9 +90,21 @@ void store_flow_ask_for_checkpoint(store_t *s)
     }
 }
 
+void store_flow_tick(store_t *s, uint64_t now_ns)
+{
+    if (s->to_apply.first == NULL) {
+        s->to_apply_since_ns = 0;
+    } else if (s->to_apply_since_ns == 0) {
+        s->to_apply_since_ns = now_ns;
+    } else if (now_ns - s->to_apply_since_ns >= CHECKPOINT_AFTER_NS) {
+        s->to_apply_since_ns = now_ns; /* the next try, should this one fail */
+        store_flow_ask_for_checkpoint(s);
+    }
+}
+
 static void keep_going(store_t *s)
 {
-    if (s->to_burn != 0 || !s->has_tables_some || s->gathered >= GATHERED_MAX) {
+    if (s->to_burn != 0) {
         store_flow_hand_on(s);
     }
     if (s->is_room_wanted || s->waiting_bytes >= CHECKPOINT_BYTES ||
@@ -114,11 +118,11 @@ static void take_out(store_t *s)
 {
     struct store_batch *first = take_all(&s->applied);
     for (const struct store_batch *b = first; b != NULL; b = b->next) {
-        store_overlay_remove(&s->view.overlay, b);
         s->waiting_batches--;
         s->waiting_bytes -= b->record_bytes;
     }
     store_batches_destroy(&first);
+    store_overlay_drop(&s->view.overlay, s->applied_record);
 }
 
 void store_flow_settle(store_t *s)
@@ -132,7 +136,6 @@ void store_flow_settle(store_t *s)
         if (store_overlay_add(&s->view.overlay, b) != HM_OK) {
             s->view.error = ENOMEM;
         }
-        s->gathering_since_ns = s->gathered++ == 0 ? clock_boot_ns() : s->gathering_since_ns;
     }
     join(&s->to_apply, first);
     take_out(s);
@@ -196,7 +199,7 @@ static void take_applied(store_t *s, struct store_actor_report *r)
 {
     join(&s->applied, r->batches);
     s->is_checkpoint_asked = false;
-    s->has_tables_some = false; /* or what came to them meanwhile: one more does no harm */
+    s->applied_record = r->record;
     s->failing = 0;
     must_order(s->journal, &(struct store_order){.wish = WISH_APPLIED, .record = r->record});
 }

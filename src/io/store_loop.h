@@ -42,10 +42,9 @@ struct store {
 
     struct store_chain durable;  /* not in the overlay yet: a step is reading */
     struct store_chain applied;  /* to be taken out of it, likewise */
-    struct store_chain to_apply; /* in the overlay, and on the way to the actor */
-    size_t gathered;             /* so many batches */
-    uint64_t gathering_since_ns; /* the first of them */
-    bool has_tables_some;        /* the actor has others already, and will come to these in time */
+    struct store_chain to_apply; /* in the overlay, for the actor */
+    uint64_t to_apply_since_ns;  /* when they were first seen to wait; 0: not yet */
+    uint64_t applied_record;     /* the tables have all up to this one */
     uint64_t to_burn;            /* likewise; 0: none */
     size_t waiting_batches;      /* durable, and not known to be applied */
     size_t waiting_bytes;        /* of the journal, with these */
@@ -76,9 +75,10 @@ bool store_flow_take(store_t *s, bool is_waiting, struct store_report *ret_repor
                      bool *ret_is_news);
 /* Puts durable batches into the overlay and hands them on, and takes applied ones out, unless a step reads. */
 void store_flow_settle(store_t *s);
-/* Hands all on that is on the way to the actor; or only if it has waited long. */
+/* Hands all to the actor that is for it: before it is asked for anything. */
 void store_flow_hand_on(store_t *s);
-void store_flow_hand_on_old(store_t *s, uint64_t now_ns);
+/* Asks for a checkpoint if something has waited for a minute. */
+void store_flow_tick(store_t *s, uint64_t now_ns);
 /* One that is not answered yet is enough. */
 void store_flow_ask_for_checkpoint(store_t *s);
 /* HM_EFULL: the pipe is. */

@@ -21,6 +21,17 @@ void *__wrap_malloc(size_t size)
     return out_of_memory ? NULL : __real_malloc(size);
 }
 
+int __real_memcmp(const void *a, const void *b, size_t size);
+int __wrap_memcmp(const void *a, const void *b, size_t size);
+
+static unsigned compared; /* keys, as often as they have bytes in common */
+
+int __wrap_memcmp(const void *a, const void *b, size_t size)
+{
+    compared++;
+    return __real_memcmp(a, b, size);
+}
+
 static struct span text(const char *s)
 {
     return span_of(s, strlen(s));
@@ -93,6 +104,18 @@ static void agree_at(const struct model *m, struct span key)
     }
 }
 
+/* A balanced tree (AVL): a key is found after 1.44 log2(n + 2) comparisons at most. */
+static void assert_few_comparisons(const struct model *m, struct span key)
+{
+    unsigned bits = 0;
+    while ((m->count + 2) >> bits != 0) {
+        bits++;
+    }
+    compared = 0;
+    omap_get(m->map, key, NULL, NULL);
+    assert_in_range(compared, 0, bits * 144 / 100);
+}
+
 static void agree_everywhere(const struct model *m)
 {
     struct span key = {NULL, 0}, value;
@@ -101,6 +124,7 @@ static void agree_everywhere(const struct model *m)
     for (size_t i = 0; i < m->count; i++) {
         assert_true(omap_next(m->map, key, i == 0, &key, &value, &tag));
         assert_true(same(key, item_key(&m->items[i])) && is_item(&m->items[i], value, tag));
+        assert_few_comparisons(m, key);
         bytes += key.size + value.size;
     }
     assert_false(omap_next(m->map, key, m->count == 0, NULL, NULL, NULL));
@@ -135,19 +159,27 @@ static void put(struct model *m, struct span key)
     if (!is_there && m->count == ITEMS_MAX) {
         return;
     }
+    uint64_t before = is_there ? m->items[i].tag : 0;
     if (!is_there) {
         memmove(&m->items[i + 1], &m->items[i], (m->count - i) * sizeof it);
         m->count++;
     }
     m->items[i] = it;
     struct span value = it.has_value ? span_of(it.value, it.value_size) : span_of(NULL, 0);
-    assert_int_equal(omap_put(m->map, key, value, it.tag), HM_OK);
+    uint64_t old_tag = 1;
+    assert_int_equal(omap_exchange(m->map, key, value, it.tag, &old_tag), HM_OK);
+    assert_int_equal(old_tag, before);
 }
 
 static void drop(struct model *m, struct span key)
 {
     size_t i = naive_at(m, key);
     bool is_there = i < m->count && order_of(item_key(&m->items[i]), key) == 0;
+    if (is_there) {
+        uint64_t tag = m->items[i].tag;
+        assert_false(omap_remove_tagged(m->map, key, tag + 1, UINT64_MAX));
+        assert_false(tag > 0 && omap_remove_tagged(m->map, key, 0, tag - 1));
+    }
     assert_int_equal(omap_remove(m->map, key), is_there);
     if (is_there) {
         m->count--;

@@ -119,6 +119,20 @@ static void what_waits_goes_first(void **state)
     store_close(&s);
 }
 
+/* However little: a minute later the tables have it, though writing goes on. */
+static void nothing_waits_longer_than_a_minute(void **state)
+{
+    (void) state;
+    store_t *s = open_store();
+    struct store_entry e = {.table = STORE_ENTRIES, .key = span_of("k", 1), .value = span_of("v", 1)};
+    for (uint64_t at = 0; at <= 62; at += 2) {
+        commit(s, 1 + at, &e, 1);
+        store_rest(s, (100 + at) * SECOND_NS);
+        assert_int_equal(checkpoints_by_now(s), at < 60 ? 0 : 1);
+    }
+    store_close(&s);
+}
+
 static void each_pause_counts_by_itself(void **state)
 {
     (void) state;
@@ -138,6 +152,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_nobody_uses_is_let_go, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(what_waits_goes_first, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(nothing_waits_longer_than_a_minute, scratch_setup,
+                                        scratch_teardown),
         cmocka_unit_test(each_pause_counts_by_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
