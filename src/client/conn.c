@@ -3,11 +3,9 @@
 #define _GNU_SOURCE
 #include "client/conn.h"
 
-#include "base/be.h"
-#include "base/buf.h"
 #include "base/err.h"
 #include "base/limits.h"
-#include "wire/zmtp.h"
+#include "wire/zmtp_stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,27 +19,15 @@
 #define PATH_BYTES 108 /* of a socket: sockaddr_un, with the NUL */
 #define DIR_BYTES 4096
 #define ID_BYTES 8
-#define FLAG_MORE 0x01
-#define FLAG_LONG 0x02
-#define FLAG_COMMAND 0x04
 #define READ_BYTES 65536
-#define KEEP_BYTES (4 * READ_BYTES) /* a buffer that was larger gives its memory back */
 #define GROUP_BYTES_MAX 65536       /* of the requests in one message */
 
 struct conn {
     int fd;
-    bool is_open;
     bool has_ended;
-    struct zmtp handshake;
-    struct buf in;
-    size_t in_at; /* taken off the front of in */
-    struct buf hello; /* of the handshake: goes before all of out */
-    size_t hello_at;
-    struct buf out;
-    size_t out_at; /* the kernel has taken so many */
-    size_t group_at;    /* where the last frame of the message under way begins; 0: none */
-    size_t group_begin; /* where the message begins */
-    unsigned group_count;
+    struct zmtp_stream stream;
+    unsigned group_count; /* requests in the message under way; 0: there is none */
+    size_t group_bytes;
     bool has_id;
     uint64_t id;
 };
@@ -128,15 +114,8 @@ int conn_new(const char *path, conn_t **ret_conn)
         return HM_ENOMEM;
     }
     c->fd = -1;
-    zmtp_init(&c->handshake, ZMTP_DEALER);
-    buf_init(&c->in, SIZE_MAX);
-    buf_init(&c->hello, SIZE_MAX);
-    buf_init(&c->out, SIZE_MAX);
+    zmtp_stream_init(&c->stream, ZMTP_DEALER, HM_FRAME_BYTES_MAX);
     int code = connect_to(path, &c->fd);
-    if (code == HM_OK) {
-        zmtp_greeting_write(&c->hello);
-        code = buf_failed(&c->hello) ? HM_ENOMEM : HM_OK;
-    }
     if (code != HM_OK) {
         conn_destroy(&c);
         return code;
@@ -154,10 +133,7 @@ void conn_destroy(conn_t **p)
     if (c->fd >= 0) {
         close(c->fd);
     }
-    zmtp_fini(&c->handshake);
-    buf_fini(&c->in);
-    buf_fini(&c->hello);
-    buf_fini(&c->out);
+    zmtp_stream_fini(&c->stream);
     free(c);
     *p = NULL;
 }
@@ -169,13 +145,12 @@ int conn_fd(const conn_t *conn)
 
 bool conn_wants_write(const conn_t *conn)
 {
-    return !conn->has_ended && (conn->hello_at < conn->hello.size ||
-                                (conn->is_open && conn->out_at < conn->out.size));
+    return !conn->has_ended && zmtp_stream_wants_write(&conn->stream);
 }
 
 bool conn_is_open(const conn_t *conn)
 {
-    return conn->is_open && !conn->has_ended;
+    return zmtp_stream_is_open(&conn->stream) && !conn->has_ended;
 }
 
 bool conn_has_ended(const conn_t *conn)
@@ -185,7 +160,7 @@ bool conn_has_ended(const conn_t *conn)
 
 size_t conn_unsent(const conn_t *conn)
 {
-    return conn->out.size - conn->out_at;
+    return zmtp_stream_unsent(&conn->stream);
 }
 
 static int end(conn_t *c, int code)
@@ -196,149 +171,47 @@ static int end(conn_t *c, int code)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static uint8_t *put_head(uint8_t *to, uint8_t flags, size_t size)
-{
-    if (size <= UINT8_MAX) {
-        to[0] = flags;
-        to[1] = (uint8_t) size;
-        return to + 2;
-    }
-    to[0] = flags | FLAG_LONG;
-    return be_put(to + 1, size, 8);
-}
-
-/* Whether the message under way takes one more. */
-static bool group_takes(const conn_t *c, size_t size)
-{
-    return c->group_at != 0 && c->group_count < HM_REQUESTS_PER_MESSAGE_MAX &&
-           c->out.size - c->group_begin + size <= GROUP_BYTES_MAX;
-}
-
 int conn_put(conn_t *c, uint64_t id, struct span request)
 {
-    size_t before = c->out.size;
-    size_t head = request.size <= UINT8_MAX ? 2 : 9;
-    uint8_t *to = buf_extend(&c->out, 2 + ID_BYTES + head + request.size);
-    if (to == NULL) {
-        c->out.failed = false;
-        buf_truncate(&c->out, before);
-        return HM_ENOMEM;
-    }
-    if (group_takes(c, request.size)) {
-        c->out.data[c->group_at] |= FLAG_MORE;
-    } else {
-        c->group_begin = before;
-        c->group_count = 0;
-    }
-    c->group_count++;
-    to = put_head(to, FLAG_MORE, ID_BYTES);
-    memcpy(to, &id, ID_BYTES);
-    to += ID_BYTES;
-    c->group_at = (size_t) (to - c->out.data);
-    to = put_head(to, 0, request.size);
-    memcpy(to, request.data, request.size);
-    return HM_OK;
-}
-
-static void clear_out(conn_t *c)
-{
-    size_t room = c->out.room;
-    buf_clear(&c->out);
-    c->out_at = 0;
-    if (room > KEEP_BYTES) {
-        buf_fini(&c->out);
-        buf_init(&c->out, SIZE_MAX);
-    }
-}
-
-/* Sends from *at on. HM_EUNREACHABLE: nobody takes any more; what came before may still be read. */
-static int send_from(conn_t *c, const struct buf *b, size_t *at)
-{
-    while (*at < b->size) {
-        ssize_t sent =
-            send(c->fd, b->data + *at, b->size - *at, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent >= 0) {
-            *at += (size_t) sent;
-        } else if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) {
-            return HM_OK;
-        } else if (errno != EINTR) {
-            return HM_EUNREACHABLE;
-        }
-    }
-    return HM_OK;
-}
-
-int conn_flush(conn_t *c)
-{
-    c->group_at = 0;
-    if (c->has_ended) {
-        return HM_EUNREACHABLE;
-    }
-    int code = send_from(c, &c->hello, &c->hello_at);
-    if (code == HM_OK && c->is_open) {
-        code = send_from(c, &c->out, &c->out_at);
-    }
-    if (c->out_at > 0 && c->out_at == c->out.size) {
-        clear_out(c);
+    struct span frames[2] = {span_of((const uint8_t *) &id, ID_BYTES), request};
+    bool is_joining = c->group_count > 0 && c->group_count < HM_REQUESTS_PER_MESSAGE_MAX &&
+                      c->group_bytes + request.size <= GROUP_BYTES_MAX;
+    int code = zmtp_stream_put(&c->stream, frames, 2, is_joining);
+    if (code == HM_OK) {
+        c->group_count = is_joining ? c->group_count + 1 : 1;
+        c->group_bytes = is_joining ? c->group_bytes + request.size : request.size;
     }
     return code;
 }
 
-/* ---- reading --------------------------------------------------------------------------------- */
-
-static int shake_hands(conn_t *c)
+int conn_flush(conn_t *c)
 {
-    static const uint8_t none[1];
-    struct span bytes = span_of(c->in.data + c->in_at, c->in.size - c->in_at);
-    while (!c->is_open && bytes.size > 0) {
-        size_t before = bytes.size;
-        enum zmtp_event event = zmtp_take(&c->handshake, &bytes);
-        c->in_at += before - bytes.size;
-        switch (event) {
-        case ZMTP_GREETED:
-            zmtp_ready_write(&c->hello, ZMTP_DEALER, span_of(none, 0));
-            if (buf_failed(&c->hello)) {
-                return end(c, HM_ENOMEM);
-            }
-            (void) conn_flush(c);
-            break;
-        case ZMTP_READY:
-            c->is_open = true;
-            (void) conn_flush(c); /* what was put meanwhile */
-            break;
-        case ZMTP_MORE:
-            break;
-        case ZMTP_MESSAGE:
-        case ZMTP_PING:
-        case ZMTP_BROKEN:
-            return end(c, HM_EMALFORMED);
+    c->group_count = 0;
+    if (c->has_ended) {
+        return HM_EUNREACHABLE;
+    }
+    for (struct span out = zmtp_stream_out(&c->stream); out.size > 0;
+         out = zmtp_stream_out(&c->stream)) {
+        ssize_t sent = send(c->fd, out.data, out.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent >= 0) {
+            zmtp_stream_sent(&c->stream, (size_t) sent);
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) {
+            return HM_OK;
+        } else if (errno != EINTR) {
+            return HM_EUNREACHABLE; /* nobody takes any more; what came before may still be read */
         }
     }
     return HM_OK;
 }
 
-/* What was taken goes; the rest moves to the front. */
-static void compact(conn_t *c)
-{
-    size_t left = c->in.size - c->in_at;
-    if (left == 0 && c->in.room > KEEP_BYTES) {
-        buf_fini(&c->in);
-        buf_init(&c->in, SIZE_MAX);
-    } else if (c->in_at > 0) {
-        memmove(c->in.data, c->in.data + c->in_at, left);
-        buf_truncate(&c->in, left);
-    }
-    c->in_at = 0;
-}
+/* ---- reading --------------------------------------------------------------------------------- */
 
 int conn_read(conn_t *c)
 {
     if (c->has_ended) {
         return HM_EUNREACHABLE;
     }
-    compact(c);
-    size_t before = c->in.size;
-    uint8_t *to = buf_extend(&c->in, READ_BYTES);
+    uint8_t *to = zmtp_stream_room(&c->stream, READ_BYTES);
     if (to == NULL) {
         return end(c, HM_ENOMEM);
     }
@@ -346,72 +219,38 @@ int conn_read(conn_t *c)
     do {
         got = recv(c->fd, to, READ_BYTES, MSG_DONTWAIT);
     } while (got < 0 && errno == EINTR);
-    buf_truncate(&c->in, before + (got > 0 ? (size_t) got : 0));
-    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+    int error = errno;
+    bool was_open = zmtp_stream_is_open(&c->stream);
+    int code = zmtp_stream_fed(&c->stream, READ_BYTES, got > 0 ? (size_t) got : 0);
+    if (got < 0 && (error == EAGAIN || error == EWOULDBLOCK)) {
         return HM_ENOTFOUND;
     }
     if (got <= 0) {
         return end(c, HM_EUNREACHABLE);
     }
-    return c->is_open ? HM_OK : shake_hands(c);
-}
-
-/* A command behind the handshake: a PING is answered, all others are of no meaning here. */
-static int take_command(conn_t *c, struct span body)
-{
-    static const uint8_t ping[5] = {4, 'P', 'I', 'N', 'G'};
-    if (body.size >= 7 && body.size <= 7 + 16 && memcmp(body.data, ping, sizeof ping) == 0) {
-        zmtp_pong_write(&c->out, span_of(body.data + 7, body.size - 7));
-        c->group_at = 0;
-        if (buf_failed(&c->out)) {
-            return end(c, HM_ENOMEM);
-        }
-        (void) conn_flush(c);
+    if (code == HM_OK && !was_open) {
+        (void) conn_flush(c); /* our part of the handshake, and what was put meanwhile */
     }
-    return HM_OK;
-}
-
-/* The next whole frame. HM_ENOTFOUND: it is not all here. */
-static int take_frame(conn_t *c, uint8_t *ret_flags, struct span *ret_body)
-{
-    const uint8_t *at = c->in.data + c->in_at;
-    size_t left = c->in.size - c->in_at;
-    size_t head = left > 0 && (at[0] & FLAG_LONG) != 0 ? 9 : 2;
-    if (left < head) {
-        return HM_ENOTFOUND;
-    }
-    uint64_t size = be_get(at + 1, head - 1);
-    if ((at[0] & ~(FLAG_MORE | FLAG_LONG | FLAG_COMMAND)) != 0 || size > HM_FRAME_BYTES_MAX) {
-        return end(c, HM_EMALFORMED);
-    }
-    if (left - head < size) {
-        return HM_ENOTFOUND;
-    }
-    *ret_flags = at[0];
-    *ret_body = span_of(at + head, (size_t) size);
-    c->in_at += head + (size_t) size;
-    return HM_OK;
+    return code == HM_OK ? HM_OK : end(c, code);
 }
 
 int conn_next(conn_t *c, uint64_t *ret_id, struct span *ret_reply)
 {
-    uint8_t flags;
     struct span body;
-    int code = c->is_open ? HM_OK : HM_ENOTFOUND;
-    while (code == HM_OK && (code = take_frame(c, &flags, &body)) == HM_OK) {
-        if ((flags & FLAG_COMMAND) != 0) {
-            code = take_command(c, body);
-        } else if (c->has_id) {
+    bool has_more;
+    int code;
+    while ((code = zmtp_stream_frame(&c->stream, &has_more, &body)) == HM_OK) {
+        if (c->has_id) {
             c->has_id = false;
             *ret_id = c->id;
             *ret_reply = body;
             return HM_OK;
-        } else if ((flags & FLAG_MORE) == 0 || body.size != ID_BYTES) {
-            code = end(c, HM_EMALFORMED);
-        } else {
-            memcpy(&c->id, body.data, ID_BYTES);
-            c->has_id = true;
         }
+        if (!has_more || body.size != ID_BYTES) {
+            return end(c, HM_EMALFORMED);
+        }
+        memcpy(&c->id, body.data, ID_BYTES);
+        c->has_id = true;
     }
-    return code;
+    return code == HM_ENOTFOUND ? code : end(c, code);
 }

@@ -55,8 +55,12 @@ static void step_once(driver_t *d, struct event *ev)
         return;
     }
     for (size_t i = 0; i < fx.count; i++) {
+        if (fx.items[i].type != FX_REPLY) {
+            local_api_flush(d->api); /* answers first: programs wait for them */
+        }
         driver_effect(d, &fx.items[i]);
     }
+    local_api_flush(d->api);
     if (store_damaged(d->store) > d->damaged_told) {
         d->damaged_told = store_damaged(d->store);
         driver_later(d, &(struct event){.type = EV_STORE_DAMAGED});
@@ -278,9 +282,7 @@ static int make_core(driver_t *d, const struct driver_conf *conf)
 static int watch_all(driver_t *d)
 {
     reactor_t *r = d->reactor;
-    int rc = reactor_add_socket(r, store_socket(d->store), REACTOR_REST, driver_read_store, d) |
-             reactor_add_socket(r, local_api_socket(d->api), REACTOR_REST, driver_read_api, d) |
-             reactor_add_socket(r, local_api_monitor(d->api), REACTOR_REST, driver_read_api, d);
+    int rc = reactor_add_socket(r, store_socket(d->store), REACTOR_REST, driver_read_store, d);
     for (size_t i = 0; i < BEACON_FDS; i++) {
         if (beacon_fd(d->beacon, i) >= 0) {
             rc |= reactor_add_fd(r, beacon_fd(d->beacon, i), REACTOR_READ, REACTOR_REST,
@@ -342,7 +344,8 @@ static int build(driver_t *d, const struct driver_conf *conf, struct why *why)
     if (rc != HM_OK) {
         return rc;
     }
-    rc = local_api_new(d->zmq_ctx, conf->socket_path, &d->metrics, &d->api, why);
+    struct local_api_handler handler = {d, driver_on_call, driver_on_call_gone};
+    rc = local_api_new(d->reactor, conf->socket_path, &d->metrics, &handler, &d->api, why);
     if (rc != HM_OK) {
         return rc;
     }

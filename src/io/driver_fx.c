@@ -128,7 +128,6 @@ void driver_effect(driver_t *d, const struct effect *fx)
         persist(d, fx);
         break;
     case FX_REPLY:
-        reactor_touched(d->reactor, d);
         (void) local_api_reply(d->api, fx->as.reply.client,
                                fx->as.reply.body); /* counts its losses */
         break;

@@ -187,18 +187,14 @@ void driver_on_zre(void *ctx, const struct addr *at, const struct node_id *id)
     driver_step(ctx, &ev);
 }
 
-bool driver_read_api(void *ctx)
+void driver_on_call(void *ctx, uint64_t client, struct span request)
 {
-    driver_t *d = ctx;
-    struct local_call call;
-    if (local_api_take(d->api, &call) != HM_OK) {
-        return false;
-    }
-    struct event ev = {.type = call.is_gone ? EV_CALL_GONE : EV_CALL,
-                       .as.call = {.client = call.client, .request = call.request}};
-    driver_step(d, &ev);
-    local_api_flush(d->api);
-    return true;
+    driver_step(ctx, &(struct event){.type = EV_CALL, .as.call = {.client = client, .request = request}});
+}
+
+void driver_on_call_gone(void *ctx, uint64_t client)
+{
+    driver_step(ctx, &(struct event){.type = EV_CALL_GONE, .as.call = {.client = client}});
 }
 
 bool driver_read_resolve(void *ctx)

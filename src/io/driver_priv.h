@@ -89,7 +89,8 @@ void driver_on_whisper(void *ctx, const struct addr *from, struct span content);
 void driver_on_stall(void *ctx, uint64_t ms);
 bool driver_read_store(void *ctx);
 bool driver_read_beacon(void *ctx);
-bool driver_read_api(void *ctx);
+void driver_on_call(void *ctx, uint64_t client, struct span request);
+void driver_on_call_gone(void *ctx, uint64_t client);
 bool driver_read_resolve(void *ctx);
 
 /* driver_net.c */

@@ -32,6 +32,7 @@ struct item {
     reactor_read_fn *read;
     void *ctx;
     bool ready;
+    bool is_hot; /* its reader was not done when its time was up */
     bool is_quiet; /* a socket that had nothing when it was asked, and was not touched since */
     bool dead; /* removed, freed at the next turn */
 };
@@ -42,7 +43,7 @@ struct reactor {
     size_t count;
     size_t room;
     bool tidy;
-    size_t stranger; /* the one to begin with, counted among the strangers */
+    size_t next[REACTOR_CLASSES]; /* of a class that shares its time: the one to begin with */
     struct timer_heap timers;
     void (*stalled)(void *ctx, uint64_t ms);
     void *stalled_ctx;
@@ -130,6 +131,15 @@ int reactor_add_socket(reactor_t *r, void *zmq_socket, enum reactor_class cls,
         return HM_ENOMEM;
     }
     return add(r, &item);
+}
+
+void reactor_change_fd(reactor_t *r, int fd, unsigned want)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        if (r->items[i]->socket == NULL && r->items[i]->fd == fd && !r->items[i]->dead) {
+            r->items[i]->want = want;
+        }
+    }
 }
 
 static void remove_item(reactor_t *r, int fd, const void *zmq_socket)
@@ -235,7 +245,7 @@ static bool prepare(reactor_t *r)
         int events = ((item->want & REACTOR_READ) != 0 ? POLLIN : 0) |
                      ((item->want & REACTOR_WRITE) != 0 ? POLLOUT : 0);
         r->polls[i] = (struct pollfd){.fd = item->fd, .events = (short) events};
-        item->ready = false;
+        item->ready = item->is_hot;
         if (item->socket != NULL && !item->is_quiet) {
             ask_socket(item);
         }
@@ -302,25 +312,29 @@ static int wait_ready(reactor_t *r, uint64_t until_ns)
 static void serve(reactor_t *r, struct item *item)
 {
     uint64_t end_ns = r->now_ns + TURN_NS_MAX;
+    item->is_hot = true;
     for (unsigned n = 0; n < TURN_MESSAGES_MAX && !item->dead && r->now_ns < end_ns; n++) {
-        bool took = item->read(item->ctx);
+        item->is_hot = item->read(item->ctx);
         r->now_ns = clock_boot_ns();
-        if (!took) {
+        if (!item->is_hot) {
             break;
         }
     }
-    reactor_touched(r, item->ctx);
+    if (item->socket != NULL) {
+        reactor_touched(r, item->ctx);
+    }
 }
 
-static void serve_strangers(reactor_t *r, size_t first, size_t count)
+/* Those of a class that anyone, or any program, may add to: when their time is up, the next turn goes on with the next. */
+static void serve_in_turns(reactor_t *r, enum reactor_class cls, size_t first, size_t count)
 {
     uint64_t end_ns = r->now_ns + TURN_NS_MAX;
-    size_t begin = r->stranger;
+    size_t begin = r->next[cls];
     for (size_t i = 0; i < count && r->now_ns < end_ns; i++) {
         struct item *item = r->items[first + (begin + i) % count];
         if (item->ready && !item->dead) {
             serve(r, item);
-            r->stranger = (begin + i + 1) % count;
+            r->next[cls] = (begin + i + 1) % count;
         }
     }
 }
@@ -330,13 +344,22 @@ static void serve_ready(reactor_t *r)
 {
     size_t count = r->count;
     size_t i = 0;
-    for (; i < count && r->items[i]->cls != REACTOR_STRANGERS; i++) {
-        struct item *item = r->items[i];
-        if (item->ready && !item->dead) {
-            serve(r, item);
+    while (i < count) {
+        enum reactor_class cls = r->items[i]->cls;
+        size_t first = i;
+        while (i < count && r->items[i]->cls == cls) {
+            i++;
+        }
+        if (cls >= REACTOR_CLIENTS) {
+            serve_in_turns(r, cls, first, i - first);
+            continue;
+        }
+        for (size_t k = first; k < i; k++) {
+            if (r->items[k]->ready && !r->items[k]->dead) {
+                serve(r, r->items[k]);
+            }
         }
     }
-    serve_strangers(r, i, count - i);
 }
 
 int reactor_turn(reactor_t *r, uint64_t deadline_ns)

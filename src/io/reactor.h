@@ -24,8 +24,10 @@ enum reactor_class {
     REACTOR_SIGNALS,   /* the process is told to stop */
     REACTOR_DATAGRAMS, /* probes: their delay is what others judge us by */
     REACTOR_LINKS,
-    REACTOR_REST,      /* clients, store, beacons */
-    REACTOR_STRANGERS, /* connections that anyone may open; together they get 1 ms per turn */
+    REACTOR_REST,      /* store, beacons */
+    REACTOR_CLIENTS,   /* local programs; together they get 1 ms per turn */
+    REACTOR_STRANGERS, /* connections that anyone may open; together they get another */
+    REACTOR_CLASSES,
 };
 
 #define REACTOR_READ 1u  /* POLLIN; errors and hang-ups count too, so that a reader notices them */
@@ -50,6 +52,8 @@ int reactor_add_fd(reactor_t *r, int fd, unsigned want, enum reactor_class cls,
                    reactor_read_fn *read, void *ctx);
 int reactor_add_socket(reactor_t *r, void *zmq_socket, enum reactor_class cls,
                        reactor_read_fn *read, void *ctx);
+/* From now on it waits for this. Unknown ones are ignored. */
+void reactor_change_fd(reactor_t *r, int fd, unsigned want);
 /* Something was done with a socket that was added with this context, outside of its reader: sent, for one. Its
  * descriptor may stay still now though something has come, so it will be asked. */
 void reactor_touched(reactor_t *r, const void *ctx);

@@ -212,16 +212,22 @@ static bool flush(zmtp_conn_t *c)
     return true;
 }
 
-/* Waits for room only while there is something to write. False: out of memory. */
-static bool watch(zmtp_conn_t *c)
+/* Waits for room only while there is something to write. */
+static void watch(zmtp_conn_t *c)
 {
     unsigned want = REACTOR_READ | (c->out.size > 0 ? REACTOR_WRITE : 0);
-    if (want == c->want) {
-        return true;
+    if (want != c->want) {
+        c->want = want;
+        reactor_change_fd(c->reactor, c->fd, want);
     }
-    reactor_remove_fd(c->reactor, c->fd);
-    c->want = want;
-    return reactor_add_fd(c->reactor, c->fd, want, REACTOR_STRANGERS, step, c) == HM_OK;
+}
+
+/* Writes, and waits for room if there is more. False: the connection is broken. */
+static bool flush_and_watch(zmtp_conn_t *c)
+{
+    bool is_good = flush(c);
+    watch(c);
+    return is_good;
 }
 
 void zmtp_conn_send(zmtp_conn_t *c, struct span body, struct span content)
@@ -241,7 +247,7 @@ void zmtp_conn_send(zmtp_conn_t *c, struct span body, struct span content)
         to->failed = false;
         buf_truncate(to, before);
         metric_add(c->metrics, M_DROP_FULL, 1);
-    } else if (c->is_ready && (!flush(c) || !watch(c))) {
+    } else if (c->is_ready && !flush_and_watch(c)) {
         /* Its end is told by the loop, not from within a call: the caller is in its own affairs. */
         shutdown(c->fd, SHUT_RDWR);
     }
@@ -336,7 +342,7 @@ static bool step(void *ctx)
     for (int i = 0; outcome == GO_ON && i < READS_PER_TURN; i++) {
         outcome = read_once(c);
     }
-    if ((outcome == GO_ON || outcome == ENOUGH) && (!flush(c) || !watch(c))) {
+    if ((outcome == GO_ON || outcome == ENOUGH) && !flush_and_watch(c)) {
         outcome = ENDED;
     }
     if (outcome == CUT) {

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The local socket, with real ZeroMQ clients in the same process: framing, replies, clients that go
- * away or do not read, and what may lie at the path. */
+ * away or do not read, crowds of them, and what may lie at the path. */
 #define _GNU_SOURCE
 #include "../unit.h"
 
 #include "base/err.h"
 #include "base/limits.h"
+#include "io/clock.h"
 #include "io/local_api.h"
 #include "wire/api_msg.h"
+#include "wire/zmtp.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -19,9 +22,21 @@
 #include <zmq.h>
 
 #define WAIT_MS 5000
+#define HEARD_MAX 512
+
+/* What the handler was told, in order. */
+struct local_call {
+    uint64_t client;
+    bool is_gone;
+    struct span request; /* freed with the fixture */
+};
 
 struct fixture {
     void *ctx;
+    reactor_t *reactor;
+    struct local_call heard[HEARD_MAX];
+    size_t heard_count, taken;
+    const char *at_once; /* answered so by the handler itself; NULL: not */
     char dir[64];
     char path[108];
     char endpoint[128];
@@ -29,11 +44,45 @@ struct fixture {
     local_api_t *api;
 };
 
+static void hear(struct fixture *f, uint64_t client, bool is_gone, struct span request)
+{
+    uint8_t *copy = malloc(request.size + 1);
+    assert_true(f->heard_count < HEARD_MAX);
+    if (request.size > 0) {
+        memcpy(copy, request.data, request.size);
+    }
+    f->heard[f->heard_count++] = (struct local_call){client, is_gone, span_of(copy, request.size)};
+}
+
+static void on_call(void *ctx, uint64_t client, struct span request)
+{
+    struct fixture *f = ctx;
+    hear(f, client, false, request);
+    if (f->at_once != NULL) {
+        struct span reply = span_of(f->at_once, strlen(f->at_once));
+        assert_int_equal(local_api_reply(f->api, client, reply), HM_OK);
+        f->heard_count--; /* nobody takes it */
+        free((void *) (uintptr_t) f->heard[f->heard_count].request.data);
+    }
+}
+
+static void on_gone(void *ctx, uint64_t client)
+{
+    hear(ctx, client, true, span_of(NULL, 0));
+}
+
+static int open_api(struct fixture *f, const char *path, local_api_t **ret, struct why *why)
+{
+    struct local_api_handler handler = {f, on_call, on_gone};
+    return local_api_new(f->reactor, path, &f->metrics, &handler, ret, why);
+}
+
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     struct why why = {""};
     f->ctx = zmq_ctx_new();
+    f->reactor = reactor_new();
     snprintf(f->dir, sizeof f->dir, "/tmp/test_local_api.XXXXXX");
     if (mkdtemp(f->dir) == NULL) {
         return -1;
@@ -41,13 +90,17 @@ static int set_up(void **state)
     snprintf(f->path, sizeof f->path, "%s/meshd.sock", f->dir);
     snprintf(f->endpoint, sizeof f->endpoint, "ipc://%s", f->path);
     *state = f;
-    return local_api_new(f->ctx, f->path, &f->metrics, &f->api, &why);
+    return open_api(f, f->path, &f->api, &why);
 }
 
 static int tear_down(void **state)
 {
     struct fixture *f = *state;
     local_api_destroy(&f->api);
+    reactor_destroy(&f->reactor);
+    for (size_t i = 0; i < f->heard_count; i++) {
+        free((void *) (uintptr_t) f->heard[i].request.data);
+    }
     zmq_ctx_term(f->ctx);
     unlink(f->path);
     rmdir(f->dir);
@@ -67,16 +120,41 @@ static void *client_new(struct fixture *f, int type)
     return s;
 }
 
+/* One turn of the loop, which waits a moment for something. */
+static void turn(struct fixture *f)
+{
+    assert_int_equal(reactor_turn(f->reactor, clock_boot_ns() + 10 * NS_PER_MS), HM_OK);
+}
+
+static bool take_call(struct fixture *f, struct local_call *ret)
+{
+    if (f->taken == f->heard_count) {
+        return false;
+    }
+    *ret = f->heard[f->taken++];
+    return true;
+}
+
 static void wait_call(struct fixture *f, struct local_call *ret)
 {
-    for (;;) {
-        if (local_api_take(f->api, ret) == HM_OK) {
-            return;
-        }
-        zmq_pollitem_t items[2] = {{local_api_socket(f->api), 0, ZMQ_POLLIN, 0},
-                                   {local_api_monitor(f->api), 0, ZMQ_POLLIN, 0}};
-        assert_true(zmq_poll(items, 2, WAIT_MS) > 0);
+    uint64_t until_ns = clock_boot_ns() + WAIT_MS * NS_PER_MS;
+    while (!take_call(f, ret)) {
+        assert_true(clock_boot_ns() < until_ns);
+        turn(f);
     }
+}
+
+/* What the client is sent, while the loop goes on. */
+static int receive(struct fixture *f, void *socket, void *to, size_t max)
+{
+    uint64_t until_ns = clock_boot_ns() + WAIT_MS * NS_PER_MS;
+    zmq_pollitem_t item = {socket, 0, ZMQ_POLLIN, 0};
+    local_api_flush(f->api);
+    while (zmq_poll(&item, 1, 0) == 0) {
+        assert_true(clock_boot_ns() < until_ns);
+        turn(f);
+    }
+    return zmq_recv(socket, to, max, ZMQ_DONTWAIT);
 }
 
 static void test_ask_and_answer(void **state)
@@ -103,13 +181,13 @@ static void test_ask_and_answer(void **state)
     assert_int_equal(local_api_reply(f->api, first, span_of("one", 3)), HM_OK);
     assert_int_equal(local_api_reply(f->api, first, span_of("one", 3)), HM_ENOTFOUND);
     assert_int_equal(local_api_waiting(f->api), 0);
-    assert_int_equal(zmq_recv(dealer, bytes, sizeof bytes, 0), 4);
+    assert_int_equal(receive(f, dealer, bytes, sizeof bytes), 4);
     assert_memory_equal(bytes, "id-2", 4);
-    assert_int_equal(zmq_recv(dealer, bytes, sizeof bytes, 0), 3);
+    assert_int_equal(receive(f, dealer, bytes, sizeof bytes), 3);
     assert_memory_equal(bytes, "two", 3);
-    assert_int_equal(zmq_recv(dealer, bytes, sizeof bytes, 0), 4);
+    assert_int_equal(receive(f, dealer, bytes, sizeof bytes), 4);
     assert_memory_equal(bytes, "id-1", 4);
-    assert_int_equal(zmq_recv(dealer, bytes, sizeof bytes, 0), 3);
+    assert_int_equal(receive(f, dealer, bytes, sizeof bytes), 3);
     zmq_close(dealer);
 }
 
@@ -124,20 +202,21 @@ static void test_req_socket(void **state)
     wait_call(f, &call);
     assert_int_equal(call.request.size, 0);
     assert_int_equal(local_api_reply(f->api, call.client, span_of("yes", 3)), HM_OK);
-    assert_int_equal(zmq_recv(req, bytes, sizeof bytes, 0), 2);
-    assert_int_equal(zmq_recv(req, bytes, sizeof bytes, 0), 3);
+    assert_int_equal(receive(f, req, bytes, sizeof bytes), 2);
+    assert_int_equal(receive(f, req, bytes, sizeof bytes), 3);
     zmq_close(req);
 }
 
-static void read_refusal(void *dealer, int code)
+static void read_refusal(struct fixture *f, void *dealer, int code)
 {
     zmq_msg_t msg;
+    char id[LOCAL_REQUEST_ID_BYTES_MAX];
     struct api_reply reply;
     zmq_msg_init(&msg);
-    assert_true(zmq_msg_recv(&msg, dealer, 0) >= 0);
-    while (zmq_msg_more(&msg)) {
-        assert_true(zmq_msg_recv(&msg, dealer, 0) >= 0);
-    }
+    assert_true(receive(f, dealer, id, sizeof id) >= 0);
+    do {
+        assert_true(zmq_msg_recv(&msg, dealer, ZMQ_DONTWAIT) >= 0);
+    } while (zmq_msg_more(&msg));
     assert_int_equal(api_reply_read(span_of(zmq_msg_data(&msg), zmq_msg_size(&msg)), &reply),
                      HM_OK);
     assert_int_equal(reply.code, code);
@@ -165,7 +244,7 @@ static void test_wrong_frames(void **state)
     assert_memory_equal(call.request.data, "good", 4);
     assert_int_equal(f->metrics.value[M_CALLS_REFUSED], 4);
     for (int i = 0; i < 4; i++) {
-        read_refusal(dealer, HM_EMALFORMED);
+        read_refusal(f, dealer, HM_EMALFORMED);
     }
     zmq_close(dealer);
 }
@@ -179,14 +258,14 @@ static void send_many(void *dealer, int count)
     }
 }
 
-static void read_pair(void *dealer, char id, const char *reply, bool is_last)
+static void read_pair(struct fixture *f, void *dealer, char id, const char *reply, bool is_last)
 {
     char bytes[64];
     int more = 0;
     size_t size = sizeof more;
-    assert_int_equal(zmq_recv(dealer, bytes, sizeof bytes, 0), 1);
+    assert_int_equal(receive(f, dealer, bytes, sizeof bytes), 1);
     assert_int_equal(bytes[0], id);
-    assert_int_equal(zmq_recv(dealer, bytes, sizeof bytes, 0), strlen(reply));
+    assert_int_equal(receive(f, dealer, bytes, sizeof bytes), strlen(reply));
     assert_memory_equal(bytes, reply, strlen(reply));
     assert_int_equal(zmq_getsockopt(dealer, ZMQ_RCVMORE, &more, &size), 0);
     assert_int_equal(more, !is_last);
@@ -197,36 +276,56 @@ static void test_many_in_one_message(void **state)
 {
     struct fixture *f = *state;
     struct local_call call;
-    uint64_t waits = 0;
     void *dealer = client_new(f, ZMQ_DEALER);
-    send_many(dealer, 5);
-    for (int i = 0; i < 5; i++) {
+    f->at_once = "yes";
+    send_many(dealer, 4);
+    for (char id = 'a'; id <= 'd'; id++) {
+        read_pair(f, dealer, id, "yes", id == 'd');
+    }
+    /* Two messages are answered by two, though both are there already. */
+    send_many(dealer, 1);
+    send_many(dealer, 2);
+    read_pair(f, dealer, 'a', "yes", true);
+    read_pair(f, dealer, 'a', "yes", false);
+    read_pair(f, dealer, 'b', "yes", true);
+    /* What waits is answered together, too, if it is answered together. */
+    f->at_once = NULL;
+    send_many(dealer, 3);
+    uint64_t waits[3];
+    for (int i = 0; i < 3; i++) {
         wait_call(f, &call);
         assert_int_equal(call.request.data[0], 'a' + i);
-        if (i == 2) {
-            waits = call.client;
-        } else {
-            assert_int_equal(local_api_reply(f->api, call.client, span_of("yes", 3)), HM_OK);
-        }
-        local_api_flush(f->api);
+        waits[i] = call.client;
     }
-    read_pair(dealer, 'a', "yes", false);
-    read_pair(dealer, 'b', "yes", false);
-    read_pair(dealer, 'd', "yes", false);
-    read_pair(dealer, 'e', "yes", true);
-    assert_int_equal(local_api_reply(f->api, waits, span_of("late", 4)), HM_OK);
-    read_pair(dealer, 'c', "late", true);
-    /* The last one waits: the others need not wait for it. */
-    send_many(dealer, 2);
-    wait_call(f, &call);
-    assert_int_equal(local_api_reply(f->api, call.client, span_of("one", 3)), HM_OK);
-    local_api_flush(f->api);
-    wait_call(f, &call);
-    local_api_flush(f->api);
-    read_pair(dealer, 'a', "one", true);
-    assert_int_equal(local_api_reply(f->api, call.client, span_of("two", 3)), HM_OK);
-    read_pair(dealer, 'b', "two", true);
+    assert_int_equal(local_api_reply(f->api, waits[2], span_of("one", 3)), HM_OK);
+    assert_int_equal(local_api_reply(f->api, waits[0], span_of("two", 3)), HM_OK);
+    read_pair(f, dealer, 'c', "one", false);
+    read_pair(f, dealer, 'a', "two", true);
+    assert_int_equal(local_api_reply(f->api, waits[1], span_of("late", 4)), HM_OK);
+    read_pair(f, dealer, 'b', "late", true);
     assert_int_equal(local_api_waiting(f->api), 0);
+    zmq_close(dealer);
+}
+
+/* Large replies travel by themselves. */
+static void test_large_replies_in_between(void **state)
+{
+    static char reply[3000];
+    struct fixture *f = *state;
+    void *dealer = client_new(f, ZMQ_DEALER);
+    memset(reply, 'r', sizeof reply - 1);
+    f->at_once = reply;
+    send_many(dealer, 2);
+    for (char id = 'a'; id <= 'b'; id++) {
+        char bytes[sizeof reply];
+        int more = 1;
+        size_t size = sizeof more;
+        assert_int_equal(receive(f, dealer, bytes, sizeof bytes), 1);
+        assert_int_equal(bytes[0], id);
+        assert_int_equal(receive(f, dealer, bytes, sizeof bytes), sizeof reply - 1);
+        assert_int_equal(zmq_getsockopt(dealer, ZMQ_RCVMORE, &more, &size), 0);
+        assert_int_equal(more, 0);
+    }
     zmq_close(dealer);
 }
 
@@ -234,19 +333,174 @@ static void test_many_in_one_message(void **state)
 static void test_half_a_request(void **state)
 {
     struct fixture *f = *state;
-    struct local_call call;
     char bytes[8];
     void *dealer = client_new(f, ZMQ_DEALER);
+    f->at_once = "yes";
     zmq_send(dealer, "i", 1, ZMQ_SNDMORE);
     zmq_send(dealer, "r", 1, ZMQ_SNDMORE);
     zmq_send(dealer, "j", 1, 0);
-    wait_call(f, &call);
-    assert_int_equal(local_api_reply(f->api, call.client, span_of("yes", 3)), HM_OK);
-    assert_int_equal(local_api_take(f->api, &call), HM_ENOTFOUND);
-    read_pair(dealer, 'i', "yes", false);
-    read_refusal(dealer, HM_EMALFORMED);
+    read_pair(f, dealer, 'i', "yes", false);
+    read_refusal(f, dealer, HM_EMALFORMED);
     assert_int_equal(zmq_recv(dealer, bytes, sizeof bytes, ZMQ_DONTWAIT), -1);
     zmq_close(dealer);
+}
+
+/* ---- clients that speak for themselves, byte by byte ---- */
+
+static int raw_client(struct fixture *f)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    memcpy(sa.sun_path, f->path, strlen(f->path) + 1);
+    assert_int_equal(connect(fd, (struct sockaddr *) &sa, sizeof sa), 0);
+    return fd;
+}
+
+static void say(int fd, const void *bytes, size_t size)
+{
+    assert_int_equal(send(fd, bytes, size, MSG_NOSIGNAL), size);
+}
+
+/* Shakes hands, or says what is no handshake. */
+static void say_hello(int fd)
+{
+    struct buf b;
+    buf_init(&b, 4096);
+    zmtp_greeting_write(&b);
+    zmtp_ready_write(&b, ZMTP_DEALER, span_of("", 0));
+    say(fd, b.data, b.size);
+    buf_fini(&b);
+}
+
+/* The other end closed it. */
+static bool is_cut(struct fixture *f, int fd)
+{
+    char bytes[4096];
+    ssize_t got = 1;
+    for (int i = 0; i < 100 && got != 0; i++) {
+        turn(f);
+        got = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
+        got = got < 0 && errno == ECONNRESET ? 0 : got;
+    }
+    return got == 0;
+}
+
+/* However the bytes come, it is the same request; its answer waits for no more of the message. */
+static void test_bytes_one_by_one(void **state)
+{
+    static const uint8_t half[] = {1, 1, 'i', 1, 3, 'o', 'n', 'e'}; /* the message goes on, at some time */
+    static const uint8_t rest[] = {1, 1, 'j', 0, 3, 't', 'w', 'o'};
+    struct fixture *f = *state;
+    struct buf b;
+    uint8_t bytes[256];
+    int fd = raw_client(f);
+    f->at_once = "yes";
+    buf_init(&b, 4096);
+    zmtp_greeting_write(&b);
+    zmtp_ready_write(&b, ZMTP_DEALER, span_of("", 0));
+    buf_append(&b, half, sizeof half);
+    for (size_t i = 0; i < b.size; i++) {
+        say(fd, b.data + i, 1);
+        turn(f);
+    }
+    ssize_t got = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT); /* greeting and READY, then the answer */
+    assert_true(got > 8);
+    assert_memory_equal(bytes + got - 8, "\1\1i\0\3yes", 8);
+    for (size_t i = 0; i < sizeof rest; i++) {
+        say(fd, rest + i, 1);
+        turn(f);
+    }
+    assert_int_equal(recv(fd, bytes, sizeof bytes, MSG_DONTWAIT), 8);
+    assert_memory_equal(bytes, "\1\1j\0\3yes", 8);
+    buf_fini(&b);
+    close(fd);
+}
+
+static void test_what_is_no_zmtp(void **state)
+{
+    static const struct {
+        bool has_hello;
+        struct span bytes;
+    } wrong[] = {
+        {false, {(const uint8_t *) "GET / HTTP/1.1\r\n\r\n", 18}},
+        {true, {(const uint8_t *) "\x10\0", 2}},                             /* no such flag */
+        {true, {(const uint8_t *) "\3\0\0\0\0\0\xff\xff\xff", 9}},        /* 16 MiB */
+        {true, {(const uint8_t *) "\3\xff\xff\xff\xff\xff\xff\xff\xff", 9}},
+    };
+    struct fixture *f = *state;
+    for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
+        int fd = raw_client(f);
+        if (wrong[i].has_hello) {
+            say_hello(fd);
+        }
+        say(fd, wrong[i].bytes.data, wrong[i].bytes.size);
+        assert_true(is_cut(f, fd));
+        close(fd);
+    }
+    assert_int_equal(f->heard_count, 0);
+}
+
+/* A flood of requests that is there at once is taken to its end, though each turn is bounded and no more bytes come. */
+static void test_a_flood_is_taken_to_its_end(void **state)
+{
+    static const uint8_t one[] = {1, 1, 'i', 0, 0};
+    struct fixture *f = *state;
+    struct buf b;
+    uint8_t bytes[65536];
+    size_t got = 0;
+    int fd = raw_client(f);
+    f->at_once = "";
+    buf_init(&b, 65536);
+    for (unsigned i = 0; i < 2000; i++) {
+        buf_append(&b, one, sizeof one);
+    }
+    say_hello(fd);
+    say(fd, b.data, b.size);
+    for (unsigned i = 0; i < 200 && got < 2000 * sizeof one; i++) {
+        turn(f);
+        ssize_t n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
+        got += n > 0 ? (size_t) n : 0;
+    }
+    assert_in_range(got, 2000 * sizeof one + 64, 2000 * sizeof one + 200); /* behind our hello */
+    buf_fini(&b);
+    close(fd);
+}
+
+/* More than may be connected: they wait, and are served when others go. */
+static void test_a_crowd(void **state)
+{
+    static int fds[LOCAL_CLIENTS_MAX + 20];
+    static const uint8_t one[] = {1, 1, 'i', 0, 0};
+    struct fixture *f = *state;
+    char bytes[256];
+    f->at_once = "x";
+    for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
+        fds[i] = raw_client(f);
+        say_hello(fds[i]);
+        say(fds[i], one, sizeof one);
+        if (i % 50 == 0) {
+            turn(f);
+        }
+    }
+    for (int i = 0; i < 40; i++) {
+        turn(f);
+    }
+    int last = fds[ARRAY_COUNT(fds) - 1];
+    assert_int_equal(recv(last, bytes, sizeof bytes, MSG_DONTWAIT), -1);
+    for (size_t i = 0; i < 40; i++) {
+        assert_true(recv(fds[i], bytes, sizeof bytes, MSG_DONTWAIT) > 6);
+        close(fds[i]);
+    }
+    ssize_t got = -1;
+    for (int i = 0; i < 200 && got <= 0; i++) {
+        turn(f);
+        got = recv(last, bytes, sizeof bytes, MSG_DONTWAIT);
+    }
+    assert_true(got > 0);
+    for (size_t i = 40; i < ARRAY_COUNT(fds); i++) {
+        close(fds[i]);
+    }
 }
 
 static void test_too_many(void **state)
@@ -265,11 +519,8 @@ static void test_too_many(void **state)
     }
     zmq_send(dealers[4], "id", 2, ZMQ_SNDMORE);
     zmq_send(dealers[4], "one too many", 12, 0);
-    zmq_pollitem_t item = {dealers[4], 0, ZMQ_POLLIN, 0};
-    for (int i = 0; i < 500 && zmq_poll(&item, 1, 10) == 0; i++) {
-        assert_int_equal(local_api_take(f->api, &call), HM_ENOTFOUND);
-    }
-    read_refusal(dealers[4], HM_EBUSY);
+    read_refusal(f, dealers[4], HM_EBUSY);
+    assert_false(take_call(f, &call));
     for (int i = 0; i < 5; i++) {
         zmq_close(dealers[i]);
     }
@@ -304,7 +555,7 @@ static void test_client_goes_away(void **state)
     assert_int_equal(local_api_waiting(f->api), 1);
     assert_int_equal(local_api_reply(f->api, staying, span_of("yes", 3)), HM_OK);
     char bytes[8];
-    assert_int_equal(zmq_recv(stays, bytes, sizeof bytes, 0), 1);
+    assert_int_equal(receive(f, stays, bytes, sizeof bytes), 1);
     zmq_close(stays);
 }
 
@@ -370,17 +621,17 @@ static void test_client_does_not_read_large_ones(void **state)
     ask(other);
     wait_call(f, &call);
     assert_int_equal(local_api_reply(f->api, call.client, reply), HM_OK);
-    assert_int_equal(zmq_recv(other, largest, 2, 0), 2);
-    assert_int_equal(zmq_recv(other, largest, sizeof largest, 0), sizeof largest);
+    assert_int_equal(receive(f, other, largest, 2), 2);
+    assert_int_equal(receive(f, other, largest, sizeof largest), sizeof largest);
     for (unsigned i = 0; i < kept; i++) { /* it reads after all */
-        assert_int_equal(zmq_recv(dealer, largest, 2, 0), 2);
-        assert_int_equal(zmq_recv(dealer, largest, sizeof largest, 0), sizeof largest);
+        assert_int_equal(receive(f, dealer, largest, 2), 2);
+        assert_int_equal(receive(f, dealer, largest, sizeof largest), sizeof largest);
     }
     ask(dealer);
     wait_call(f, &call);
     assert_int_equal(local_api_reply(f->api, call.client, reply), HM_OK);
-    assert_int_equal(zmq_recv(dealer, largest, 2, 0), 2);
-    assert_int_equal(zmq_recv(dealer, largest, sizeof largest, 0), sizeof largest);
+    assert_int_equal(receive(f, dealer, largest, 2), 2);
+    assert_int_equal(receive(f, dealer, largest, sizeof largest), sizeof largest);
     zmq_close(dealer);
     zmq_close(other);
 }
@@ -416,13 +667,13 @@ static void test_what_lies_at_the_path(void **state)
     struct why why = {""};
     local_api_t *other = NULL;
     char path[108];
-    assert_int_equal(local_api_new(f->ctx, f->path, &f->metrics, &other, &why), HM_EBUSY);
+    assert_int_equal(open_api(f, f->path, &other, &why), HM_EBUSY);
     assert_non_null(strstr(why.text, f->path));
     snprintf(path, sizeof path, "%s/file", f->dir);
     FILE *file = fopen(path, "w");
     fputs("precious", file);
     fclose(file);
-    assert_int_equal(local_api_new(f->ctx, path, &f->metrics, &other, &why), HM_EEXIST);
+    assert_int_equal(open_api(f, path, &other, &why), HM_EEXIST);
     assert_int_equal(access(path, F_OK), 0);
     unlink(path);
     /* A socket whose process died is replaced. */
@@ -431,15 +682,15 @@ static void test_what_lies_at_the_path(void **state)
     memcpy(sa.sun_path, path, strlen(path) + 1);
     assert_int_equal(bind(fd, (struct sockaddr *) &sa, sizeof sa), 0);
     close(fd);
-    assert_int_equal(local_api_new(f->ctx, path, &f->metrics, &other, &why), HM_OK);
+    assert_int_equal(open_api(f, path, &other, &why), HM_OK);
     local_api_destroy(&other);
     unlink(path);
     snprintf(path, sizeof path, "%s/no/such", f->dir);
-    assert_int_equal(local_api_new(f->ctx, path, &f->metrics, &other, &why), HM_EIO);
+    assert_int_equal(open_api(f, path, &other, &why), HM_EIO);
     char endless[200];
     memset(endless, 'x', sizeof endless - 1);
     endless[199] = '\0';
-    assert_int_equal(local_api_new(f->ctx, endless, &f->metrics, &other, &why), HM_EINVAL);
+    assert_int_equal(open_api(f, endless, &other, &why), HM_EINVAL);
     assert_null(other);
 }
 
@@ -450,7 +701,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_req_socket, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_frames, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_in_one_message, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_large_replies_in_between, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_half_a_request, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_bytes_one_by_one, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_is_no_zmtp, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_flood_is_taken_to_its_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_crowd, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_too_many, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_client_goes_away, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_client_does_not_read, set_up, tear_down),
