@@ -465,8 +465,8 @@ int core_step(core_t *c, const struct event *ev, struct effects *ret_fx)
         if (c->wakes != 0) {
             call_run_waiting(c);
         }
-        plumtree_settle(c); /* after the answers: people wait for these */
         persist_flush(c);
+        plumtree_settle(c, ev->type == EV_DURABLE); /* after what people wait for */
     }
     ret_fx->items = c->fx.items;
     ret_fx->count = c->fx.count;

@@ -21,7 +21,10 @@
 #include <string.h>
 
 #define PUSH_BYTES 131072 /* of entries in a frame that may have several */
-#define PUSH_NS (MS_NS / 2) /* one write waits for nobody; of thousands a second some go together */
+/* A lone write waits for nobody. Of thousands a second some go together; and rather while our own disk is busy with the
+ * next one than when it has just answered: who waited for that is about to go on. */
+#define PUSH_NS (MS_NS / 2)
+#define PUSH_MAX_NS (3 * MS_NS / 4)
 #define ANNOUNCE_NS (50 * MS_NS)
 #define GRAFT_NS (150 * MS_NS) /* some round trips in a home; the tree is usually faster than that */
 #define GRAFT_MAX_NS (600 * MS_NS)
@@ -79,14 +82,16 @@ void plumtree_flush(core_t *c)
     buf_clear(&o->entries);
     o->count = 0;
     o->from = (struct node_id){{0}};
-    o->next_ns = c->now_ns + PUSH_NS;
+    o->flushed_ns = c->now_ns;
 }
 
-void plumtree_settle(core_t *c)
+void plumtree_settle(core_t *c, bool is_answering)
 {
+    const struct outbox *o = &c->outbox;
+    uint64_t since_ns = o->flushed_ns == 0 ? UINT64_MAX : c->now_ns - o->flushed_ns;
     bool may_wait = c->ready && !c->leaving && !c->copy.aside;
-    if (c->outbox.count > 0 && may_wait && c->now_ns < c->outbox.next_ns) {
-        core_arm_earlier(c, TIMER_PUSH, c->outbox.next_ns);
+    if (o->count > 0 && may_wait && since_ns < (is_answering ? PUSH_MAX_NS : PUSH_NS)) {
+        core_arm_earlier(c, TIMER_PUSH, o->flushed_ns + PUSH_MAX_NS);
     } else {
         plumtree_flush(c);
     }
@@ -180,16 +185,7 @@ static void put_out(core_t *c, const struct node_id *from, const struct dot *dot
     to_be_announced(c, from, dot, true);
 }
 
-void plumtree_own(core_t *c, struct span bytes)
-{
-    static const struct node_id nobody;
-    struct entry e;
-    if (core_up_others(c) > 0 && entry_read(bytes, &e) == HM_OK) {
-        put_out(c, &nobody, &e.dot, bytes);
-    }
-}
-
-void plumtree_restored(core_t *c, const struct entry *e)
+void plumtree_own(core_t *c, const struct entry *e)
 {
     static const struct node_id nobody;
     if (core_up_others(c) > 0) {
@@ -225,7 +221,6 @@ static void on_push(core_t *c, struct member *m, struct span body)
 {
     struct reg_entries entries;
     struct span bytes;
-    struct entry e;
     size_t news = 0;
     size_t known = 0;
     if (reg_push_read(body, &entries) != HM_OK) {
@@ -239,10 +234,10 @@ static void on_push(core_t *c, struct member *m, struct span body)
         }
         known += outcome == REGISTRY_KNOWN;
         news += outcome != REGISTRY_KNOWN;
-        if (outcome == REGISTRY_NEW && !is_direct(c) && entry_read(bytes, &e) == HM_OK) {
-            put_out(c, &m->id, &e.dot, bytes);
-        } else if (c->announced_count > 0 && entry_read(bytes, &e) == HM_OK) {
-            has_it(c, m, &e.dot);
+        if (outcome == REGISTRY_NEW && !is_direct(c)) {
+            put_out(c, &m->id, &registry_merged(c->registry)->dot, bytes);
+        } else if (c->announced_count > 0) {
+            has_it(c, m, &registry_merged(c->registry)->dot);
         }
     }
     judge_graft(c, m, news);

@@ -163,6 +163,7 @@ struct pending_batch *registry_gathering(registry_t *r)
             buf_init(&b->own, SIZE_MAX);
             vector_init(&b->added);
             b->round = r->round;
+            b->others = r->others;
         }
         r->gathering = b;
     }
@@ -379,10 +380,17 @@ int registry_flush(registry_t *r, uint64_t batch, struct fxlist *fx, struct stor
     return fx->failed ? HM_ENOMEM : HM_OK;
 }
 
+/* An own write supersedes all that was held of its key. So it is what is shown, unless something else was done since. */
+static bool is_shown(registry_t *r, const struct pending_batch *b, const struct entry *own)
+{
+    struct registry_siblings siblings;
+    return b->others == r->others || (registry_get(r, LOOK_SHOWN, own->key, &siblings) == HM_OK &&
+                                    dot_eq(&siblings.items[0].dot, &own->dot));
+}
+
 /* An own entry is on disk: others may have it now, and clients see it. */
 static int tell_own(registry_t *r, struct pending_batch *b)
 {
-    struct registry_siblings siblings;
     struct span record_key, value;
     struct entry e;
     size_t at = 0;
@@ -393,8 +401,7 @@ static int tell_own(registry_t *r, struct pending_batch *b)
             continue; /* superseded meanwhile by what is told instead */
         }
         rc = list_add(&r->told, record_key);
-        if (rc == HM_OK && registry_get(r, LOOK_SHOWN, e.key, &siblings) == HM_OK &&
-            dot_eq(&siblings.items[0].dot, &e.dot)) {
+        if (rc == HM_OK && is_shown(r, b, &e)) {
             rc = registry_changed(r, value);
         }
     }

@@ -107,6 +107,8 @@ enum registry_outcome {
  * this node has not made; HM_ENOTFOUND: the key's node is not known yet; HM_EBUSY: too much waits for the
  * disk; HM_ENOMEM. Nothing of these is claimed. */
 int registry_merge(registry_t *r, struct span bytes, enum registry_outcome *ret_outcome);
+/* The entry that registry_merge took last: it points into those bytes. */
+const struct entry *registry_merged(const registry_t *r);
 
 /* Takes over what another node claims, after a whole pass; but not what it claims of writes of this very life
  * that this node has not made. HM_EBUSY, HM_ENOMEM. */

@@ -30,6 +30,7 @@ struct pending_batch {
     struct registry_totals totals; /* after it */
     struct buf own;          /* STORE_ENTRIES keys of own writes, likewise */
     size_t bytes;            /* about what it takes */
+    uint64_t others;         /* the registry's, when it began */
     bool is_meta;            /* the totals' record is to be written */
     bool is_awaited;         /* somebody waits until it is durable */
     bool is_rebuilt;         /* `added` is all that is claimed from now on */
@@ -70,6 +71,8 @@ struct registry {
     struct vector stable, released;
     struct vector crowded;    /* entries with long contexts, not known to be stable */
     uint64_t seen_hash;       /* sum over the lives in `durable` */
+    uint64_t others;          /* records that were put or removed by other than own writes, so far */
+    struct entry merged;      /* the last one that registry_merge could read */
     struct sibling_list all;  /* scratch of merging and writing */
     struct sibling_list found; /* scratch of registry_get */
     struct buf key_bytes;     /* scratch */

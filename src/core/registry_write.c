@@ -43,6 +43,7 @@ static int put_record(registry_t *r, const struct entry *e, struct span bytes, b
     struct span key = span_of(record_key, size);
     struct span dot = span_of(dot_bytes, sizeof dot_bytes);
     dot_put(dot_bytes, &e->dot);
+    r->others += !is_own;
     count_in(r, key, bytes.size, e->is_deleted);
     int rc = registry_stage(r, STORE_ENTRIES, key, bytes, is_own);
     if (rc == HM_OK) {
@@ -59,6 +60,7 @@ static int remove_record(registry_t *r, struct span record_key, const struct ent
     struct span dot = span_of(dot_bytes, sizeof dot_bytes);
     bool is_deleted = e->is_deleted; /* e may lie in the very record that is about to go, the key, too */
     dot_put(dot_bytes, &e->dot);
+    r->others += !is_own;
     count_out(r, record_key, e->bytes.size, e->is_deleted);
     memcpy(key_bytes, record_key.data, record_key.size);
     int rc = registry_stage(r, STORE_ENTRIES, span_of(key_bytes, record_key.size), none, is_own);
@@ -290,6 +292,7 @@ int registry_merge(registry_t *r, struct span bytes, enum registry_outcome *ret_
     if (rc != HM_OK) {
         return rc;
     }
+    r->merged = e;
     if (vector_has(&r->vector, &e.dot)) {
         *ret_outcome = REGISTRY_KNOWN;
         return HM_OK;
@@ -317,6 +320,11 @@ int registry_merge(registry_t *r, struct span bytes, enum registry_outcome *ret_
         r->conf.removed(r->conf.ctx, &removed);
     }
     return rc;
+}
+
+const struct entry *registry_merged(const registry_t *r)
+{
+    return &r->merged;
 }
 
 /* ---- own writes ------------------------------------------------------------------------------ */

@@ -85,7 +85,7 @@ static void push_early(core_t *c, struct span key)
 {
     struct registry_siblings s;
     if (registry_get(c->registry, LOOK_ALL, key, &s) == HM_OK) {
-        plumtree_own(c, s.items[0].bytes);
+        plumtree_own(c, &s.items[0]);
     }
 }
 
@@ -112,16 +112,15 @@ int core_write(core_t *c, const struct registry_write *w, struct dot *ret_dot, u
 int core_restore(core_t *c, struct span bytes, bool *ret_new, uint64_t *ret_ticket)
 {
     enum registry_outcome outcome = REGISTRY_KNOWN;
-    struct entry e;
     if (!c->ready || c->leaving || c->copy.aside) {
         return HM_EBUSY;
     }
     int rc = spread_take(c, bytes, &outcome);
     *ret_new = rc == HM_OK && outcome == REGISTRY_NEW;
-    if (*ret_new && entry_read(bytes, &e) == HM_OK) {
+    if (*ret_new) {
         *ret_ticket = registry_round(c->registry);
         registry_hurry(c->registry);
-        plumtree_restored(c, &e);
+        plumtree_own(c, registry_merged(c->registry));
     }
     return rc;
 }
@@ -137,11 +136,10 @@ enum registry_fate core_write_fate(const core_t *c, uint64_t ticket)
 }
 
 /* An own entry is durable: now it counts here, too. */
-static void note_removal(core_t *c, struct span bytes)
+static void note_removal(core_t *c, const struct entry *e)
 {
-    struct entry e;
     struct node_id id;
-    if (entry_read(bytes, &e) == HM_OK && key_removed(e.key, &id)) {
+    if (key_removed(e->key, &id)) {
         removal_noted(c, &id);
     }
 }
@@ -149,6 +147,7 @@ static void note_removal(core_t *c, struct span bytes)
 void spread_durable(core_t *c, uint64_t batch)
 {
     struct span bytes;
+    struct entry e;
     uint64_t before = registry_change_last(c->registry);
     uint64_t state = registry_state(c->registry);
     if (registry_durable(c->registry, batch) != HM_OK) {
@@ -158,8 +157,10 @@ void spread_durable(core_t *c, uint64_t batch)
         tomb_touch(c);
     }
     while (registry_take_durable(c->registry, &bytes)) {
-        plumtree_own(c, bytes);
-        note_removal(c, bytes);
+        if (entry_read(bytes, &e) == HM_OK) {
+            plumtree_own(c, &e);
+            note_removal(c, &e);
+        }
     }
     if (registry_change_last(c->registry) != before) {
         c->wakes |= WAKE_CHANGE;
@@ -169,16 +170,15 @@ void spread_durable(core_t *c, uint64_t batch)
 int spread_take(core_t *c, struct span bytes, enum registry_outcome *ret_outcome)
 {
     uint64_t before = registry_change_last(c->registry);
-    struct entry e;
     *ret_outcome = REGISTRY_KNOWN;
     int rc = registry_merge(c->registry, bytes, ret_outcome);
     if (rc != HM_OK) {
         core_count(c, rc == HM_EVERSION ? M_ENTRIES_LATER : M_ENTRIES_REFUSED);
         return rc;
     }
-    if (*ret_outcome == REGISTRY_NEW && entry_read(bytes, &e) == HM_OK) {
+    if (*ret_outcome == REGISTRY_NEW) {
         core_count(c, M_ENTRIES_TAKEN);
-        tomb_written(c, e.key);
+        tomb_written(c, registry_merged(c->registry)->key);
     } else if (*ret_outcome == REGISTRY_KNOWN) {
         core_count(c, M_ENTRIES_KNOWN);
     }

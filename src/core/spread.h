@@ -22,7 +22,7 @@ struct outbox {
     struct buf entries;  /* as they stand in a frame */
     size_t count;
     struct node_id from; /* who gave it to us has it; zero: it is ours */
-    uint64_t next_ns;    /* not before, unless there is no more room */
+    uint64_t flushed_ns; /* the last time; 0: never */
 };
 
 /* Here since a moment: the neighbours are about to be told so. */
@@ -85,15 +85,14 @@ void spread_rebuild_tick(core_t *c);
 void spread_fini(core_t *c);
 
 /* plumtree.c */
-/* An own entry is durable: it goes out at the end of the step. */
-void plumtree_own(core_t *c, struct span bytes);
-/* A backup brought this: as an own entry, at once. */
-void plumtree_restored(core_t *c, const struct entry *e);
+/* An own entry is durable, or a backup brought one: it goes out. */
+void plumtree_own(core_t *c, const struct entry *e);
 /* A pass with m brought this: the neighbours are told that it can be had. */
 void plumtree_repaired(core_t *c, const struct member *m, struct span bytes);
-/* All that is to be pushed goes out; settle, at the end of each step: unless it had better wait for more. */
+/* All that is to be pushed goes out; settle, at the end of each step: unless it had better wait for more. is_answering:
+ * who waited for the disk was answered in this step. */
 void plumtree_flush(core_t *c);
-void plumtree_settle(core_t *c);
+void plumtree_settle(core_t *c, bool is_answering);
 void plumtree_frame(core_t *c, struct member *m, uint8_t type, struct span body);
 void plumtree_tick(core_t *c);
 void plumtree_init(core_t *c);

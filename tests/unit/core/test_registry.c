@@ -288,6 +288,32 @@ static void changes_are_told_in_order(void **state)
     pair_free(p);
 }
 
+/* While it waited for the disk, another node's value of the same key came, and that is what is shown: no change is told of
+ * the own one. Nothing else came: one is. */
+static void own_writes_beside_others_are_told_if_shown(void **state)
+{
+    struct pair *p = pair_new();
+    enum registry_outcome outcome;
+    struct registry_siblings s;
+    (void) state;
+    replica_write(&p->b, "kv/x", "1");
+    replica_write(&p->b, "kv/x", "higher");
+    settle(&p->b);
+    assert_int_equal(registry_get(p->b.r, LOOK_SHOWN, span_of("kv/x", 4), &s), HM_OK);
+    replica_write(&p->a, "kv/x", "lower");
+    assert_int_equal(registry_merge(p->a.r, s.items[0].bytes, &outcome), HM_OK);
+    assert_int_equal(outcome, REGISTRY_NEW);
+    assert_int_equal(registry_change_last(p->a.r), 1); /* b's */
+    settle(&p->a);
+    assert_string_equal(SHOWN(&p->a, "kv/x"), "higher");
+    assert_int_equal(registry_change_last(p->a.r), 1);
+    replica_write(&p->a, "kv/x", "highest");
+    settle(&p->a);
+    assert_string_equal(SHOWN(&p->a, "kv/x"), "highest");
+    assert_int_equal(registry_change_last(p->a.r), 2);
+    pair_free(p);
+}
+
 /* ---- random histories ------------------------------------------------------------------------ */
 
 /* Every entry that ever became durable at its writer. */
@@ -574,6 +600,7 @@ int main(void)
         cmocka_unit_test(nobody_else_writes_in_our_name),
         cmocka_unit_test(limits_are_kept),
         cmocka_unit_test(changes_are_told_in_order),
+        cmocka_unit_test(own_writes_beside_others_are_told_if_shown),
         cmocka_unit_test(any_history_converges),
         cmocka_unit_test(what_a_disk_loses_comes_back),
         cmocka_unit_test(order_and_repetition_do_not_matter),
