@@ -13,19 +13,21 @@
 #include "io/clock.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 #include <zmq.h>
 
 #define TURN_MESSAGES_MAX 256 /* of one item in one turn: architecture, "drivers" */
 #define TURN_NS_MAX NS_PER_MS
 #define TIMERS_PER_TURN_MAX 256 /* a timer that arms itself anew at once must not starve us */
 #define STALL_MS_MIN 100        /* shorter delays are the scheduler's daily business */
+#define EVENTS_MAX 256          /* taken at once; more come in the next turn */
 #define SLEEP_NS_MAX (3600 * (uint64_t) 1000000000)
 
 struct item {
-    int fd;       /* to poll; a socket's ZMQ_FD */
+    int fd;       /* to wait for; a socket's ZMQ_FD */
     void *socket; /* NULL: a plain descriptor */
     unsigned want;
     enum reactor_class cls;
@@ -38,8 +40,8 @@ struct item {
 };
 
 struct reactor {
-    struct item **items;  /* by class once tidy */
-    struct pollfd *polls; /* the same order, for one turn */
+    int epoll_fd;
+    struct item **items; /* by class once tidy */
     size_t count;
     size_t room;
     bool tidy;
@@ -55,10 +57,15 @@ struct reactor {
 reactor_t *reactor_new(void)
 {
     reactor_t *r = calloc(1, sizeof *r);
-    if (r != NULL) {
-        timer_heap_init(&r->timers);
-        r->now_ns = clock_boot_ns();
-        r->tidy = true;
+    if (r == NULL) {
+        return NULL;
+    }
+    timer_heap_init(&r->timers);
+    r->now_ns = clock_boot_ns();
+    r->tidy = true;
+    r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (r->epoll_fd < 0) {
+        reactor_destroy(&r);
     }
     return r;
 }
@@ -72,7 +79,9 @@ void reactor_destroy(reactor_t **p)
         free((*p)->items[i]);
     }
     free((*p)->items);
-    free((*p)->polls);
+    if ((*p)->epoll_fd >= 0) {
+        close((*p)->epoll_fd);
+    }
     timer_heap_fini(&(*p)->timers);
     free(*p);
     *p = NULL;
@@ -89,13 +98,16 @@ static int make_room(reactor_t *r)
         return HM_ENOMEM;
     }
     r->items = items;
-    struct pollfd *polls = realloc(r->polls, room * sizeof *polls);
-    if (polls == NULL) {
-        return HM_ENOMEM;
-    }
-    r->polls = polls;
     r->room = room;
     return HM_OK;
+}
+
+static int watch(const reactor_t *r, int what, struct item *item)
+{
+    struct epoll_event event = {.events = ((item->want & REACTOR_READ) != 0 ? EPOLLIN : 0u) |
+                                          ((item->want & REACTOR_WRITE) != 0 ? EPOLLOUT : 0u),
+                                .data.ptr = item};
+    return epoll_ctl(r->epoll_fd, what, item->fd, &event) == 0 ? HM_OK : HM_ENOMEM;
 }
 
 static int add(reactor_t *r, const struct item *what)
@@ -109,6 +121,10 @@ static int add(reactor_t *r, const struct item *what)
         return HM_ENOMEM;
     }
     *item = *what;
+    if (watch(r, EPOLL_CTL_ADD, item) != HM_OK) {
+        free(item);
+        return HM_ENOMEM;
+    }
     r->items[r->count++] = item;
     r->tidy = false;
     return HM_OK;
@@ -138,6 +154,7 @@ void reactor_change_fd(reactor_t *r, int fd, unsigned want)
     for (size_t i = 0; i < r->count; i++) {
         if (r->items[i]->socket == NULL && r->items[i]->fd == fd && !r->items[i]->dead) {
             r->items[i]->want = want;
+            (void) watch(r, EPOLL_CTL_MOD, r->items[i]); /* needs no memory */
         }
     }
 }
@@ -149,6 +166,7 @@ static void remove_item(reactor_t *r, int fd, const void *zmq_socket)
         if (!item->dead && item->socket == zmq_socket && (zmq_socket != NULL || item->fd == fd)) {
             item->dead = true;
             r->tidy = false;
+            (void) epoll_ctl(r->epoll_fd, EPOLL_CTL_DEL, item->fd, NULL);
         }
     }
 }
@@ -236,15 +254,12 @@ static void ask_socket(struct item *item)
     item->is_quiet = !item->ready;
 }
 
-/* Fills polls and asks the sockets that need it; true if something is ready already. */
+/* Asks the sockets that need it; true if something is ready already. */
 static bool prepare(reactor_t *r)
 {
     bool any = false;
     for (size_t i = 0; i < r->count; i++) {
         struct item *item = r->items[i];
-        int events = ((item->want & REACTOR_READ) != 0 ? POLLIN : 0) |
-                     ((item->want & REACTOR_WRITE) != 0 ? POLLOUT : 0);
-        r->polls[i] = (struct pollfd){.fd = item->fd, .events = (short) events};
         item->ready = item->is_hot;
         if (item->socket != NULL && !item->is_quiet) {
             ask_socket(item);
@@ -277,13 +292,25 @@ static uint64_t sleep_ns(uint64_t now_ns, uint64_t until_ns)
     return ns > SLEEP_NS_MAX ? SLEEP_NS_MAX : ns;
 }
 
+/* The number of events; -1 with errno. sleep TIMER_NEVER: until there is one. */
+static int sleep_for(const reactor_t *r, struct epoll_event *events, uint64_t sleep)
+{
+    struct timespec ts = {(time_t) (sleep / NS_PER_S), (long) (sleep % NS_PER_S)};
+    int n = epoll_pwait2(r->epoll_fd, events, EVENTS_MAX, sleep == TIMER_NEVER ? NULL : &ts, NULL);
+    if (n < 0 && errno == ENOSYS) { /* before Linux 5.11: in milliseconds */
+        uint64_t ms = (sleep + NS_PER_MS - 1) / NS_PER_MS;
+        n = epoll_wait(r->epoll_fd, events, EVENTS_MAX, sleep == TIMER_NEVER ? -1 : (int) ms);
+    }
+    return n;
+}
+
 /* Sleeps and marks what is ready. */
 static int wait_ready(reactor_t *r, uint64_t until_ns)
 {
+    struct epoll_event events[EVENTS_MAX];
     bool any = prepare(r);
     uint64_t sleep = any ? 0 : sleep_ns(r->now_ns, until_ns);
-    struct timespec ts = {(time_t) (sleep / NS_PER_S), (long) (sleep % NS_PER_S)};
-    int n = ppoll(r->polls, r->count, sleep == TIMER_NEVER ? NULL : &ts, NULL);
+    int n = sleep_for(r, events, sleep);
     if (n < 0 && errno != EINTR) {
         return HM_EIO;
     }
@@ -291,16 +318,9 @@ static int wait_ready(reactor_t *r, uint64_t until_ns)
     r->now_ns = clock_boot_ns();
     r->woke_ns = r->now_ns;
     r->wakeups += sleep != 0;
-    for (size_t i = 0; n > 0 && i < r->count; i++) {
-        struct item *item = r->items[i];
-        if (r->polls[i].revents == 0 || item->ready) {
-            continue;
-        }
-        if (item->socket != NULL) {
-            ask_socket(item);
-        } else {
-            item->ready = true;
-        }
+    for (int i = 0; i < n; i++) {
+        struct item *item = events[i].data.ptr;
+        item->ready = true; /* a socket: perhaps. Its reader finds out for the price of the question */
     }
     if (sleep != TIMER_NEVER) {
         uint64_t due_ns = before_ns + sleep;
@@ -321,7 +341,8 @@ static void serve(reactor_t *r, struct item *item)
         }
     }
     if (item->socket != NULL) {
-        reactor_touched(r, item->ctx);
+        reactor_touched(r, item->ctx); /* a reader may use several */
+        item->is_quiet = !item->is_hot;
     }
 }
 

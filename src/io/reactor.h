@@ -34,7 +34,7 @@ enum reactor_class {
 #define REACTOR_WRITE 2u /* POLLOUT; for descriptors only */
 
 /* Takes one message (or handles one condition) and returns true, or returns false if there is
- * none. */
+ * none: then, of a socket, the last thing that was done with it was to find that out. */
 typedef bool reactor_read_fn(void *ctx);
 
 struct reactor_timer {
@@ -43,10 +43,10 @@ struct reactor_timer {
     void *ctx;
 };
 
-reactor_t *reactor_new(void); /* NULL: out of memory */
+reactor_t *reactor_new(void); /* NULL: out of memory, or of descriptors */
 void reactor_destroy(reactor_t **p);
 
-/* HM_ENOMEM. The descriptor or socket is borrowed: remove it before closing it. Sockets are raw
+/* HM_ENOMEM, also when the descriptor is there already. The descriptor or socket is borrowed: remove it before closing it. Sockets are raw
  * ZeroMQ sockets: for a zsock_t or a zactor_t pass zsock_resolve(x). */
 int reactor_add_fd(reactor_t *r, int fd, unsigned want, enum reactor_class cls,
                    reactor_read_fn *read, void *ctx);
