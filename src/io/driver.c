@@ -438,6 +438,7 @@ static uint64_t earliest(uint64_t a, uint64_t b)
 
 static void after_turn(driver_t *d)
 {
+    store_hand_over(d->store); /* before anything else: somebody waits for the disk */
     uint64_t now_ns = clock_boot_ns();
     if (d->store_spoke) {
         d->store_spoke = false;
@@ -466,7 +467,9 @@ static void after_turn(driver_t *d)
 
 int driver_run(driver_t *d)
 {
+    store_gather(d->store);
     while (!d->stopped) {
+        store_hand_over(d->store);
         uint64_t deadline_ns = earliest(core_deadline_ns(d->core), zre_deadline_ns(d->zre));
         deadline_ns = earliest(deadline_ns, d->stop_by_ns);
         int rc = reactor_turn(d->reactor, d->store_spoke ? 0 : deadline_ns);

@@ -32,6 +32,7 @@ struct journal {
     uint64_t next;                /* number */
     uint64_t applied;
     uint64_t broken; /* this append failed; 0: none did */
+    uint64_t written;
     uint8_t *buffer;
     size_t room;
 };
@@ -202,8 +203,14 @@ static int reach(journal_t *j, size_t end)
     int rc = write_zeros(j->fd[j->current], filled, wanted);
     if (rc == 0) {
         j->filled[j->current] = wanted;
+        j->written += wanted - filled;
     }
     return rc;
+}
+
+uint64_t journal_written(const journal_t *j)
+{
+    return j->written;
 }
 
 size_t journal_content_bytes(const struct store_batch *batch)
@@ -275,6 +282,7 @@ int journal_append(journal_t *j, const struct store_batch *first, uint64_t *ret_
     HM_ASSERT(fill_buffer(j, first) == content);
     journal_seal(j->buffer, j->id, j->next, content);
     rc = write_all(j->fd[j->current], j->buffer, bytes, j->at);
+    j->written += bytes;
     if (rc == 0 && fdatasync(j->fd[j->current]) != 0) {
         rc = errno;
     }

@@ -166,6 +166,7 @@ static void end_threads(store_t *s)
     struct store_report report;
     bool is_news;
     s->view.is_reading = false;
+    store_flow_send(s);
     while (s->journal != NULL && s->outstanding > 0) {
         store_flow_take(s, true, &report, &is_news);
     }
@@ -247,7 +248,7 @@ const char *store_lost(const store_t *store)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static int hand_over(store_t *store, uint64_t number, const struct store_entry *entries,
+static int take_batch(store_t *store, uint64_t number, const struct store_entry *entries,
                      size_t count)
 {
     struct store_batch *batch = NULL;
@@ -258,19 +259,26 @@ static int hand_over(store_t *store, uint64_t number, const struct store_entry *
     if (rc != HM_OK) {
         return rc;
     }
-    size_t bytes = batch->bytes;
-    struct store_order order = {.wish = WISH_APPEND, .batches = batch};
-    rc = store_flow_order(store->journal, &order);
-    if (rc != HM_OK) {
-        store_batch_destroy(&batch);
-        return rc;
+    store->outstanding++;
+    store->outstanding_bytes += batch->bytes;
+    store_flow_append(store, batch);
+    if (!store->is_gathering) {
+        store_flow_send(store);
     }
     if (store->failing != 0) { /* this batch waits for what comes of it */
         store_flow_ask_for_checkpoint(store);
     }
-    store->outstanding++;
-    store->outstanding_bytes += bytes;
     return HM_OK;
+}
+
+void store_gather(store_t *store)
+{
+    store->is_gathering = true;
+}
+
+void store_hand_over(store_t *store)
+{
+    store_flow_send(store);
 }
 
 int store_persist(store_t *store, uint64_t batch, const struct store_entry *entries, size_t count)
@@ -278,7 +286,7 @@ int store_persist(store_t *store, uint64_t batch, const struct store_entry *entr
     if (store->is_refusing) {
         return store->refused_reason; /* covered: "this and all after it" */
     }
-    int rc = hand_over(store, batch, entries, count);
+    int rc = take_batch(store, batch, entries, count);
     if (rc != HM_OK) {
         store->is_refusing = true;
         store->refused_from = batch;

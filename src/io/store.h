@@ -105,6 +105,11 @@ int store_take_measure(store_t *store, struct store_measure *ret_measure);
 /* Since when a measurement has been under way (boot clock); 0: none is. */
 uint64_t store_measuring_since(const store_t *store);
 
+/* From now on batches wait for store_hand_over: those of one turn of the loop are one write then, and one sync. The disk has
+ * twice as many in each, and wakes the loop half as often, as when it takes the first one at once. */
+void store_gather(store_t *store);
+void store_hand_over(store_t *store);
+
 /* True once after a read of the view had to wait for the store to be opened anew, and took reports from the store's
  * socket meanwhile: store_take has them, whether the socket stirs or not. */
 bool store_take_heard_aside(store_t *store);

@@ -14,7 +14,6 @@
 #include "base/text.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -32,7 +31,6 @@ struct store_appender {
     bool is_waiting_told;
     bool is_ended;
     struct store_counts counts;
-    int io_fd;
 };
 
 /* The first of those that wait, as many as go into one record. */
@@ -60,23 +58,6 @@ void store_tell(zsock_t *reports, const struct store_actor_report *report)
 {
     void *socket = zsock_resolve(reports);
     while (zmq_send(socket, report, sizeof *report, 0) < 0 && zmq_errno() == EINTR) {
-    }
-}
-
-int store_count_open(void)
-{
-    return open("/proc/thread-self/io", O_RDONLY | O_CLOEXEC);
-}
-
-void store_count_written(int io_fd, struct store_counts *counts)
-{
-    char text[256];
-    ssize_t size = io_fd < 0 ? -1 : pread(io_fd, text, sizeof text - 1, 0);
-    text[size > 0 ? size : 0] = '\0';
-    const char *at = strstr(text, "wchar: ");
-    if (at != NULL) {
-        counts->bytes_written = strtoull(at + strlen("wchar: "), NULL, 10) + counts->bytes_copied;
-        counts->is_bytes_known = true;
     }
 }
 
@@ -144,7 +125,7 @@ static void append_group(struct store_appender *a, struct record_group *g)
     g->last->next = NULL;
     int rc = journal_append(a->journal, a->first, &record, &bytes);
     g->last->next = after;
-    store_count_written(a->io_fd, &a->counts);
+    a->counts.bytes_written = journal_written(a->journal);
     if (rc != 0) {
         fail_group(a, g, rc, record);
         return;
@@ -189,21 +170,22 @@ static void fail_all(struct store_appender *a, int code)
 
 /* ---- what comes ------------------------------------------------------------------------------ */
 
-static void take_batch(struct store_appender *a, struct store_batch *batch)
+static void take_batches(struct store_appender *a, struct store_batch *first)
 {
     if (a->last == NULL) {
-        a->first = batch;
+        a->first = first;
     } else {
-        a->last->next = batch;
+        a->last->next = first;
     }
-    a->last = batch;
+    for (a->last = first; a->last->next != NULL; a->last = a->last->next) {
+    }
 }
 
 static void take_order(struct store_appender *a, const struct store_order *order)
 {
     switch ((int) order->wish) {
     case WISH_APPEND:
-        take_batch(a, order->batches);
+        take_batches(a, order->batches);
         break;
     case WISH_APPLIED:
         journal_applied(a->journal, order->record);
@@ -236,7 +218,8 @@ void store_appender_run(zsock_t *pipe, void *args)
 {
     struct store_appender *a = args;
     a->socket = zsock_resolve(pipe);
-    a->io_fd = store_count_open();
+    /* The other thread counts what LMDB writes there; then the sum is known. */
+    a->counts.is_bytes_known = access("/proc/thread-self/io", R_OK) == 0;
     zsock_signal(pipe, 0);
     bool is_going = false;
     while (!a->is_ended || is_going) {
@@ -249,7 +232,6 @@ struct store_appender *store_appender_new(journal_t *journal, const char *endpoi
 {
     struct store_appender *a = calloc(1, sizeof *a);
     if (a != NULL) {
-        a->io_fd = -1;
         a->reports = zsock_new_push(endpoint);
         if (a->reports == NULL) {
             free(a);
@@ -265,9 +247,6 @@ void store_appender_free(struct store_appender **p)
     struct store_appender *a = *p;
     if (a == NULL) {
         return;
-    }
-    if (a->io_fd >= 0) {
-        close(a->io_fd);
     }
     zsock_destroy(&a->reports);
     journal_close(&a->journal);

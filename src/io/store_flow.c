@@ -142,8 +142,23 @@ void store_flow_settle(store_t *s)
     keep_going(s);
 }
 
+void store_flow_append(store_t *s, struct store_batch *batch)
+{
+    join(&s->to_append, batch);
+}
+
+void store_flow_send(store_t *s)
+{
+    struct store_order order = {.wish = WISH_APPEND, .batches = s->to_append.first};
+    if (order.batches != NULL) {
+        take_all(&s->to_append);
+        must_order(s->journal, &order);
+    }
+}
+
 void store_flow_free(store_t *s)
 {
+    store_batches_destroy(&s->to_append.first);
     store_batches_destroy(&s->durable.first);
     store_batches_destroy(&s->applied.first);
     store_batches_destroy(&s->to_apply.first);

@@ -40,6 +40,8 @@ struct store {
     uint64_t refused_from;
     int refused_reason;
 
+    bool is_gathering;
+    struct store_chain to_append; /* outstanding, and not handed to the appender yet */
     struct store_chain durable;  /* not in the overlay yet: a step is reading */
     struct store_chain applied;  /* to be taken out of it, likewise */
     struct store_chain to_apply; /* in the overlay, for the actor */
@@ -75,6 +77,9 @@ bool store_flow_take(store_t *s, bool is_waiting, struct store_report *ret_repor
                      bool *ret_is_news);
 /* Puts durable batches into the overlay and hands them on, and takes applied ones out, unless a step reads. */
 void store_flow_settle(store_t *s);
+/* Puts one behind those that are to be appended, and hands all of them to the appender. */
+void store_flow_append(store_t *s, struct store_batch *batch);
+void store_flow_send(store_t *s);
 /* Hands all to the actor that is for it: before it is asked for anything. */
 void store_flow_hand_on(store_t *s);
 /* Asks for a checkpoint if something has waited for a minute. */

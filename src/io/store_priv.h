@@ -19,7 +19,7 @@
 
 enum store_wish {
     /* of the appender */
-    WISH_APPEND = 'A', /* batches */
+    WISH_APPEND = 'A', /* batches, one or several */
     WISH_APPLIED,      /* the tables have all up to `record` */
     WISH_FAILING,      /* they cannot be written (code): fail what waits */
     /* of the actor */
@@ -74,9 +74,6 @@ struct store_actor_report {
 bool store_take_order(void *socket, int flags, struct store_order *ret, bool *is_ended);
 /* Tells the loop. There is room for a report for each outstanding batch. */
 void store_tell(zsock_t *reports, const struct store_actor_report *report);
-/* "wchar: N" of /proc/thread-self/io: bytes that this thread passed to write calls. */
-void store_count_written(int io_fd, struct store_counts *counts);
-int store_count_open(void);
 
 /* store_appender.c. Owned by its thread while that lives, before and after that by the loop's. */
 struct store_appender;

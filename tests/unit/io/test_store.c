@@ -59,6 +59,40 @@ static void test_durable_is_there_again(void **state)
     assert_null(s);
 }
 
+/* What is gathered is one write and one sync; what was not handed over when it closes is there all the same. */
+static void test_gathered(void **state)
+{
+    (void) state;
+    store_t *s = open_store();
+    struct store_report r;
+    uint64_t n = 0;
+    struct store_entry e = entry("last", &n, sizeof n);
+    assert_int_equal(store_persist(s, ++n, &e, 1), HM_OK);
+    wait_report(s, &r);
+    store_gather(s);
+    for (unsigned round = 1; round <= 3; round++) {
+        for (unsigned i = 0; i < 20; i++) {
+            assert_int_equal(store_persist(s, ++n, &e, 1), HM_OK);
+        }
+        assert_int_equal(store_counts(s).commits, round);
+        store_hand_over(s);
+        wait_report(s, &r);
+        assert_int_equal(r.batch, n);
+        assert_int_equal(r.reason, HM_OK);
+        assert_int_equal(store_counts(s).commits, 1 + round);
+    }
+    store_hand_over(s); /* nothing */
+    assert_int_equal(store_persist(s, ++n, &e, 1), HM_OK);
+    store_close(&s);
+    s = open_store();
+    const struct store_entry *entries;
+    size_t count, dropped;
+    assert_int_equal(store_load(s, &entries, &count, &dropped), HM_OK);
+    assert_int_equal(count, 1);
+    assert_memory_equal(entries[0].value.data, &n, sizeof n);
+    store_close(&s);
+}
+
 static void test_refusals_keep_the_order(void **state)
 {
     (void) state;
@@ -211,6 +245,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_durable_is_there_again, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_gathered, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_refusals_keep_the_order, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_too_many_outstanding, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_disk_refuses, scratch_setup, scratch_teardown),
