@@ -132,11 +132,18 @@ def test_full(lab):
     other.start()
     wait_formed([node, other])         # the mesh does not mind
     expect(node.ctl("kv", "get", "before").stdout.strip() == "1", "reading goes on")
+    expect(put(other, "elsewhere", "y" * 200000).returncode == 0, "the other one has room")
+    wait_for(lambda: [(d["key"], d["there"]) for d in other.json("registry", "diff", node.name)] ==
+             [("elsewhere", None)], 10, "what the full one cannot take is told")
+    wait_for(lambda: other.ctl("registry", "diff", node.name).stdout == "elsewhere: only here\n" and
+             node.ctl("registry", "diff", other.name).stdout == f"elsewhere: only at {other.name}\n", 10,
+             "and who lacks it")
     os.unlink(os.path.join(state, "filler"))
     wait_for(lambda: not node.json("store", "status")["full"], 15, "it goes on by itself")
     wait_for(lambda: "the store writes again" in node.log(), 3, lambda: node.log())
     expect("the disk has no room" in node.log(), lambda: node.log())
     expect(put(node, "after", "2").returncode == 0, "there is room again")
+    wait_for(lambda: other.json("registry", "diff", node.name) == [], 20, "they hold the same")
     node.kill()
     node.start()
     wait_formed([node, other])
