@@ -13,8 +13,11 @@
 #include <unistd.h>
 
 #define READ_BYTES 65536
-#define JOINED_BYTES_MAX 16384 /* of small replies that travel in one message */
-#define JOINED_REPLY_MAX 1024  /* a larger one travels by itself */
+/* Small replies that travel in one message, and go at once when there are so many: the client works on them while we work
+ * on the rest of its message. */
+#define JOINED_MAX 16
+#define JOINED_BYTES_MAX 16384
+#define JOINED_REPLY_MAX 1024 /* a larger one travels by itself */
 
 static bool step(void *ctx);
 
@@ -86,14 +89,17 @@ int local_client_reply(struct local_client *c, const struct call *to, struct spa
         return HM_EFULL;
     }
     bool is_joining = c->joined > 0 && c->joined_message == to->message &&
-                      c->joined < HM_REQUESTS_PER_MESSAGE_MAX && reply.size < JOINED_REPLY_MAX &&
-                      c->joined_bytes + bytes <= JOINED_BYTES_MAX;
+                      reply.size < JOINED_REPLY_MAX && c->joined_bytes + bytes <= JOINED_BYTES_MAX;
     size_t skipped = to->has_empty && !is_joining ? 0 : 1; /* the empty frame begins a message */
     int rc = zmtp_stream_put(&c->stream, frames + skipped, 3 - skipped, is_joining);
     if (rc == HM_OK) {
         c->joined_message = to->message;
         c->joined = is_joining ? c->joined + 1 : reply.size < JOINED_REPLY_MAX;
         c->joined_bytes = is_joining ? c->joined_bytes + bytes : bytes;
+    }
+    if (c->joined == JOINED_MAX) {
+        c->joined = 0;
+        local_client_send(c);
     }
     return rc;
 }

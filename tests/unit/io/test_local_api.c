@@ -284,6 +284,11 @@ static void test_many_in_one_message(void **state)
     for (char id = 'a'; id <= 'd'; id++) {
         read_pair(f, dealer, id, "yes", id == 'd');
     }
+    /* So many go at once: the client need not wait for the rest. */
+    send_many(dealer, 20);
+    for (int i = 0; i < 20; i++) {
+        read_pair(f, dealer, (char) ('a' + i), "yes", i == 15 || i == 19);
+    }
     /* Two messages are answered by two, though both are there already. */
     send_many(dealer, 1);
     send_many(dealer, 2);
