@@ -265,7 +265,8 @@ static int take_batch(store_t *store, uint64_t number, const struct store_entry 
     if (!store->is_gathering) {
         store_flow_send(store);
     }
-    if (store->failing != 0) { /* this batch waits for what comes of it */
+    if (store->failing != 0) { /* this batch waits for what comes of it: it must be there before that is told */
+        store_flow_send(store);
         store_flow_ask_for_checkpoint(store);
     }
     return HM_OK;

@@ -2,7 +2,7 @@
 /* The thread that writes the tables: puts what is durable in the journal into them, many batches at a time (a
  * checkpoint), and does what takes long (checking, compacting) when nothing is due. See store.h and store_priv.h.
  *
- * The loop hands batches over when a checkpoint is due. One that fails is tried again, at longer and longer intervals,
+ * The loop hands batches over when a checkpoint is due, and asks for one. One that fails is tried again, at longer and longer intervals,
  * and whenever it is asked for: what is acknowledged waits in the journal. */
 #define _GNU_SOURCE
 #include "io/store_priv.h"
@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define SECOND_NS ((uint64_t) 1000000000)
+#define UNASKED_NS (60 * SECOND_NS) /* should nobody ask for a checkpoint */
 #define RETRY_NS_MIN SECOND_NS
 #define RETRY_NS_MAX (10 * SECOND_NS)
 #define SYNCS_A_COMMIT 2 /* LMDB syncs the pages, then writes its meta page through O_DSYNC */
@@ -268,7 +269,9 @@ static void take_batches(struct store_actor *a, struct store_batch *first)
     for (a->last = first; a->last->next != NULL; a->last = a->last->next) {
     }
     a->record = a->last->record;
-    a->due_ns = a->retry_ns == 0 ? 0 : a->due_ns;
+    if (a->due_ns == NEVER_NS) { /* not at once: one that fails would be tried twice, since it is asked for next */
+        a->due_ns = clock_boot_ns() + UNASKED_NS;
+    }
 }
 
 static void take_order(struct store_actor *a, const struct store_order *order)

@@ -9,6 +9,7 @@
 
 #include "base/omap.h"
 #include "base/prng.h"
+#include "io/clock.h"
 #include "io/journal.h"
 
 #include <dlfcn.h>
@@ -473,6 +474,39 @@ static void test_tables_fail_before_they_are_read(void **state)
     store_close(&s);
 }
 
+/* A gathered write learns that the tables cannot be written, although that is told before it is handed over. */
+static void test_gathered_while_tables_fail(void **state)
+{
+    (void) state;
+    struct store_report r;
+    uint64_t n = 2;
+    struct store_entry e = {STORE_SELF, span_of("last", 4), span_of(&n, sizeof n)};
+    store_t *s = open_store();
+    put(s, 1);
+    tables_fail = true;
+    store_checkpoint(s);
+    for (int waits = 0; !store_is_full(s); waits++) {
+        assert_true(waits < WAIT_MS);
+        assert_int_equal(store_take(s, &r), HM_ENOTFOUND);
+        usleep(1000);
+    }
+    for (int i = 0; i < 3; i++) { /* by itself it is tried again after 8 s now */
+        assert_int_equal(put_sized(s, n++, 100), HM_EFULL);
+    }
+    store_gather(s);
+    uint64_t begun_ns = clock_boot_ns();
+    assert_int_equal(store_persist(s, n, &e, 1), HM_OK);
+    usleep(20000); /* the turn goes on meanwhile, and reads what the threads tell */
+    if (store_take(s, &r) != HM_OK) {
+        store_hand_over(s);
+        wait_report(s, &r);
+    }
+    assert_int_equal(r.reason, HM_EFULL);
+    assert_true(clock_boot_ns() - begun_ns < 4 * (uint64_t) 1000000000);
+    tables_fail = false;
+    store_close(&s);
+}
+
 /* No room to make the journal longer, but the tables have some: a write that is refused makes room for the next. */
 static void test_journal_cannot_grow(void **state)
 {
@@ -731,6 +765,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_tables_fail, scratch_setup, remove_dir),
         cmocka_unit_test_setup_teardown(test_tables_fail_before_they_are_read, scratch_setup,
                                         remove_dir),
+        cmocka_unit_test_setup_teardown(test_gathered_while_tables_fail, scratch_setup, remove_dir),
         cmocka_unit_test_setup_teardown(test_journal_cannot_grow, scratch_setup, remove_dir),
         cmocka_unit_test_setup_teardown(test_closed_while_tables_fail, scratch_setup, remove_dir),
         cmocka_unit_test_setup_teardown(test_journal_fails, scratch_setup, remove_dir),
