@@ -10,6 +10,7 @@
 #include "io/reactor.h"
 
 #include "base/err.h"
+#include "config.h"
 #include "io/clock.h"
 
 #include <errno.h>
@@ -41,6 +42,7 @@ struct item {
 
 struct reactor {
     int epoll_fd;
+    bool has_no_ns; /* the kernel, or who guards it, knows whole milliseconds only */
     struct item **items; /* by class once tidy */
     size_t count;
     size_t room;
@@ -154,6 +156,7 @@ void reactor_change_fd(reactor_t *r, int fd, unsigned want)
     for (size_t i = 0; i < r->count; i++) {
         if (r->items[i]->socket == NULL && r->items[i]->fd == fd && !r->items[i]->dead) {
             r->items[i]->want = want;
+            r->items[i]->is_hot = true;
             (void) watch(r, EPOLL_CTL_MOD, r->items[i]); /* needs no memory */
         }
     }
@@ -261,7 +264,7 @@ static bool prepare(reactor_t *r)
     for (size_t i = 0; i < r->count; i++) {
         struct item *item = r->items[i];
         item->ready = item->is_hot;
-        if (item->socket != NULL && !item->is_quiet) {
+        if (item->socket != NULL && !item->is_quiet && !item->dead) {
             ask_socket(item);
         }
         any = any || item->ready;
@@ -293,15 +296,21 @@ static uint64_t sleep_ns(uint64_t now_ns, uint64_t until_ns)
 }
 
 /* The number of events; -1 with errno. sleep TIMER_NEVER: until there is one. */
-static int sleep_for(const reactor_t *r, struct epoll_event *events, uint64_t sleep)
+static int sleep_for(reactor_t *r, struct epoll_event *events, uint64_t sleep)
 {
-    struct timespec ts = {(time_t) (sleep / NS_PER_S), (long) (sleep % NS_PER_S)};
-    int n = epoll_pwait2(r->epoll_fd, events, EVENTS_MAX, sleep == TIMER_NEVER ? NULL : &ts, NULL);
-    if (n < 0 && errno == ENOSYS) { /* before Linux 5.11: in milliseconds */
-        uint64_t ms = (sleep + NS_PER_MS - 1) / NS_PER_MS;
-        n = epoll_wait(r->epoll_fd, events, EVENTS_MAX, sleep == TIMER_NEVER ? -1 : (int) ms);
+#ifdef HAVE_EPOLL_PWAIT2 /* glibc 2.35 */
+    if (!r->has_no_ns) {
+        struct timespec ts = {(time_t) (sleep / NS_PER_S), (long) (sleep % NS_PER_S)};
+        int n = epoll_pwait2(r->epoll_fd, events, EVENTS_MAX, sleep == TIMER_NEVER ? NULL : &ts, NULL);
+        /* ENOSYS: before Linux 5.11. EPERM: so filters of system calls answer to what they do not know. */
+        r->has_no_ns = n < 0 && (errno == ENOSYS || errno == EPERM);
+        if (!r->has_no_ns) {
+            return n;
+        }
     }
-    return n;
+#endif
+    uint64_t ms = (sleep + NS_PER_MS - 1) / NS_PER_MS;
+    return epoll_wait(r->epoll_fd, events, EVENTS_MAX, sleep == TIMER_NEVER ? -1 : (int) ms);
 }
 
 /* Sleeps and marks what is ready. */

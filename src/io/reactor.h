@@ -5,7 +5,7 @@
  * its class, datagrams first. A reader takes ONE message per call and says whether it took one;
  * the reactor calls it again until it says no, up to 256 times or 1 ms per turn, so no flood on
  * one socket delays the others. Strangers could bring a hundred sockets: when their time is up, the
- * next turn goes on with the next of them. Deadlines round up to the poll's milliseconds, never down to a
+ * next turn goes on with the next of them. Deadlines round up to milliseconds if they are further away than one, never down to a
  * spin. Readers may add and remove anything, themselves included, and may use the sockets that were added with their
  * own context; whoever uses another one says so with reactor_touched. Why
  * not zloop: docs/decisions/0001-own-poll-loop.md. One thread. */
@@ -30,8 +30,8 @@ enum reactor_class {
     REACTOR_CLASSES,
 };
 
-#define REACTOR_READ 1u  /* POLLIN; errors and hang-ups count too, so that a reader notices them */
-#define REACTOR_WRITE 2u /* POLLOUT; for descriptors only */
+#define REACTOR_READ 1u  /* errors and hang-ups count too, so that a reader notices them */
+#define REACTOR_WRITE 2u /* for descriptors only */
 
 /* Takes one message (or handles one condition) and returns true, or returns false if there is
  * none: then, of a socket, the last thing that was done with it was to find that out. */
@@ -52,7 +52,7 @@ int reactor_add_fd(reactor_t *r, int fd, unsigned want, enum reactor_class cls,
                    reactor_read_fn *read, void *ctx);
 int reactor_add_socket(reactor_t *r, void *zmq_socket, enum reactor_class cls,
                        reactor_read_fn *read, void *ctx);
-/* From now on it waits for this. Unknown ones are ignored. */
+/* From now on it waits for this; and its reader is called in the next turn, whatever comes. Unknown ones are ignored. */
 void reactor_change_fd(reactor_t *r, int fd, unsigned want);
 /* Something was done with a socket that was added with this context, outside of its reader: sent, for one. Its
  * descriptor may stay still now though something has come, so it will be asked. */
@@ -71,7 +71,7 @@ void reactor_timer_disarm(reactor_t *r, struct reactor_timer *t);
 void reactor_on_stall(reactor_t *r, void (*stalled)(void *ctx, uint64_t ms), void *ctx);
 
 /* One turn: sleeps until deadline_ns (TIMER_NEVER: no deadline of the caller's), a timer, or
- * something ready; serves it. HM_EIO: poll itself failed. */
+ * something ready; serves it. HM_EIO: waiting itself failed. */
 int reactor_turn(reactor_t *r, uint64_t deadline_ns);
 
 /* The boot clock as read when the turn woke up, refreshed after each reader's turn. */

@@ -11,12 +11,16 @@
 #include "io/udp.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -276,6 +280,91 @@ static void sockets_whose_edge_was_swallowed(void **state)
     zmq_ctx_term(ctx);
 }
 
+/* ---- what the C library and libzmq are asked ---- */
+
+static bool is_refused; /* as a filter of system calls does */
+static int refusals;
+static const void *closed_socket;
+static int asked_closed;
+
+static void *real(const char *name)
+{
+    void *function = dlsym(RTLD_NEXT, name);
+    assert_non_null(function);
+    return function;
+}
+
+int epoll_pwait2(int fd, struct epoll_event *events, int max, const struct timespec *timeout,
+                 const sigset_t *mask)
+{
+    if (is_refused) {
+        refusals++;
+        errno = EPERM;
+        return -1;
+    }
+    return ((int (*)(int, struct epoll_event *, int, const struct timespec *, const sigset_t *))
+                real("epoll_pwait2"))(fd, events, max, timeout, mask);
+}
+
+int zmq_getsockopt(void *socket, int option, void *to, size_t *size)
+{
+    asked_closed += socket == closed_socket;
+    return ((int (*)(void *, int, void *, size_t *)) real("zmq_getsockopt"))(socket, option, to, size);
+}
+
+static void sleeps_where_only_milliseconds_are_known(void **state)
+{
+    (void) state;
+    reactor_t *r = reactor_new();
+    is_refused = true;
+    refusals = 0;
+    for (unsigned i = 0; i < 10; i++) {
+        uint64_t due = clock_boot_ns() + 100000 + i * 333333;
+        assert_int_equal(reactor_turn(r, due), HM_OK);
+        assert_true(clock_boot_ns() >= due);
+    }
+    is_refused = false;
+    assert_int_equal(refusals, 1); /* once is enough */
+    reactor_destroy(&r);
+}
+
+struct opener {
+    reactor_t *reactor;
+    void *zmq_ctx, *socket;
+};
+
+/* Between two turns a link is dialled and given up. */
+static void open_and_close(void *ctx, uint64_t ms)
+{
+    struct opener *o = ctx;
+    (void) ms;
+    if (o->socket == NULL) {
+        o->socket = zmq_socket(o->zmq_ctx, ZMQ_DEALER);
+        assert_int_equal(reactor_add_socket(o->reactor, o->socket, REACTOR_LINKS, read_socket, o->socket),
+                         HM_OK);
+        reactor_remove_socket(o->reactor, o->socket);
+        zmq_close(o->socket);
+        closed_socket = o->socket;
+    }
+}
+
+static void closed_sockets_are_not_asked(void **state)
+{
+    (void) state;
+    struct opener o = {.reactor = reactor_new(), .zmq_ctx = zmq_ctx_new()};
+    asked_closed = 0;
+    reactor_on_stall(o.reactor, open_and_close, &o);
+    reactor_turn(o.reactor, 0);
+    struct timespec t = {.tv_nsec = 150000000};
+    nanosleep(&t, NULL); /* held up */
+    reactor_turn(o.reactor, 0);
+    assert_non_null(o.socket);
+    assert_int_equal(asked_closed, 0);
+    closed_socket = NULL;
+    reactor_destroy(&o.reactor);
+    zmq_ctx_term(o.zmq_ctx);
+}
+
 struct heard {
     udp_t *udp;
     struct addr from;
@@ -423,6 +512,8 @@ int main(void)
         cmocka_unit_test(timers),
         cmocka_unit_test(stalls_are_reported),
         cmocka_unit_test(sockets_whose_edge_was_swallowed),
+        cmocka_unit_test(sleeps_where_only_milliseconds_are_known),
+        cmocka_unit_test(closed_sockets_are_not_asked),
         cmocka_unit_test(datagrams),
         cmocka_unit_test(connects),
     };
