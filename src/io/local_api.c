@@ -161,8 +161,8 @@ static void finish(const struct local_client *first)
         uint64_t now_ns = clock_boot_ns();
         while (!local_client_send((struct local_client *) (uintptr_t) c) && now_ns < until_ns) {
             struct pollfd item = {c->fd, POLLOUT, 0};
-            if (poll(&item, 1, (int) ((until_ns - now_ns) / NS_PER_MS) + 1) < 0 ||
-                (item.revents & (POLLERR | POLLHUP)) != 0) {
+            int n = poll(&item, 1, (int) ((until_ns - now_ns) / NS_PER_MS) + 1);
+            if ((n < 0 && errno != EINTR) || (item.revents & (POLLERR | POLLHUP)) != 0) {
                 break;
             }
             now_ns = clock_boot_ns();
@@ -264,7 +264,7 @@ void local_api_flush(local_api_t *api)
     struct local_client **at = &api->dirty;
     while (*at != NULL) {
         struct local_client *c = *at;
-        if (c->is_within) {
+        if (local_client_gathers(c)) {
             at = &c->next_dirty;
             continue;
         }
@@ -293,7 +293,6 @@ void local_api_ended(local_api_t *a, struct local_client *c)
     }
     *at = c->next;
     a->client_count--;
-    not_dirty(a, c);
     for (size_t i = 0; i < LOCAL_CALLS_MAX; i++) {
         struct call *call = &a->calls[i];
         if (call->client != 0 && call->from == c) {
@@ -302,6 +301,7 @@ void local_api_ended(local_api_t *a, struct local_client *c)
             a->handler.gone(a->handler.ctx, client);
         }
     }
+    not_dirty(a, c); /* an answer to another of its calls may have come meanwhile */
     local_client_free(c, a->reactor);
     if (a->is_paused) {
         resume(a);
@@ -346,9 +346,9 @@ void local_api_request(local_api_t *a, const struct call *as, struct span reques
 
 static struct call *find(local_api_t *a, uint64_t client)
 {
-    struct call *c = &a->calls[client & ((1u << INDEX_BITS) - 1)];
-    bool is_place = (client & ((1u << INDEX_BITS) - 1)) < LOCAL_CALLS_MAX;
-    return client != 0 && is_place && c->client == client ? c : NULL;
+    size_t place = client & ((1u << INDEX_BITS) - 1);
+    bool is_there = client != 0 && place < LOCAL_CALLS_MAX && a->calls[place].client == client;
+    return is_there ? &a->calls[place] : NULL;
 }
 
 int local_api_reply(local_api_t *api, uint64_t client, struct span reply)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define READ_BYTES 65536
+#define FULL_BYTES (HM_QUEUE_BYTES_MAX - HM_REPLY_BYTES_MAX) /* unsent: no more requests are taken */
 /* Small replies that travel in one message, and go at once when there are so many: the client works on them while we work
  * on the rest of its message. */
 #define JOINED_MAX 16
@@ -52,10 +53,16 @@ void local_client_free(struct local_client *c, reactor_t *r)
 
 /* ---- out ------------------------------------------------------------------------------------- */
 
-/* Watches for room only while there is something to send. */
+static bool is_full(const struct local_client *c)
+{
+    return zmtp_stream_unsent(&c->stream) > FULL_BYTES;
+}
+
+/* Watches for room only while there is something to send, and for requests while it reads the answers. */
 static void watch(struct local_client *c)
 {
-    unsigned want = REACTOR_READ | (zmtp_stream_wants_write(&c->stream) ? REACTOR_WRITE : 0);
+    unsigned want = (is_full(c) ? 0 : REACTOR_READ) |
+                    (zmtp_stream_wants_write(&c->stream) ? REACTOR_WRITE : 0);
     if (want != c->want) {
         c->want = want;
         reactor_change_fd(local_api_reactor(c->api), c->fd, want);
@@ -81,6 +88,11 @@ bool local_client_send(struct local_client *c)
     return !zmtp_stream_wants_write(&c->stream);
 }
 
+bool local_client_gathers(const struct local_client *c)
+{
+    return c->is_taking && c->is_within && zmtp_stream_unsent(&c->stream) < JOINED_BYTES_MAX;
+}
+
 int local_client_reply(struct local_client *c, const struct call *to, struct span reply)
 {
     struct span frames[3] = {span_of("", 0), span_of(to->id, to->id_bytes), reply};
@@ -88,8 +100,8 @@ int local_client_reply(struct local_client *c, const struct call *to, struct spa
     if (zmtp_stream_unsent(&c->stream) + bytes > HM_QUEUE_BYTES_MAX) {
         return HM_EFULL;
     }
-    bool is_joining = c->joined > 0 && c->joined_message == to->message &&
-                      reply.size < JOINED_REPLY_MAX && c->joined_bytes + bytes <= JOINED_BYTES_MAX;
+    bool is_joining = zmtp_stream_can_join(&c->stream) && c->joined > 0 &&
+                      c->joined_message == to->message && reply.size < JOINED_REPLY_MAX && c->joined_bytes + bytes <= JOINED_BYTES_MAX;
     size_t skipped = to->has_empty && !is_joining ? 0 : 1; /* the empty frame begins a message */
     int rc = zmtp_stream_put(&c->stream, frames + skipped, 3 - skipped, is_joining);
     if (rc == HM_OK) {
@@ -163,6 +175,7 @@ static int read_some(struct local_client *c)
 static bool rest(struct local_client *c)
 {
     c->is_drained = false;
+    zmtp_stream_let_go(&c->stream, 2 * READ_BYTES);
     local_client_send(c); /* also what waits for the rest of a message that does not come */
     return false;
 }
@@ -174,9 +187,20 @@ static bool step(void *ctx)
     bool has_more;
     struct span body;
     int rc;
+    if (is_full(c)) {
+        local_client_send(c);
+    }
+    if (is_full(c)) {
+        return false; /* goes on when the client has read */
+    }
     while ((rc = zmtp_stream_frame(&c->stream, &has_more, &body)) == HM_OK) {
-        if (take_frame(c, has_more, body)) {
+        c->is_taking = true;
+        bool is_taken = take_frame(c, has_more, body);
+        if (is_taken) {
             local_api_flush(c->api);
+        }
+        c->is_taking = false;
+        if (is_taken) {
             return true;
         }
     }

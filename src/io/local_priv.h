@@ -32,6 +32,7 @@ struct local_client {
     /* The message that is being taken. */
     uint64_t message;
     bool is_within; /* it has frames left */
+    bool is_taking; /* its reader is at it now */
     bool has_empty;
     bool is_refused; /* what is left of it is not looked at */
     unsigned taken;  /* requests of it */
@@ -46,6 +47,8 @@ struct local_client {
 struct local_client *local_client_new(local_api_t *api, reactor_t *r, int fd);
 /* Sends what the kernel takes without waiting; false: it waits for the client. */
 bool local_client_send(struct local_client *c);
+/* A message of several requests is being worked on, and little is to be sent: replies wait for each other. */
+bool local_client_gathers(const struct local_client *c);
 /* Puts the reply to a request of c's. HM_EFULL, HM_ENOMEM: nothing was put. */
 int local_client_reply(struct local_client *c, const struct call *to, struct span reply);
 /* Closes it and frees it; the reactor forgets it. */

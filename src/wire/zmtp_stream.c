@@ -82,6 +82,15 @@ uint8_t *zmtp_stream_room(struct zmtp_stream *s, size_t size)
     return buf_extend(&s->in, size);
 }
 
+void zmtp_stream_let_go(struct zmtp_stream *s, size_t kept)
+{
+    if (s->in_at == s->in.size && s->in.room > kept) {
+        buf_fini(&s->in);
+        buf_init(&s->in, SIZE_MAX);
+        s->in_at = 0;
+    }
+}
+
 int zmtp_stream_fed(struct zmtp_stream *s, size_t size, size_t came)
 {
     HM_ASSERT(came <= size && size <= s->in.size);
@@ -169,7 +178,7 @@ int zmtp_stream_put(struct zmtp_stream *s, const struct span *frames, size_t cou
         bytes += head_bytes(frames[i].size) + frames[i].size;
     }
     if (s->out_at > KEPT_BYTES && s->out_at > s->out.size / 2) { /* the peer is slow */
-        s->join_at = 0;
+        s->join_at -= s->join_at != 0 ? s->out_at : 0;
         cut_front(&s->out, &s->out_at);
     }
     uint8_t *to = buf_extend(&s->out, bytes);
@@ -189,6 +198,11 @@ int zmtp_stream_put(struct zmtp_stream *s, const struct span *frames, size_t cou
         to += frames[i].size;
     }
     return HM_OK;
+}
+
+bool zmtp_stream_can_join(const struct zmtp_stream *s)
+{
+    return s->join_at != 0;
 }
 
 struct span zmtp_stream_out(struct zmtp_stream *s)

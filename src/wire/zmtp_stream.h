@@ -37,6 +37,9 @@ uint8_t *zmtp_stream_room(struct zmtp_stream *s, size_t size);
 /* So many of these came. To be called after each zmtp_stream_room. HM_EMALFORMED: not the handshake of a peer that may
  * speak to us; HM_ENOMEM: both break it. */
 int zmtp_stream_fed(struct zmtp_stream *s, size_t size, size_t came);
+/* Gives memory for what comes in back if nothing of it is left to be taken and it has more than `kept` bytes. Spans of
+ * frames end here. */
+void zmtp_stream_let_go(struct zmtp_stream *s, size_t kept);
 /* The next frame that is whole; *ret_more: the message goes on behind it. HM_ENOTFOUND: none; HM_EMALFORMED, HM_ENOMEM. */
 int zmtp_stream_frame(struct zmtp_stream *s, bool *ret_more, struct span *ret_body);
 /* The handshake is over. */
@@ -45,6 +48,8 @@ bool zmtp_stream_is_open(const struct zmtp_stream *s);
 /* Puts a message of these frames. is_joining: rather goes on with the message that was put last, if nothing of it was
  * taken by zmtp_stream_out yet. HM_ENOMEM: nothing was put. */
 int zmtp_stream_put(struct zmtp_stream *s, const struct span *frames, size_t count, bool is_joining);
+/* Something may join the message that was put last. */
+bool zmtp_stream_can_join(const struct zmtp_stream *s);
 /* What is to be sent now, in one piece; empty: nothing. Borrowed until the next call but zmtp_stream_frame's. */
 struct span zmtp_stream_out(struct zmtp_stream *s);
 /* So many of these bytes were sent. */
