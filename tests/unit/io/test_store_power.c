@@ -59,6 +59,17 @@ static size_t file_count;
 static bool is_watching;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* The store is looked at in a child process, which writes, too: another thread must not hold the lock there for ever. */
+static void take_lock(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+static void give_lock(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
 static void *real(const char *name)
 {
     void *function = dlsym(RTLD_NEXT, name);
@@ -602,6 +613,9 @@ int main(void)
     const struct CMUnitTest more[] = {
         cmocka_unit_test(test_power_cuts_while_it_gets_a_journal),
     };
+    if (pthread_atfork(take_lock, give_lock, give_lock) != 0) {
+        return 1;
+    }
     int failed = cmocka_run_group_tests(tests, watch_a_store, forget);
     return failed + cmocka_run_group_tests(more, watch_a_migration, forget);
 }
