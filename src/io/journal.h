@@ -56,9 +56,9 @@ void journal_close(journal_t **p);
 void journal_applied(journal_t *j, uint64_t number);
 /* May a record with that much content be appended now? If not: after the next journal_applied. */
 bool journal_has_room(const journal_t *j, size_t content_bytes);
-/* What these batches take in a record. */
 /* Bytes that were handed to the kernel since it was opened. */
 uint64_t journal_written(const journal_t *j);
+/* What these batches take in a record. */
 size_t journal_content_bytes(const struct store_batch *batch);
 /* Appends one record with all batches of the chain, and syncs it. There must be room. 0 or errno;
  * *ret_number is its number, also if it failed and must be taken for applied (0: it was not begun). */

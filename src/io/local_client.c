@@ -79,6 +79,7 @@ bool local_client_send(struct local_client *c)
         } else if (errno != EINTR) {
             /* Its end is told by the loop, when it reads: the caller is in its own affairs. */
             if (errno != EAGAIN && errno != EWOULDBLOCK) {
+                c->is_broken = true;
                 shutdown(c->fd, SHUT_RDWR);
             }
             break;
@@ -101,7 +102,8 @@ int local_client_reply(struct local_client *c, const struct call *to, struct spa
         return HM_EFULL;
     }
     bool is_joining = zmtp_stream_can_join(&c->stream) && c->joined > 0 &&
-                      c->joined_message == to->message && reply.size < JOINED_REPLY_MAX && c->joined_bytes + bytes <= JOINED_BYTES_MAX;
+                      c->joined_message == to->message && reply.size < JOINED_REPLY_MAX &&
+                      c->joined_bytes + bytes <= JOINED_BYTES_MAX;
     size_t skipped = to->has_empty && !is_joining ? 0 : 1; /* the empty frame begins a message */
     int rc = zmtp_stream_put(&c->stream, frames + skipped, 3 - skipped, is_joining);
     if (rc == HM_OK) {
@@ -189,6 +191,10 @@ static bool step(void *ctx)
     int rc;
     if (is_full(c)) {
         local_client_send(c);
+    }
+    if (is_full(c) && c->is_broken) { /* it will never read */
+        local_api_ended(c->api, c);
+        return false;
     }
     if (is_full(c)) {
         return false; /* goes on when the client has read */

@@ -27,6 +27,7 @@ struct local_client {
     int fd;
     unsigned want; /* what the reactor watches */
     bool is_dirty; /* has replies that were not sent */
+    bool is_broken; /* nobody takes replies any more; what it sent before is still read */
     bool is_drained; /* the last read took all there was */
     struct zmtp_stream stream;
     /* The message that is being taken. */

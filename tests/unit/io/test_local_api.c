@@ -725,6 +725,36 @@ static void test_requests_wait_for_who_reads(void **state)
     zmq_close(other);
 }
 
+/* A client whose requests wait goes away: the loop ends it, and does not run in circles. */
+static void test_full_client_goes_away(void **state)
+{
+    static const uint8_t one[] = {1, 1, 'i', 0, 0};
+    struct fixture *f = *state;
+    bool is_asleep = false;
+    int fd = raw_client(f);
+    memset(largest, 'r', sizeof largest - 1);
+    f->at_once = (const char *) largest;
+    say_hello(fd);
+    for (int i = 0; i < 20; i++) {
+        say(fd, one, sizeof one);
+    }
+    size_t before;
+    do {
+        before = f->answered;
+        for (int i = 0; i < 20; i++) {
+            turn(f);
+        }
+    } while (f->answered > before || f->answered == 0);
+    assert_true(f->answered < 20);
+    close(fd);
+    for (int i = 0; i < 100 && !is_asleep; i++) {
+        uint64_t due_ns = clock_boot_ns() + 5 * NS_PER_MS;
+        assert_int_equal(reactor_turn(f->reactor, due_ns), HM_OK);
+        is_asleep = clock_boot_ns() >= due_ns;
+    }
+    assert_true(is_asleep);
+}
+
 /* Many large answers to one message are on their way while the rest of it is worked on: none is lost. */
 static void test_large_answers_to_one_message(void **state)
 {
@@ -823,6 +853,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_client_goes_away, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_client_does_not_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_requests_wait_for_who_reads, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_full_client_goes_away, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_large_answers_to_one_message, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_largest_request, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_lies_at_the_path, set_up, tear_down),

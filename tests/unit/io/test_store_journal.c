@@ -496,7 +496,7 @@ static void test_gathered_while_tables_fail(void **state)
     store_gather(s);
     uint64_t begun_ns = clock_boot_ns();
     assert_int_equal(store_persist(s, n, &e, 1), HM_OK);
-    usleep(20000); /* the turn goes on meanwhile, and reads what the threads tell */
+    wait_socket(s); /* the turn goes on meanwhile, and reads what the threads tell */
     if (store_take(s, &r) != HM_OK) {
         store_hand_over(s);
         wait_report(s, &r);
