@@ -256,12 +256,18 @@ def start_alone(lab, *more):
     return node
 
 
+ALL_LINKED = 9      # so many nodes are neighbours of each other, see src/core/overlay.c
+
+
 def start_mesh(lab, count, hosts=None, **options):
-    """Nodes on the hosts, started at once, sharing one user's mesh key; returns when all see all."""
+    """Nodes on the hosts, started at once, sharing one user's mesh key; returns when all see all and
+    the links stand, for what a node has open before that is not what it has open at rest."""
     need_binaries()
     hosts = hosts or lab.add_hosts(count)
     nodes = [Node(host, **options).start() for host in hosts]
     wait_formed(nodes)
+    if len(nodes) <= ALL_LINKED:
+        wait_linked(nodes)
     return nodes
 
 
@@ -279,7 +285,7 @@ def wait_formed(nodes, seconds=6):
 
 
 def wait_linked(nodes, seconds=5):
-    """Up to eight nodes that all have links to all. Until then a node may know another only by hearsay,
+    """At most ALL_LINKED nodes that all have links to all. Until then a node may know another only by hearsay,
     and whoever refuses a connection at an address that is not proven is no evidence against it."""
     wait_for(lambda: all(node.metric_values()["mesh_links"] == len(nodes) - 1 for node in nodes), seconds,
              lambda: "links: " + ", ".join(f"{node.name} {node.metric_values()['mesh_links']:g}"

@@ -89,7 +89,6 @@ def test_found_everywhere(lab):
 def test_gone_with_its_machine(lab):
     """Gone within a second of kill -9, gone the moment a silent machine is failed, back by itself, watched."""
     nodes = start_mesh(lab, 3)
-    wait_linked(nodes)
     do(nodes[2], "register", "--name=web", "--port=80")
     wait_ids(nodes, ["web"])
     watch = Watch(nodes[0], "--name=web")
