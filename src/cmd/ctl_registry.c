@@ -68,11 +68,31 @@ static void print_peers(const struct out *out, const json_t *peers)
     table_destroy(&table);
 }
 
+/* The first that knows something which the node that was asked cannot read; NULL: none. */
+static const char *later_peer(const json_t *reply)
+{
+    size_t i;
+    json_t *peer;
+    json_array_foreach(json_object_get(reply, "peers"), i, peer)
+    {
+        if (ctl_bool(peer, "later")) {
+            return ctl_text(peer, "node");
+        }
+    }
+    return NULL;
+}
+
 static void print_trouble(const struct out *out, const json_t *reply)
 {
-    char text[160];
+    char text[256];
     int64_t divergent = ctl_int(reply, "divergent_seconds");
-    if (ctl_bool(reply, "syncing")) {
+    const char *later = later_peer(reply);
+    if (later != NULL) {
+        snprintf(text, sizeof text,
+                 "some entries of %s are of a later format than it reads: upgrade homemesh on %s",
+                 later, ctl_text(reply, "node"));
+        print_fact(out, "state", text);
+    } else if (ctl_bool(reply, "syncing")) {
         print_fact(out, "state",
                    "syncing: it has not agreed with another node yet, and may lack "
                    "what others have");

@@ -242,6 +242,7 @@ struct core_registry_peer {
     uint64_t state;      /* that */
     uint64_t differs_ns; /* for how long it has been another than ours; 0: it is not */
     bool is_linked;
+    bool is_later;       /* it holds entries of a later format than is read here, as it last told them */
 };
 /* The member of that index (core_member_at). False: it is this node, or not up. */
 bool core_registry_peer(const core_t *core, size_t idx, struct core_registry_peer *ret_peer);

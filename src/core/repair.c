@@ -521,6 +521,7 @@ bool core_registry_peer(const core_t *c, size_t idx, struct core_registry_peer *
         .state = m->reg_state,
         .differs_ns = m->reg_differs_ns == 0 ? 0 : c->now_ns - m->reg_differs_ns,
         .is_linked = m->link == LINK_UP,
+        .is_later = m->reg_later > 0,
     };
     return true;
 }

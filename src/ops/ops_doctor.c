@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Handler of the operation doctor: what one node can say about itself, and what it saw of the others.
- *
- * Its checks need no other node. What needs two (who hears whom, whose clock is off) is put together by
- * meshctl from what each node saw: beacons, and whose datagrams came in. With `knock` a node first makes
+/* Handler of the operation doctor: what one node can say about itself; what it saw of the others is in
+ * ops_doctor_seen.c. Its checks need no other node. With `knock` a node first makes
  * itself heard, so that the others have something to see, and begins to measure its disk. */
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/text.h"
 #include "ops/ops_call.h"
+#include "ops/ops_doctor.h"
 #include "ops/ops_time.h"
 #include "wire/frame.h"
 #include "wire/mpack.h"
@@ -19,6 +18,7 @@
 
 #define AROUND_BYTES 131072 /* beacons and pairs, each at most 256 short objects */
 #define NS_PER_MS 1000000u
+#define NS_PER_S 1000000000u
 #define BEACON_RECENT_NS 60000000000u   /* idle nodes beacon every 10 s */
 #define FOREIGN_RECENT_NS 300000000000u /* as in status */
 #define SLOW_SYNC_NS 500000000u         /* an SD card syncs in less */
@@ -26,6 +26,7 @@
 #define SANE_WALL_MS 1704067200000u     /* 2024: before this software */
 #define STRANGERS_MANY 32               /* beacons of so many who are no members: somebody floods */
 #define DESCRIPTORS_MIN 1024
+#define DIVERGED_NS 60000000000u        /* by then repair passes have mended what they can */
 #define DAMAGE_SHOWN_NS (24 * 3600 * 1000000000ull)
 
 enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_FAIL };
@@ -229,12 +230,6 @@ static void check_foreign_key(struct doctor *d)
         addr_format(&s->foreign_addr, addr), when);
 }
 
-static bool is_member(const core_t *core, const struct node_id *id)
-{
-    struct member_view view;
-    return ops_find_id(core, id, &view) == HM_OK;
-}
-
 static void check_strangers(struct doctor *d)
 {
     const struct metrics *m = core_metrics(d->core);
@@ -243,7 +238,7 @@ static void check_strangers(struct doctor *d)
     char addr[ADDR_TEXT_BYTES];
     for (size_t i = 0; i < d->facts->beacon_count; i++) {
         const struct fact_beacon *b = &d->facts->beacons[i];
-        if (b->ago_ns < BEACON_RECENT_NS && !is_member(d->core, &b->id)) {
+        if (b->ago_ns < BEACON_RECENT_NS && !doctor_is_member(d->core, &b->id)) {
             last = last == NULL || b->ago_ns < last->ago_ns ? b : last;
             count++;
         }
@@ -357,6 +352,61 @@ static void check_store(struct doctor *d)
     }
 }
 
+/* The first of the members that know something this node cannot read, and how many others do. */
+static bool find_later(const core_t *core, struct node_id *ret_first, size_t *ret_others)
+{
+    struct core_registry_peer p;
+    size_t count = 0;
+    for (size_t i = 0; i < core_member_count(core); i++) {
+        if (core_registry_peer(core, i, &p) && p.is_later) {
+            *ret_first = count == 0 ? p.id : *ret_first;
+            count++;
+        }
+    }
+    *ret_others = count - 1;
+    return count > 0;
+}
+
+static void check_registry(struct doctor *d)
+{
+    struct core_registry_status s;
+    struct member_view view;
+    struct node_id first;
+    size_t others;
+    char time[32];
+    char fix[160];
+    core_registry_status(d->core, &s);
+    if (s.totals.bytes > HM_REGISTRY_BYTES_MAX / 10 * 9) {
+        say(d, "registry", VERDICT_WARN,
+            "delete what is not needed, at any node: meshctl kv list, meshctl kv delete",
+            "it holds %" PRIu64 " MiB of at most %" PRIu64 ": soon writes are refused",
+            s.totals.bytes >> 20, (uint64_t) HM_REGISTRY_BYTES_MAX >> 20);
+    }
+    if (find_later(d->core, &first, &others) && ops_find_id(d->core, &first, &view) == HM_OK) {
+        snprintf(fix, sizeof fix,
+                 "upgrade homemesh on %s: then it gets them; until then nothing is lost",
+                 d->status.name);
+        say(d, "registry", VERDICT_WARN, fix,
+            "its meshd %s cannot read some entries of %s%s: they are of a later format",
+            d->status.version, view.name, others > 0 ? " and others" : "");
+    } else if (s.divergent_ns > DIVERGED_NS) {
+        say(d, "registry", VERDICT_WARN,
+            "meshctl registry status names the node, meshctl registry diff NODE what differs; is the "
+            "link to it open (meshctl nodes show)?",
+            "another node has held something else for %s", duration(s.divergent_ns / NS_PER_S, time));
+    } else if (s.is_syncing && d->status.uptime_ns > DIVERGED_NS) {
+        say(d, "registry", VERDICT_WARN,
+            "it takes no deletes until it has agreed with a node that has all: is one up?",
+            "its store is new and it has not agreed with another node: it may lack what there is");
+    } else {
+        say(d, "registry", VERDICT_OK, "", "%" PRIu64 " %s%s", s.totals.entries,
+            s.totals.entries == 1 ? "entry" : "entries",
+            s.is_syncing            ? ", and it is getting more"
+            : s.divergent_ns > 0    ? ", and it is catching up with another node"
+                                    : ", in step with all that are up");
+    }
+}
+
 static void check_limits(struct doctor *d)
 {
     const struct facts *f = d->facts;
@@ -382,120 +432,6 @@ static void check_version(struct doctor *d)
     }
 }
 
-/* ---- what it saw of the others --------------------------------------------------------------- */
-
-static void put_ago(struct buf *b, const char *key, uint64_t ago_ns)
-{
-    mp_str(b, key);
-    if (ago_ns == UINT64_MAX) {
-        mp_nil(b);
-    } else {
-        mp_uint(b, ago_ns / NS_PER_MS);
-    }
-}
-
-/* Where its beacons go: two nodes that have one in common are on one network and must hear each
- * other. */
-static void put_networks(struct buf *b, const struct facts *f)
-{
-    size_t count = 0;
-    for (int is_writing = 0; is_writing < 2; is_writing++) {
-        if (is_writing) {
-            mp_str(b, "networks");
-            mp_array(b, count);
-        }
-        for (size_t i = 0; i < f->netif_count; i++) {
-            const struct fact_netif *n = &f->netifs[i];
-            bool is_there = n->is_used && !n->is_loopback && n->beacon_to.family == 4;
-            char text[ADDR_TEXT_BYTES];
-            count += is_there && !is_writing ? 1 : 0;
-            if (is_there && is_writing) {
-                mp_str(b, addr_format_ip(&n->beacon_to, text));
-            }
-        }
-    }
-}
-
-/* Its own addresses: a beacon with its identity from elsewhere is not its own. */
-static void put_addresses(struct buf *b, const struct facts *f)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < f->netif_count; i++) {
-        count += addr_is_none(&f->netifs[i].addr) ? 0 : 1;
-    }
-    mp_str(b, "addresses");
-    mp_array(b, count);
-    for (size_t i = 0; i < f->netif_count; i++) {
-        char text[ADDR_TEXT_BYTES];
-        if (!addr_is_none(&f->netifs[i].addr)) {
-            mp_str(b, addr_format_ip(&f->netifs[i].addr, text));
-        }
-    }
-}
-
-static void put_beacons(struct buf *b, const struct doctor *d)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < d->facts->beacon_count; i++) {
-        count += is_member(d->core, &d->facts->beacons[i].id) ? 1 : 0;
-    }
-    mp_str(b, "beacons");
-    mp_array(b, count);
-    for (size_t i = 0; i < d->facts->beacon_count; i++) {
-        const struct fact_beacon *beacon = &d->facts->beacons[i];
-        if (!is_member(d->core, &beacon->id)) {
-            continue;
-        }
-        mp_map(b, 5);
-        ops_put_id(b, "id", &beacon->id);
-        ops_put_addr(b, "address", &beacon->addr);
-        ops_put_str_or_nil(b, "interface", beacon->netif);
-        ops_put_uint(b, "ago_ms", beacon->ago_ns / NS_PER_MS);
-        ops_put_uint(b, "first_ms", beacon->first_ago_ns / NS_PER_MS);
-    }
-}
-
-/* The members behind it in order of id, as core_knock: each pair of a mesh up to that size. */
-static size_t pairs(const core_t *core, struct member_view views[HM_KNOCKS_MAX])
-{
-    size_t all = core_member_count(core);
-    size_t own = 0;
-    size_t count = 0;
-    for (size_t i = 0; i < all; i++) {
-        struct member_view view;
-        core_member_at(core, i, &view);
-        own = view.is_self ? i : own;
-    }
-    for (size_t i = 1; i < all && count < HM_KNOCKS_MAX; i++) {
-        core_member_at(core, (own + i) % all, &views[count]);
-        count += views[count].status == STATUS_LEFT ? 0 : 1;
-    }
-    return count;
-}
-
-static void put_pairs(struct buf *b, const core_t *core)
-{
-    struct member_view views[HM_KNOCKS_MAX];
-    size_t count = pairs(core, views);
-    mp_str(b, "pairs");
-    mp_array(b, count);
-    for (size_t i = 0; i < count; i++) {
-        const struct member_view *v = &views[i];
-        mp_map(b, 11);
-        ops_put_id(b, "id", &v->id);
-        ops_put_str(b, "name", v->name);
-        ops_put_str(b, "status", member_status_name(v->status));
-        put_ago(b, "arrived_ms", v->arrived_ago_ns);
-        ops_put_uint(b, "knocked", v->knocked);
-        ops_put_uint(b, "answers", v->knock_answers);
-        ops_put_uint(b, "knocked_large", v->knocked_large);
-        ops_put_uint(b, "answers_large", v->knock_answers_large);
-        ops_put_ms(b, "rtt_ms", v->rtt_ns);
-        ops_put_bool(b, "linked", v->is_linked);
-        ops_put_str_or_nil(b, "path", member_path_name(v->path));
-    }
-}
-
 static void check_all(struct doctor *d)
 {
     check_interfaces(d);
@@ -510,23 +446,9 @@ static void check_all(struct doctor *d)
     check_load(d);
     check_config(d);
     check_store(d);
+    check_registry(d);
     check_limits(d);
     check_version(d);
-}
-
-static void put_around(struct buf *b, const struct doctor *d)
-{
-    mp_str(b, "next");
-    mp_nil(b);
-    ops_put_str(b, "node", d->status.name);
-    ops_put_id(b, "id", &d->status.id);
-    ops_put_str(b, "version", d->status.version);
-    ops_put_time(b, "time", core_wall_ms(d->core));
-    ops_put_hex(b, "view", d->status.view_hash);
-    put_networks(b, d->facts);
-    put_addresses(b, d->facts);
-    put_beacons(b, d);
-    put_pairs(b, d->core);
 }
 
 void ops_doctor(struct ops_call *call)
@@ -549,6 +471,6 @@ void ops_doctor(struct ops_call *call)
     check_all(&d);
     mp_map(call->reply, 11);
     ops_page_write(&d.page, call->reply, "checks");
-    put_around(call->reply, &d);
+    doctor_put_seen(call->reply, d.core, d.facts, &d.status);
     ops_page_fini(&d.page);
 }

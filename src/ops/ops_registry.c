@@ -20,7 +20,7 @@
 
 static void put_peer(struct buf *b, const core_t *core, const struct core_registry_peer *p)
 {
-    mp_map(b, 6);
+    mp_map(b, 7);
     ops_put_node_name(b, "node", core, &p->id);
     ops_put_id(b, "id", &p->id);
     mp_str(b, "hash");
@@ -39,6 +39,7 @@ static void put_peer(struct buf *b, const core_t *core, const struct core_regist
     }
     ops_put_uint(b, "lag_ms", p->differs_ns / 1000000);
     ops_put_bool(b, "linked", p->is_linked);
+    ops_put_bool(b, "later", p->is_later);
 }
 
 /* Members that are up: those that differ first, then the others. */

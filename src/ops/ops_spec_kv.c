@@ -175,6 +175,8 @@ static const struct op_field status_fields[] = {
     {"peers.agrees", NULL, FIELD_BOOL, true, "it is the same as here; null: not known yet"},
     {"peers.lag_ms", NULL, FIELD_UINT, false, "for how long it has been another; 0: it is not"},
     {"peers.linked", NULL, FIELD_BOOL, false, "a link to it is open"},
+    {"peers.later", NULL, FIELD_BOOL, false,
+     "it holds entries of a later format than this node reads: they come once this node is upgraded"},
 };
 static const struct op_field inspect_fields[] = {
     {"key", "KEY", FIELD_TEXT, false, "as it is stored; | stands before what is below a key"},

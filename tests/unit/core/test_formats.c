@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* A registry of which one node reads less than the others: as docs/protocol/registry.md says under "Later
- * formats". The others are of an artificial next version. What they write has a field more and may be of a
- * type that is not known here, or is in a later format as a whole: [2, body, signature]; they read both.
- * Nothing of that is in the core: it is put around its entry_read, entry_write and entry_body_write, by what
- * the node that is in its step may know. */
+ * formats". The others write as tests/lib/later_format.h says; which of them is in its step is said here. */
+#include "../../lib/later_format.h"
 #include "../unit.h"
 
 #include "core/core.h"
@@ -12,87 +10,26 @@
 
 #include <stdio.h>
 
-#define LATER_HEAD 0x93 /* msgpack: an array of three */
-#define LATER_FORMAT 2
-#define ENTRY_HEAD 0x92
-#define ODD_TYPE 9
-#define COPIES_MAX 200000
-
 static struct mesh *mesh;
-static bool is_next;      /* the node whose step it is */
-static bool writes_later; /* the next ones do */
-static uint8_t *copies[COPIES_MAX];
-static size_t copy_count;
 
 int __real_core_step(core_t *core, const struct event *ev, struct effects *ret_fx);
 int __wrap_core_step(core_t *core, const struct event *ev, struct effects *ret_fx);
-int __real_entry_read(struct span bytes, struct entry *ret_entry);
-int __wrap_entry_read(struct span bytes, struct entry *ret_entry);
-void __real_entry_write(struct buf *b, struct span body, struct span signature);
-void __wrap_entry_write(struct buf *b, struct span body, struct span signature);
-void __real_entry_body_write(struct buf *b, const struct entry *e);
-void __wrap_entry_body_write(struct buf *b, const struct entry *e);
 
 int __wrap_core_step(core_t *core, const struct event *ev, struct effects *ret_fx)
 {
     for (size_t i = 0; mesh != NULL && i < mesh->count; i++) {
         if (mesh->node[i].core == core) {
-            is_next = mesh->node[i].is_next;
+            later_format_is_next = mesh->node[i].is_next;
         }
     }
     return __real_core_step(core, ev, ret_fx);
-}
-
-/* Entries borrow what they were read from, so the copies stay. */
-int __wrap_entry_read(struct span bytes, struct entry *ret_entry)
-{
-    int rc = __real_entry_read(bytes, ret_entry);
-    if (rc != HM_EVERSION || !is_next) {
-        return rc;
-    }
-    assert_true(bytes.data[0] == LATER_HEAD && bytes.data[1] == LATER_FORMAT);
-    assert_true(copy_count < COPIES_MAX);
-    uint8_t *copy = malloc(bytes.size);
-    copies[copy_count++] = copy;
-    memcpy(copy, bytes.data, bytes.size);
-    copy[1] = ENTRY_HEAD;
-    rc = __real_entry_read(span_of(copy + 1, bytes.size - 1), ret_entry);
-    ret_entry->bytes = bytes;
-    return rc;
-}
-
-void __wrap_entry_write(struct buf *b, struct span body, struct span signature)
-{
-    size_t before = b->size;
-    if (is_next && writes_later) {
-        mp_uint(b, LATER_FORMAT); /* its place becomes that of the head, which goes before it */
-    }
-    __real_entry_write(b, body, signature);
-    if (is_next && writes_later) {
-        b->data[before] = LATER_HEAD;
-        b->data[before + 1] = LATER_FORMAT;
-    }
-}
-
-void __wrap_entry_body_write(struct buf *b, const struct entry *e)
-{
-    struct entry written = *e;
-    size_t before = b->size;
-    if (is_next && e->key.size >= 6 && memcmp(e->key.data, "kv/odd", 6) == 0) {
-        written.type = ODD_TYPE;
-    }
-    __real_entry_body_write(b, &written);
-    if (is_next) {
-        b->data[before]++;
-        mp_str(b, "of the next version");
-    }
 }
 
 static struct mesh *start(size_t count, unsigned next)
 {
     struct mesh *m = mesh_new(count);
     mesh = m;
-    writes_later = false;
+    later_format_writes = false;
     for (size_t i = 0; i < count; i++) {
         m->node[i].is_next = (next >> i & 1) != 0;
         mesh_start(m, i);
@@ -109,10 +46,7 @@ static void end(struct mesh **p)
     }
     mesh_free(p);
     mesh = NULL;
-    for (size_t i = 0; i < copy_count; i++) {
-        free(copies[i]);
-    }
-    copy_count = 0;
+    later_format_release();
 }
 
 static void put(struct mesh *m, size_t i, const char *op)
@@ -126,7 +60,7 @@ static void put(struct mesh *m, size_t i, const char *op)
 
 static const char *shown(struct mesh *m, size_t i, const char *key, size_t *ret_live)
 {
-    is_next = m->node[i].is_next;
+    later_format_is_next = m->node[i].is_next;
     return mesh_shown(m, i, key, ret_live);
 }
 
@@ -134,6 +68,18 @@ static bool agree(struct mesh *m, size_t a, size_t b)
 {
     return registry_state(core_registry(m->node[a].core)) ==
            registry_state(core_registry(m->node[b].core));
+}
+
+/* How many of the others hold what this node cannot read. */
+static size_t later_peers(struct mesh *m, size_t i)
+{
+    const core_t *core = m->node[i].core;
+    struct core_registry_peer peer;
+    size_t count = 0;
+    for (size_t j = 0; j < core_member_count(core); j++) {
+        count += core_registry_peer(core, j, &peer) && peer.is_later ? 1 : 0;
+    }
+    return count;
 }
 
 static void upgrade(struct mesh *m, size_t i)
@@ -178,7 +124,7 @@ static void what_is_more_is_kept_and_passed_on(void **state)
         assert_int_equal(registry_get(core_registry(m->node[i].core), LOOK_SHOWN,
                                       span_of("kv/odd", 6), &s),
                          HM_OK);
-        assert_int_equal(s.items[0].type, ODD_TYPE);
+        assert_int_equal(s.items[0].type, LATER_ODD_TYPE);
         assert_int_equal(mesh_metric(m, i, M_ENTRIES_LATER), 0);
     }
     end(&m);
@@ -197,7 +143,7 @@ static void a_later_format_waits_for_the_upgrade(void **state)
     mesh_run(m, 5 * MINI_SECOND);
     assert_true(agree(m, 0, 1) && agree(m, 0, 2));
 
-    writes_later = true;
+    later_format_writes = true;
     put(m, 1, "put:kv/later=1");
     put(m, 2, "put:kv/both=later");
     put(m, 2, "delete:kv/gone");
@@ -207,6 +153,8 @@ static void a_later_format_waits_for_the_upgrade(void **state)
     assert_true(agree(m, 1, 2));
     assert_false(agree(m, 0, 1));
     assert_true(mesh_metric(m, 0, M_ENTRIES_LATER) > 0);
+    assert_true(later_peers(m, 0) > 0);
+    assert_int_equal(later_peers(m, 1), 0);
     assert_string_equal(shown(m, 0, "kv/later", NULL), "-");
     assert_string_equal(shown(m, 0, "kv/both", NULL), "old");
     assert_string_equal(shown(m, 1, "kv/old", NULL), "1");
@@ -214,7 +162,7 @@ static void a_later_format_waits_for_the_upgrade(void **state)
     assert_int_equal(live, 2); /* neither had seen the other */
 
     /* What it can read it goes on to get. */
-    writes_later = false;
+    later_format_writes = false;
     put(m, 1, "put:kv/plain=1");
     mesh_cut(m, 0, 1, true);
     mesh_cut(m, 0, 2, true);
@@ -231,7 +179,7 @@ static void a_later_format_waits_for_the_upgrade(void **state)
     mesh_run(m, 600 * MINI_SECOND);
     assert_true(mesh_metric(m, 0, M_PASSES_ASKED) - asked < 40);
     memset(&dot, 0, sizeof dot);
-    is_next = true;
+    later_format_is_next = true;
     struct registry_siblings s;
     assert_int_equal(registry_get(core_registry(m->node[1].core), LOOK_SHOWN, span_of("kv/later", 8), &s),
                      HM_OK);
@@ -242,6 +190,7 @@ static void a_later_format_waits_for_the_upgrade(void **state)
 
     upgrade(m, 0);
     assert_true(agree(m, 0, 1) && agree(m, 0, 2));
+    assert_int_equal(later_peers(m, 0), 0);
     for (size_t i = 0; i < 3; i++) {
         assert_string_equal(shown(m, i, "kv/later", NULL), "1");
         assert_string_equal(shown(m, i, "kv/old", NULL), "1");
@@ -251,7 +200,7 @@ static void a_later_format_waits_for_the_upgrade(void **state)
         assert_int_equal(live, 2);
     }
     mesh_run(m, 120 * MINI_SECOND);
-    is_next = true;
+    later_format_is_next = true;
     assert_int_equal(registry_totals(core_registry(m->node[1].core))->marks, 0);
     end(&m);
 }
@@ -262,7 +211,7 @@ static void a_new_node_of_the_old_version_stays_syncing(void **state)
     (void) state;
     struct mesh *m = start(3, 2 | 4);
     put(m, 1, "put:kv/plain=1");
-    writes_later = true;
+    later_format_writes = true;
     put(m, 1, "put:kv/later=1");
     mesh_run(m, 20 * MINI_SECOND);
     mesh_kill(m, 0);

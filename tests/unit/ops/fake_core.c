@@ -207,6 +207,9 @@ void core_registry_status(const core_t *c, struct core_registry_status *ret_stat
     *ret_status = c->registry_status;
     ret_status->state = registry_state(c->replica.r);
     ret_status->totals = *registry_totals(c->replica.r);
+    if (c->registry_status.totals.bytes > 0) {
+        ret_status->totals.bytes = c->registry_status.totals.bytes;
+    }
     ret_status->lives = registry_vector(c->replica.r)->count;
     ret_status->waiting_bytes = registry_pending_bytes(c->replica.r);
 }
@@ -214,14 +217,15 @@ void core_registry_status(const core_t *c, struct core_registry_status *ret_stat
 bool core_registry_peer(const core_t *c, size_t idx, struct core_registry_peer *ret_peer)
 {
     const struct member_view *m = &c->members[idx];
-    if (m->is_self || m->status != STATUS_ALIVE) {
+    if (m->is_self || (m->status != STATUS_ALIVE && m->status != STATUS_SUSPECT)) {
         return false;
     }
     *ret_peer = (struct core_registry_peer){.id = m->id,
                                             .is_known = true,
                                             .state = 7,
                                             .differs_ns = c->registry_status.divergent_ns,
-                                            .is_linked = true};
+                                            .is_linked = true,
+                                            .is_later = c->is_later};
     return true;
 }
 

@@ -28,7 +28,8 @@ struct core {
     unsigned knocks;
     struct replica replica; /* the registry, of node a */
     bool is_slow;           /* writes wait until replica_commit or replica_fail */
-    struct core_registry_status registry_status; /* is_syncing and divergent_ns of it */
+    struct core_registry_status registry_status; /* is_syncing, divergent_ns, and bytes of it if not 0 */
+    bool is_later;          /* the others hold entries of a later format */
     int write_code;         /* what writing fails with */
     uint64_t others;        /* lives of b that wrote */
     const struct service_view *services; /* as core_service_next hands them out */

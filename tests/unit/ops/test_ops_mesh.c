@@ -578,7 +578,7 @@ static void test_doctor_well(void **state)
 {
     static const char *const checks[] = {"interfaces", "mtu",  "ports",  "key",
                                          "foreign-key", "strangers", "disk", "load",
-                                         "limits", "versions"};
+                                         "limits", "versions", "registry"};
     (void) state;
     for (size_t i = 0; i < ARRAY_COUNT(checks); i++) {
         assert_string_equal(doctor_says(healthy_core(), checks[i], ""), "ok");
@@ -640,6 +640,33 @@ static void test_doctor_names_trouble(void **state)
     assert_string_equal(doctor_says(core, "disk", "failed"), "fail");
     core->status.isolated = true;
     assert_string_equal(doctor_says(core, "isolated", "nobody answers"), "fail");
+}
+
+/* What the registry lacks, and whose it is. */
+static void test_doctor_of_the_registry(void **state)
+{
+    (void) state;
+    core_t *core = healthy_core();
+    assert_string_equal(doctor_says(core, "registry", "2 entries, in step"), "ok");
+    core->registry_status.divergent_ns = 59000000000u;
+    assert_string_equal(doctor_says(core, "registry", "catching up"), "ok");
+    core->registry_status.divergent_ns = 200000000000u;
+    assert_string_equal(doctor_says(core, "registry", "something else for 3 minutes"), "warn");
+    core->is_later = true;
+    core->members[1].status = STATUS_ALIVE;
+    core->members[2].status = STATUS_LEFT;
+    assert_string_equal(doctor_says(core, "registry", "some entries of attic: they"), "warn");
+    core->members[2].status = STATUS_SUSPECT;
+    assert_string_equal(doctor_says(core, "registry", "some entries of attic and others: they"), "warn");
+    core = healthy_core();
+    core->registry_status.is_syncing = true;
+    core->status.uptime_ns = 5000000000u;
+    assert_string_equal(doctor_says(core, "registry", "getting more"), "ok");
+    core->status.uptime_ns = 300000000000u;
+    assert_string_equal(doctor_says(core, "registry", "its store is new"), "warn");
+    core = healthy_core();
+    core->registry_status.totals.bytes = 2000ull << 20;
+    assert_string_equal(doctor_says(core, "registry", "2000 MiB of at most 2048"), "warn");
 }
 
 /* What the process has met: a flood, a file that was wrong when it was read again, a damaged store. */
@@ -1057,6 +1084,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_remove, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_well, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_names_trouble, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_doctor_of_the_registry, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_names_what_was_met, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_knocks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_of_many_fits, set_up, tear_down),
