@@ -22,6 +22,7 @@
 #define BACKLOG 128
 #define FLUSH_NS (200 * NS_PER_MS) /* for replies at the end */
 #define PAUSE_NS (1 * NS_PER_S)    /* of accepting, when there is no place or descriptor left */
+#define SHAKE_NS (1 * NS_PER_S)    /* hands are shaken by then; who has not makes room when there is none */
 #define INDEX_BITS 16              /* of a call's number: its place; above it, a count that makes it unique */
 
 struct local_api {
@@ -216,10 +217,25 @@ static void pause_accepting(local_api_t *a)
     }
 }
 
+/* Ends the one that has been silent longest since it connected, if any has for long. */
+static bool end_silent(local_api_t *a)
+{
+    uint64_t now_ns = clock_boot_ns();
+    struct local_client *oldest = NULL;
+    for (struct local_client *c = a->clients; c != NULL; c = c->next) { /* the newest first */
+        oldest = zmtp_stream_is_open(&c->stream) ? oldest : c;
+    }
+    if (oldest == NULL || now_ns - oldest->since_ns < SHAKE_NS) {
+        return false;
+    }
+    local_api_ended(a, oldest);
+    return true;
+}
+
 static bool accept_one(void *ctx)
 {
     local_api_t *a = ctx;
-    if (a->client_count == LOCAL_CLIENTS_MAX) {
+    if (a->client_count == LOCAL_CLIENTS_MAX && !end_silent(a)) {
         pause_accepting(a);
         return false;
     }

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/limits.h"
+#include "io/clock.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@ struct local_client *local_client_new(local_api_t *api, reactor_t *r, int fd)
     }
     c->api = api;
     c->fd = fd;
+    c->since_ns = clock_boot_ns();
     c->want = REACTOR_READ;
     zmtp_stream_init(&c->stream, ZMTP_ROUTER, HM_REQUEST_BYTES_MAX);
     if (reactor_add_fd(r, fd, c->want, REACTOR_CLIENTS, step, c) != HM_OK) {

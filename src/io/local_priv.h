@@ -25,6 +25,7 @@ struct local_client {
     local_api_t *api;
     struct local_client *next, *next_dirty;
     int fd;
+    uint64_t since_ns; /* when it was accepted */
     unsigned want; /* what the reactor watches */
     bool is_dirty; /* has replies that were not sent */
     bool is_broken; /* nobody takes replies any more; what it sent before is still read */

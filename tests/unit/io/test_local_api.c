@@ -590,6 +590,35 @@ static void test_a_crowd(void **state)
     }
 }
 
+/* Those who connect and say nothing lock nobody out. */
+static void test_a_silent_crowd(void **state)
+{
+    static int fds[LOCAL_CLIENTS_MAX];
+    static const uint8_t one[] = {1, 1, 'i', 0, 0};
+    struct fixture *f = *state;
+    char bytes[256];
+    f->at_once = "x";
+    for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
+        fds[i] = raw_client(f);
+        if (i == 0) {
+            say_hello(fds[i]); /* it has shaken hands, and may be silent as long as it likes */
+        }
+        turn(f);
+    }
+    int another = raw_client(f);
+    say_hello(another);
+    say(another, one, sizeof one);
+    assert_int_equal(hear_raw(f, another, bytes, hello_bytes() + 2), hello_bytes() + 2);
+    assert_int_equal(f->answered, 1);
+    assert_true(is_cut(f, fds[1]));
+    say(fds[0], one, sizeof one);
+    assert_int_equal(hear_raw(f, fds[0], bytes, hello_bytes() + 2), hello_bytes() + 2);
+    for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
+        close(fds[i]);
+    }
+    close(another);
+}
+
 static void test_too_many(void **state)
 {
     struct fixture *f = *state;
@@ -849,6 +878,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_is_no_zmtp, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_flood_is_taken_to_its_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_crowd, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_silent_crowd, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_too_many, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_client_goes_away, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_client_does_not_read, set_up, tear_down),
