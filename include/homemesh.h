@@ -262,8 +262,8 @@ HM_API int hm_register(hm_t *hm, const struct hm_service_conf *conf, unsigned ti
                        hm_registered_t **ret_registered);
 /* Its id. Borrowed for its life. */
 HM_API const char *hm_registered_id(const hm_registered_t *registered);
-/* Says how it is, now and with each refresh; text (may be NULL) for people, at most 255 bytes are kept. Does not
- * wait. HM_EINVAL, HM_ENOMEM, HM_EFULL. */
+/* Says how it is, now and with each refresh; text (may be NULL) for people: at most 255 bytes are kept, and line
+ * breaks, control characters and bytes that are not UTF-8 become blanks. Does not wait. HM_EINVAL. */
 HM_API int hm_check(hm_registered_t *registered, enum hm_health health, const char *text);
 /* Takes it away and ends the refreshing; the latter in any case. *p may be NULL. HM_ENOTFOUND: it was not there
  * any more. */

@@ -186,18 +186,49 @@ bool text_is_utf8(const uint8_t *bytes, size_t size)
     return true;
 }
 
+static bool is_clean_sequence(const uint8_t *s, size_t n)
+{
+    bool is_control = n == 1 && (s[0] < 0x20 || s[0] == 0x7f);
+    bool is_c1_control = n == 2 && s[0] == 0xc2 && s[1] < 0xa0;
+    return n > 0 && !is_control && !is_c1_control;
+}
+
 bool text_is_clean_utf8(const uint8_t *bytes, size_t size)
 {
     for (size_t i = 0; i < size;) {
         size_t n = utf8_sequence(bytes + i, size - i);
-        bool control = n == 1 && (bytes[i] < 0x20 || bytes[i] == 0x7f);
-        bool c1_control = n == 2 && bytes[i] == 0xc2 && bytes[i + 1] < 0xa0;
-        if (n == 0 || control || c1_control) {
+        if (!is_clean_sequence(bytes + i, n)) {
             return false;
         }
         i += n;
     }
     return true;
+}
+
+void text_copy_clean(char *to, size_t max, const char *from)
+{
+    const uint8_t *s = (const uint8_t *) from;
+    size_t left = strlen(from);
+    size_t at = 0;
+    HM_ASSERT(max > 0);
+    while (left > 0) {
+        size_t n = utf8_sequence(s, left);
+        bool is_clean = is_clean_sequence(s, n);
+        size_t taken = n > 0 ? n : 1;
+        size_t put = is_clean ? n : 1;
+        if (put >= max - at) {
+            break;
+        }
+        if (is_clean) {
+            memcpy(to + at, s, n);
+        } else {
+            to[at] = ' ';
+        }
+        at += put;
+        s += taken;
+        left -= taken;
+    }
+    to[at] = '\0';
 }
 
 #define DISTANCE_MAX 64

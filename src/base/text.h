@@ -10,6 +10,9 @@
 /* Copies at most max-1 bytes and ends with NUL. Returns false if it had to cut. */
 bool text_copy(char *to, size_t max, const char *from);
 
+/* The same as one line of clean UTF-8 (see below): what is none becomes a blank, and no character is cut in two. */
+void text_copy_clean(char *to, size_t max, const char *from);
+
 /* Writes 2*size lower-case hex digits and a NUL; text must hold them. Returns text. */
 const char *text_hex(const uint8_t *bytes, size_t size, char *text);
 

@@ -237,7 +237,8 @@ int hm_open(const struct hm_conf *conf, hm_t **ret_hm, char why[HM_WHY_BYTES])
     if (code == HM_OK) {
         try_connect(hm);
         hm_stir(hm);
-        code = conf->may_lack ? HM_OK : wait_open(hm);
+        bool is_hopeless = hm->connect_code == HM_EINVAL || hm->connect_code == HM_ENOMEM;
+        code = !conf->may_lack ? wait_open(hm) : is_hopeless ? hm->connect_code : HM_OK;
     }
     if (code != HM_OK) {
         if (why != NULL) {

@@ -197,6 +197,10 @@ int call_cancel(hm_t *hm, uint64_t id)
     }
     if (call->is_sent) {
         free_slot(&hm->calls, call); /* its reply will find nobody */
+        if (!hm->is_dispatching && hm->calls.first != NULL) { /* the next one has its place */
+            (void) calls_pump(hm);
+            hm_stir(hm);
+        }
     } else {
         call->is_cancelled = true; /* when it is its turn, it is passed over */
     }

@@ -137,7 +137,8 @@ static void refresh(struct hm_registered *s)
 {
     struct call_start start = {.op = "services.register",
                                .args = buf_span(&s->args),
-                               .timeout_ms = s->ttl_ms,
+                               .timeout_ms =
+                                   s->ttl_ms < HM_TIMEOUT_MS_MAX ? s->ttl_ms : HM_TIMEOUT_MS_MAX,
                                .done = take_refresh,
                                .ctx = s};
     int code = s->is_known ? begin_check(s, &start) : call_begin(s->hm, &start, &s->call);
@@ -287,7 +288,7 @@ int hm_check(hm_registered_t *s, enum hm_health health, const char *text)
     }
     s->health = health;
     s->has_check = s->is_unsaid = true;
-    text_copy(s->text, sizeof s->text, text != NULL ? text : "");
+    text_copy_clean(s->text, sizeof s->text, text != NULL ? text : "");
     if (s->call == 0) { /* else as soon as that is over */
         refresh(s);
         hm_stir(s->hm);

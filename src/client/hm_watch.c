@@ -280,6 +280,9 @@ int hm_watch(hm_t *hm, const char *prefix, hm_change_fn *changed, void *ctx, hm_
     if (strlen(prefix) > HM_USER_KEY_BYTES_MAX) {
         return hm_fail(hm, HM_EINVAL, "a prefix has at most 512 bytes");
     }
+    if (!text_is_clean_utf8((const uint8_t *) prefix, strlen(prefix))) { /* refused for ever */
+        return hm_fail(hm, HM_EINVAL, "a prefix must be UTF-8 text without control characters");
+    }
     size_t count = 0;
     for (const struct hm_watch *other = hm->watches; other != NULL; other = other->next) {
         count++;

@@ -20,6 +20,36 @@ static void copies_what_fits(void **state)
     assert_true(text_copy(to, 1, ""));
 }
 
+/* Whatever the bytes and the room: what is copied is clean, fits, and a clean text that fits is copied as it is. */
+static void copies_what_is_clean(void **state)
+{
+    static const char *const parts[] = {"a",        "\n",           "\xc3\xa9", "\xc3",  "\xff", "\xe2\x82\xac",
+                                        "\xc2\x85", "\xf0\x9f\x98\x80", "\x7f",     "\xe2\x82", "bc"};
+    char from[64], to[64];
+    (void) state;
+    for (uint32_t seed = 1; seed < 20000; seed++) {
+        uint32_t rest = seed * 2654435761u;
+        size_t size = 0, max = 1 + seed % 24;
+        for (size_t i = 0; i < 6; i++, rest /= ARRAY_COUNT(parts)) {
+            const char *part = parts[rest % ARRAY_COUNT(parts)];
+            memcpy(from + size, part, strlen(part));
+            size += strlen(part);
+        }
+        from[size] = '\0';
+        memset(to, '#', sizeof to);
+        text_copy_clean(to, max, from);
+        assert_true(strlen(to) < max && to[max] == '#');
+        assert_true(text_is_clean_utf8((const uint8_t *) to, strlen(to)));
+        if (size < max && text_is_clean_utf8((const uint8_t *) from, size)) {
+            assert_string_equal(to, from);
+        }
+    }
+    text_copy_clean(to, 5, "abc\xc3\xa9");
+    assert_string_equal(to, "abc");
+    text_copy_clean(to, sizeof to, "a\tb\xff" "c\xc2\x85" "d\xe2\x82");
+    assert_string_equal(to, "a b c d  ");
+}
+
 static void hex_round_trip(void **state)
 {
     (void) state;
@@ -389,6 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_times),
         cmocka_unit_test(copies_what_fits),
+        cmocka_unit_test(copies_what_is_clean),
         cmocka_unit_test(hex_round_trip),
         cmocka_unit_test(hex_refuses),
         cmocka_unit_test(numbers),

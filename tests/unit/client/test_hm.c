@@ -517,6 +517,188 @@ static void test_closed_while_watching(void **state)
     pthread_join(f->thread, NULL);
 }
 
+/* A text that no key can begin with would be refused for ever: it is refused at once. */
+static void test_wrong_prefix(void **state)
+{
+    static const char *const wrong[] = {"a\n", "\xff", "caf\xc3"};
+    struct fixture *f = *state;
+    unsigned count = 0;
+    hm_watch_t *watch = NULL;
+    start(f, serve_well);
+    hm_t *hm = open_there(f, 30000);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_int_equal(hm_watch(hm, wrong[i], changed, &count, &watch), HM_EINVAL);
+        assert_non_null(strstr(hm_why(hm), "UTF-8"));
+    }
+    assert_null(watch);
+    hm_close(&hm);
+    pthread_join(f->thread, NULL);
+    assert_int_equal(f->asked, 0);
+}
+
+/* With may_lack a path that can never be one is refused nevertheless. */
+static void test_impossible_paths(void **state)
+{
+    struct fixture *f = *state;
+    char name[200] = "", why[HM_WHY_BYTES] = "";
+    hm_t *hm = NULL;
+    memset(name, 'x', sizeof name - 1);
+    const char *const wrong[] = {"", name};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct hm_conf conf = {.socket = wrong[i], .may_lack = true};
+        assert_int_equal(hm_open(&conf, &hm, why), HM_EINVAL);
+        assert_non_null(strstr(why, "path"));
+        assert_null(hm);
+    }
+    (void) f;
+}
+
+/* ---- how many at a time ---- */
+
+#define AT_A_TIME 128
+
+static void serve_one_more(struct fixture *f)
+{
+    uint8_t id[ID_BYTES];
+    accept_one(f);
+    for (int i = 0; i <= AT_A_TIME && read_request(f, id); i++) {
+    }
+    send_value(f, id, "yes");
+    answer_until_gone(f);
+}
+
+/* A call that waits because as many are under way as may be goes out as soon as one of them is given up,
+ * though nothing else happens then. */
+static void test_room_by_cancelling(void **state)
+{
+    struct fixture *f = *state;
+    struct seen seen = {.count = 0};
+    uint64_t first = 0, call;
+    start(f, serve_one_more);
+    hm_t *hm = open_there(f, 60000);
+    seen.hm = hm;
+    for (int i = 0; i < AT_A_TIME; i++) {
+        assert_int_equal(hm_get_start(hm, "k", 0, NULL, NULL, i == 0 ? &first : &call), HM_OK);
+    }
+    assert_int_equal(hm_get_start(hm, "k", 0, see, &seen, NULL), HM_OK);
+    struct pollfd p = {.fd = hm_fd(hm), .events = POLLIN};
+    while (poll(&p, 1, 0) > 0) { /* all of the 128 are sent */
+        assert_int_equal(hm_dispatch(hm, 0), HM_OK);
+    }
+    assert_int_equal(hm_cancel(hm, first), HM_OK);
+    assert_int_equal(poll(&p, 1, 0), 1); /* there is something to send now */
+    while (seen.count == 0) {
+        assert_int_equal(poll(&p, 1, 20000), 1);
+        assert_int_equal(hm_dispatch(hm, 0), HM_OK);
+    }
+    assert_int_equal(seen.code, HM_OK);
+    hm_close(&hm);
+    pthread_join(f->thread, NULL);
+}
+
+/* ---- services ---- */
+
+/* What the last check said, as it came: its text. */
+static char checked_text[512];
+
+static void take_text(struct span args)
+{
+    struct mp_reader r;
+    mp_open(&r, args);
+    size_t count = mp_read_map(&r);
+    for (size_t i = 0; i < count; i++) {
+        struct span name = mp_read_str(&r, 64);
+        if (name.size == 4 && memcmp(name.data, "text", 4) == 0) {
+            mp_read_text(&r, checked_text, sizeof checked_text);
+        } else {
+            mp_skip(&r);
+        }
+    }
+    assert_false(mp_failed(&r));
+}
+
+static void send_id(struct fixture *f, const uint8_t id[ID_BYTES])
+{
+    struct api_reply reply = {.code = HM_OK};
+    struct buf value, b;
+    buf_init(&value, 4096);
+    buf_init(&b, 4096);
+    mp_map(&value, 1);
+    mp_str(&value, "id");
+    mp_str(&value, "web");
+    reply.value = buf_span(&value);
+    api_reply_write(&b, &reply);
+    send_reply(f, id, buf_span(&b));
+    buf_fini(&value);
+    buf_fini(&b);
+}
+
+/* Until a service was said to fail. */
+static void serve_service(struct fixture *f)
+{
+    uint8_t bytes[65536], id[ID_BYTES];
+    size_t size;
+    struct api_request request;
+    accept_one(f);
+    do {
+        if (read_frame(f->fd, bytes, &size) < 0) {
+            break;
+        }
+        memcpy(id, bytes, ID_BYTES);
+        assert_true(read_frame(f->fd, bytes, &size) >= 0);
+        assert_int_equal(api_request_read(span_of(bytes, size), &request), HM_OK);
+        snprintf(f->ops[f->asked++ % ASKED_MAX], sizeof f->ops[0], "%.31s", request.op);
+        take_text(request.args);
+        send_id(f, id);
+    } while (strcmp(request.op, "services.fail") != 0);
+    close(f->fd);
+}
+
+static void check_fails(struct fixture *f, unsigned ttl_ms, const char *text)
+{
+    struct hm_service_conf conf = {.name = "web", .port = 80, .ttl_ms = ttl_ms};
+    hm_registered_t *registered = NULL;
+    checked_text[0] = '\0';
+    f->asked = 0;
+    start(f, serve_service);
+    hm_t *hm = open_there(f, 30000);
+    assert_int_equal(hm_register(hm, &conf, 0, &registered), HM_OK);
+    assert_int_equal(hm_check(registered, HM_CRITICAL, text), HM_OK);
+    for (uint64_t begun = now_ms(); hm_is_connected(hm) && now_ms() - begun < 20000;) {
+        assert_int_equal(hm_dispatch(hm, 100), HM_OK);
+    }
+    assert_false(hm_is_connected(hm)); /* it was said */
+    hm_close(&hm);
+    pthread_join(f->thread, NULL);
+    assert_int_equal(f->asked, 2);
+    close(f->listener);
+    f->listener = -1;
+    unlink(f->path);
+}
+
+/* A TTL may be longer than a call may last. */
+static void test_long_ttl(void **state)
+{
+    check_fails(*state, 604800000, NULL);
+    check_fails(*state, 600001, NULL);
+}
+
+/* meshd refuses what is no text, and the health must not go with it. */
+static void test_text_of_a_check(void **state)
+{
+    char text[400], expected[256];
+    memset(text, 'x', sizeof text);
+    memcpy(text + 254, "\xc3\xa9", 3); /* the limit cuts a character */
+    memset(expected, 'x', 254);
+    expected[254] = '\0';
+    check_fails(*state, 0, text);
+    assert_string_equal(checked_text, expected);
+    check_fails(*state, 0, "timed out\n\tat line 7\x7f");
+    assert_string_equal(checked_text, "timed out  at line 7 ");
+    check_fails(*state, 0, "caf\xe9 \xc3\xa9");
+    assert_string_equal(checked_text, "caf  \xc3\xa9");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -531,6 +713,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_damaged_replies, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_fork, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_closed_while_watching, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_wrong_prefix, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_impossible_paths, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_room_by_cancelling, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_long_ttl, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_text_of_a_check, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
