@@ -130,24 +130,49 @@ static int write_file(struct ctl *ctl, struct writing *w)
     return EXIT_DONE;
 }
 
+/* The backup is renamed over what is there, which must not be a device, a pipe or a link: root has
+ * /dev/stdout replaced more easily than he thinks. An exit code. */
+static int check_place(const char *path)
+{
+    struct stat st;
+    if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        ctl_error("%s is no regular file, and not replaced: name a file, there already or not", path);
+        return EXIT_REFUSED;
+    }
+    return EXIT_DONE;
+}
+
+/* A new file of our own, whoever else writes a backup to this path now: 0600. */
+static FILE *make_beside(const char *path, char *beside, size_t max)
+{
+    snprintf(beside, max, "%s.new-XXXXXX", path);
+    int fd = mkostemp(beside, O_CLOEXEC);
+    FILE *to = fd < 0 ? NULL : fdopen(fd, "we");
+    if (to == NULL) {
+        ctl_error("cannot write a file beside %s: %s", path, strerror(errno));
+    }
+    return to;
+}
+
 int ctl_backup(struct ctl *ctl, struct out *out)
 {
     const struct ctl_opts *o = ctl->opts;
     const char *path = file_of(o);
-    char beside[OPS_TEXT_BYTES_MAX + 8];
+    char beside[OPS_TEXT_BYTES_MAX + 16];
     struct writing w = {.to = NULL};
     (void) out;
     if (path == NULL) {
         return EXIT_USAGE;
     }
-    snprintf(beside, sizeof beside, "%s.new", path);
-    int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    w.to = fd < 0 || fchmod(fd, 0600) != 0 ? NULL : fdopen(fd, "we");
+    int exit_code = check_place(path);
+    if (exit_code != EXIT_DONE) {
+        return exit_code;
+    }
+    w.to = make_beside(path, beside, sizeof beside);
     if (w.to == NULL) {
-        ctl_error("cannot write %s: %s", beside, strerror(errno));
         return EXIT_REFUSED;
     }
-    int exit_code = write_file(ctl, &w);
+    exit_code = write_file(ctl, &w);
     if (fclose(w.to) != 0 && exit_code == EXIT_DONE) {
         ctl_error("cannot write the backup: %s", strerror(errno));
         exit_code = EXIT_REFUSED;

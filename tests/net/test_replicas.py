@@ -3,12 +3,13 @@
 import os
 import random
 import shutil
+import signal
 import subprocess
 import threading
 import time
 
 from harness import options
-from lab import expect, wait_for
+from lab import MESHCTL, expect, wait_for
 from mesh import start_mesh, wait_formed, wait_status
 
 
@@ -203,6 +204,41 @@ def test_damaged_store_refills(lab):
         expect(len({s["hash"] for s in status}) == 1, f"states agree: {status}")
 
 
+def check_places(node, path):
+    """What is no file is not replaced, and what another left beside is not written to."""
+    beside, pipe, link = path + ".new", path + ".pipe", path + ".link"
+    os.mkfifo(pipe)
+    os.symlink(path, link)
+    for place in (pipe, link, node.lab.dir):
+        before = os.lstat(place).st_mode
+        done = node.ctl("backup", place)
+        expect(done.returncode == 1 and "no regular file" in done.stderr, f"{place}: {done.stderr}")
+        expect(os.lstat(place).st_mode == before, f"{place} is what it was")
+    with open(path + ".precious", "w", encoding="ascii") as file:
+        file.write("precious")
+    os.link(path + ".precious", beside)
+    expect(node.ctl("backup", path).returncode == 0, "backup")
+    with open(beside, encoding="ascii") as file:
+        expect(file.read() == "precious", "not written to")
+
+
+def check_two_at_once(node, path):
+    """Two backups to one file, the second from beginning to end while the first is under way: both are whole."""
+    node.pause()
+    before = set(os.listdir(node.lab.dir))
+    first = node.host.popen("backup", [MESHCTL, f"--data-dir={node.data_dir}", "--timeout=60s", "backup", path])
+    wait_for(lambda: set(os.listdir(node.lab.dir)) - before - {"backup.log"}, 10, "its file is there")
+    first.signal(signal.SIGSTOP)
+    node.resume()
+    expect(node.ctl("backup", path).returncode == 0, "the second")
+    expect(node.ctl("restore", path).returncode == 0, "it is whole")
+    first.signal(signal.SIGCONT)
+    expect(first.wait(20) == 0, lambda: f"the first: {first.log()}")
+    expect(node.ctl("restore", path).returncode == 0, "it is whole too")
+    left = set(os.listdir(node.lab.dir)) - before - {"backup.log"}
+    expect(not left, f"nothing is left behind: {left}")
+
+
 @options(timeout=60)
 def test_backup_and_restore(lab):
     """A backup brings back what all machines have lost; what was deleted or changed since stays so."""
@@ -229,6 +265,8 @@ def test_backup_and_restore(lab):
     nodes[1].start()
     wait_formed(nodes, 10)
     wait_same(nodes)
+    check_places(nodes[0], path)
+    check_two_at_once(nodes[0], path)
     with open(path, "r+b") as file:
         file.seek(300)
         byte = file.read(1)[0]
