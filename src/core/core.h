@@ -105,7 +105,8 @@ struct member_view {
     struct node_id id;
     const char *name;    /* as shown, perhaps NAME~2; borrowed until the next step, as all pointers here */
     unsigned name_rank;  /* 1, or its number among those of one name */
-    struct addr addr;
+    struct addr addr;      /* where it is reached from here; perhaps link-local */
+    struct addr told_addr; /* the same, but one that others may use too, if it has told any */
     enum member_status status;
     uint64_t incarnation;
     struct span labels;  /* msgpack map, may be empty (data NULL) */

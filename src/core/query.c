@@ -66,6 +66,18 @@ static unsigned knocks_due(const core_t *c, const struct knocks *k, int size)
     return due > k->answered[size] ? due : k->answered[size];
 }
 
+/* A link-local address says where only together with an interface of this machine, so it is no
+ * answer to anybody who wants to connect. The record names the best address first. */
+static struct addr told_address(const struct member *m)
+{
+    for (size_t i = 0; addr_is_link_local(&m->addr) && i < m->rec.addr_count; i++) {
+        if (!addr_is_link_local(&m->rec.addrs[i])) {
+            return m->rec.addrs[i];
+        }
+    }
+    return m->addr;
+}
+
 static void view_of(const core_t *c, const struct member *m, struct member_view *v)
 {
     memset(v, 0, sizeof *v);
@@ -73,6 +85,7 @@ static void view_of(const core_t *c, const struct member *m, struct member_view 
     v->name = m->shown;
     v->name_rank = m->name_rank;
     v->addr = m->addr;
+    v->told_addr = told_address(m);
     v->status = m->status;
     v->incarnation = m->rec.incarnation;
     v->labels = m->label_map;

@@ -164,7 +164,7 @@ static int find(struct ops_call *call, const struct filter *f, const struct memb
             continue;
         }
         item.node_name = m.name;
-        item.node_addr = m.addr;
+        item.node_addr = m.told_addr;
         item.rtt_ns = m.rtt_ns;
         item.distance_ns = near == NULL ? 0 : distance(call->core, near, &m);
         rc = list_add(l, &item);

@@ -188,6 +188,8 @@ static void link_local_is_proven_with_its_scope(void **state)
     struct member_view view;
     assert_true(mini_view(m, 1, &view));
     assert_true(addr_eq(&view.addr, &local));
+    /* Others could not use it: they get the one that says where by itself. */
+    assert_true(addr_eq(&view.told_addr, &lan));
     from = m->log_count;
     mini_run(m, 1500 * MINI_MS);
     assert_true(pings_to(m, from, &local) > 0);

@@ -329,6 +329,7 @@ core_t *fake_core_small(void)
     members[0] = (struct member_view){.id = id_of(0x0a),
                                       .name = "nas1",
                                       .addr = addr_v4(10, 0, 0, 1, 8471),
+                                      .told_addr = addr_v4(10, 0, 0, 71, 8471),
                                       .version = "0.1.0",
                                       .status = STATUS_ALIVE,
                                       .incarnation = 3,

@@ -132,7 +132,7 @@ static void its_nodes_address_is_its_own(void **state)
     json_t *json = ask(fake_core_small(), "services.list", WORDS("name=attic"));
     const json_t *service = json_array_get(json_object_get(json, "services"), 0);
     (void) state;
-    assert_string_equal(ctl_text_of(json_object_get(service, "address")), "10.0.0.1");
+    assert_string_equal(ctl_text_of(json_object_get(service, "address")), "10.0.0.71");
     json_decref(json);
     json = ask(fake_core_small(), "services.show", WORDS("service=nas"));
     service = json_array_get(json_object_get(json, "services"), 0);
