@@ -143,7 +143,7 @@ static int list(struct ctl *ctl, struct out *out)
         char why[256];
         int code = ctl_ask_once(ctl, o->spec, &values, o->timeout_ms, &page, why);
         if (code != HM_OK) {
-            kv_print_end(&printer, "");
+            kv_print_end(&printer, NULL);
             return ctl_failed(ctl, code, why);
         }
         kv_print_page(&printer, json_object_get(page, "keys"));

@@ -17,7 +17,8 @@ struct kv_printer {
     size_t rows;
 };
 void kv_print_page(struct kv_printer *p, const json_t *keys);
-/* Behind the last page; none: what to say when there was nothing. */
+/* Behind the last page; none: what to say when there was nothing. NULL: the rest was not to be had,
+ * so nothing is said of it. */
 void kv_print_end(struct kv_printer *p, const char *none);
 
 /* Commands of their own: an exit code (ctl_kv_watch.c, ctl_registry.c). */

@@ -278,6 +278,9 @@ void kv_print_page(struct kv_printer *p, const json_t *keys)
 void kv_print_end(struct kv_printer *p, const char *none)
 {
     print_rows(p);
+    if (!p->is_begun && none == NULL) {
+        return;
+    }
     if (p->is_json) {
         fputs(p->is_begun ? "\n]\n" : "[]\n", stdout);
     } else if (!p->is_begun) {

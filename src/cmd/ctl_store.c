@@ -60,9 +60,12 @@ static void print_records(struct out *out, const json_t *reply)
 {
     const json_t *records = json_object_get(reply, "records");
     line(out, "records");
-    printf("%" PRId64 " entries of the registry, %" PRId64 " deletion marks among them; %" PRId64
-           " other members\n",
-           ctl_int(records, "entries"), ctl_int(records, "marks"), ctl_int(records, "roster"));
+    int64_t marks = ctl_int(records, "marks");
+    int64_t others = ctl_int(records, "roster");
+    printf("%" PRId64 " entries of the registry, %" PRId64 " deletion mark%s among them; %" PRId64
+           " other member%s\n",
+           ctl_int(records, "entries"), marks, marks == 1 ? "" : "s", others,
+           others == 1 ? "" : "s");
 }
 
 static void print_written(struct out *out, const json_t *reply)

@@ -56,6 +56,27 @@ static void collect_words(const char *after, char (*room)[64], const char **name
     names[count] = NULL;
 }
 
+/* "; did you mean "kv get"?" for a word that only comes behind another one, or "". */
+static const char *meant_behind(const char *word, char text[256])
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < OP_COUNT; i++) {
+        char words[64];
+        const char *blank = strchr(ops_help_words(ops_spec((enum op) i), words), ' ');
+        if (blank == NULL || strcmp(blank + 1, word) != 0) {
+            continue;
+        }
+        int size = snprintf(text + used, 256 - used, "%s\"%s\"",
+                            used == 0 ? "; did you mean " : " or ", words);
+        used += size > 0 && (size_t) size < 256 - used ? (size_t) size : 0;
+    }
+    if (used > 0) {
+        snprintf(text + used, 256 - used, "?");
+    }
+    return text;
+}
+
 static int unknown_command(const struct words *w, size_t from)
 {
     char room[OP_COUNT][64];
@@ -64,9 +85,12 @@ static int unknown_command(const struct words *w, size_t from)
     const char *first = w->word[from];
     collect_words(first, room, names);
     if (names[0] == NULL) {
+        char behind[256];
         collect_words(NULL, room, names);
         return ctl_usage("there is no command \"%s\"%s (\"meshctl help\" lists them)", first,
-                         ctl_meant(first, names, "", text));
+                         meant_behind(first, behind)[0] != '\0'
+                             ? behind
+                             : ctl_meant(first, names, "", text));
     }
     char list[256] = "";
     size_t used = 0;

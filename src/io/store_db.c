@@ -273,6 +273,17 @@ static int count_free(MDB_txn *txn, uint64_t *ret_pages)
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
+/* Pages that one transaction took at the end and gave back were never written: the list of free ones
+ * has them, the file has not. */
+static void count_what_is_there(struct store_figures *f)
+{
+    uint64_t there = f->page_bytes > 0 ? f->file_bytes / f->page_bytes : f->pages;
+    uint64_t missing = f->pages > there ? f->pages - there : 0;
+    missing = missing < f->free_pages ? missing : f->free_pages;
+    f->pages -= missing;
+    f->free_pages -= missing;
+}
+
 int store_db_figures(const struct store_db *db, struct store_figures *ret)
 {
     struct store_figures f = {.format = db->format};
@@ -300,6 +311,7 @@ int store_db_figures(const struct store_db *db, struct store_figures *ret)
     }
     f.map_bytes = info.me_mapsize;
     f.pages = info.me_last_pgno + 1;
+    count_what_is_there(&f);
     if (rc == 0) {
         *ret = f;
     }

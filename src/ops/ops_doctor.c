@@ -79,6 +79,17 @@ static const char *duration(uint64_t seconds, char text[32])
 
 /* ---- network --------------------------------------------------------------------------------- */
 
+/* An interface stands there once for each address: what is true of it as a whole is said once. */
+static bool is_first_of_name(const struct doctor *d, size_t at)
+{
+    for (size_t i = 0; i < at; i++) {
+        if (strcmp(d->facts->netifs[i].name, d->facts->netifs[at].name) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void check_interfaces(struct doctor *d)
 {
     size_t real = 0;
@@ -88,8 +99,10 @@ static void check_interfaces(struct doctor *d)
         char to[ADDR_TEXT_BYTES];
         real += n->is_used && !n->is_loopback && !addr_is_none(&n->addr) ? 1 : 0;
         if (n->is_used && !n->is_loopback && !n->has_carrier) {
-            say(d, "interfaces", VERDICT_WARN, "is its cable in, its Wi-Fi associated? ip link",
-                "%s is in use and has no carrier", n->name);
+            if (is_first_of_name(d, i)) {
+                say(d, "interfaces", VERDICT_WARN, "is its cable in, its Wi-Fi associated? ip link",
+                    "%s is in use and has no carrier", n->name);
+            }
         } else if (!n->is_used) {
             say(d, "interfaces", VERDICT_OK, "", "%s is not used: %s", n->name, n->why);
         } else if (addr_is_none(&n->beacon_to)) {
@@ -111,7 +124,7 @@ static void check_mtu(struct doctor *d)
     for (size_t i = 0; i < d->facts->netif_count; i++) {
         const struct fact_netif *n = &d->facts->netifs[i];
         char fix[96];
-        if (!n->is_used || n->is_loopback || n->mtu == 0) {
+        if (!n->is_used || n->is_loopback || n->mtu == 0 || !is_first_of_name(d, i)) {
             continue;
         }
         if (n->mtu < HM_DATAGRAM_BYTES_MAX + HEADER_BYTES) {

@@ -113,6 +113,8 @@ def test_wrong_usage(lab):
     cases = [(["nods", "list"], "nodes"), (["nodes", "lst"], "list"), ([], "help"),
              (["nodes", "list", "--formt=json"], "--format"),
              (["nodes", "list", "--format=jsn"], "json"),
+             (["get", "dns/domain"], 'did you mean "kv get"[?]'),
+             (["list"], '"nodes list" or "kv list" or "services list"[?]'),
              (["nodes", "show"], "NAME|name"), (["status", "surplus"], "surplus"),
              (["events", "--folow"], "--follow"), (["--data-dir"], "data-dir")]
     for arguments, pattern in cases:

@@ -58,6 +58,8 @@ def test_kv_commands(lab):
     expect(12 <= len(item["version"]) <= 20 and " " not in item["version"], f"{item['version']}")
     expect(node.json("kv", "list", "nothing/") == [], "no key begins so")
     expect("dns/domain" in kv(node, "list").stdout, "a table")
+    done = kv(node, "list", "--node=nosuch", code=NO_SUCH)
+    expect(done.stdout == "" and "nosuch" in done.stderr, f"only the error: {done}")
     kv(node, "put", "from/stdin", stdin="two\nlines\n")
     expect(get(node, "from/stdin") == "two\nlines\n", "stdin as it is")
     kv(node, "put", "from/dash", "-", stdin="dash")

@@ -57,6 +57,21 @@ def test_status(lab):
         expect(word in text, lambda: text)
 
 
+def test_free_pages_are_of_the_file(lab):
+    """A large value, gone before it came into the file, takes no room there and is not called free."""
+    node = one_node(lab)
+    for round_ in range(4):            # small free pages in the file, so that none is taken behind them
+        for i in range(4):
+            expect(put(node, f"k{i}", f"{round_}" * 2000).returncode == 0, "it is written")
+        expect(node.ctl("store", "check").returncode == 0, "what the journal has is in the file now")
+    expect(put(node, "large", "x" * 1000000).returncode == 0, "it is written")
+    expect(node.ctl("kv", "delete", "large").returncode == 0, "it is deleted")
+    expect(node.ctl("store", "check").returncode == 0, "what the journal has is in the file now")
+    after = node.json("store", "status")
+    pages = after["used_pages"] + after["free_pages"]
+    expect(pages * after["page_bytes"] <= after["file_bytes"], lambda: f"more than all of it is free: {after}")
+
+
 def test_compact_and_check_at_work(lab):
     """Compacted and checked again and again while another writes: all that was acknowledged is there."""
     first, second = start_mesh(lab, 2)

@@ -592,6 +592,33 @@ static void test_doctor_well(void **state)
     json_decref(json);
 }
 
+static size_t doctor_lines(const char *check)
+{
+    json_t *json = ask(healthy_core(), "doctor", false, true, NO_ARGS);
+    size_t i, count = 0;
+    json_t *line;
+    json_array_foreach(json_object_get(json, "checks"), i, line)
+    {
+        count += strcmp(ctl_text(line, "check"), check) == 0;
+    }
+    json_decref(json);
+    return count;
+}
+
+/* An interface with an IPv4 and an IPv6 address has one cable and one size of packets. */
+static void test_doctor_says_once_what_is_of_an_interface(void **state)
+{
+    (void) state;
+    machine.netifs[2] = machine.netifs[0];
+    machine.netifs[2].addr = (struct addr){.family = 6, .ip = {0xfe, 0x80, [15] = 1}};
+    machine.netif_count = 3;
+    assert_int_equal(doctor_lines("mtu"), 1);
+    assert_int_equal(doctor_lines("interfaces"), 3);
+    machine.netifs[0].has_carrier = machine.netifs[2].has_carrier = false;
+    assert_int_equal(doctor_lines("interfaces"), 2);
+    well();
+}
+
 /* Each trouble of the machine is named. */
 static void test_doctor_names_trouble(void **state)
 {
@@ -1083,6 +1110,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_rtt_between_two, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_remove, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_well, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_doctor_says_once_what_is_of_an_interface, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_names_trouble, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_of_the_registry, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_names_what_was_met, set_up, tear_down),
