@@ -258,8 +258,9 @@ static void show_below(struct keys_held *held, uint8_t type, const struct below_
     held->sum = sum->sum;
 }
 
+/* only: ENTRY_SET or ENTRY_COUNTER alone is shown, 0: the first that is there. */
 static void hold_below(registry_t *r, enum registry_look look, struct span key, bool with_version,
-                       struct keys_held *held)
+                       uint8_t only, struct keys_held *held)
 {
     struct below_sum set = {.count = 0}, counter = {.count = 0};
     struct keys_below w;
@@ -272,8 +273,19 @@ static void hold_below(registry_t *r, enum registry_look look, struct span key, 
     }
     held->elements = set.count;
     held->shares = counter.count;
-    show_below(held, ENTRY_SET, &set);
-    show_below(held, ENTRY_COUNTER, &counter);
+    if (only != ENTRY_COUNTER) {
+        show_below(held, ENTRY_SET, &set);
+    }
+    if (only != ENTRY_SET) {
+        show_below(held, ENTRY_COUNTER, &counter);
+    }
+}
+
+void keys_hold_below(registry_t *r, enum registry_look look, struct span key, uint8_t type,
+                     struct keys_held *ret_held)
+{
+    memset(ret_held, 0, sizeof *ret_held);
+    hold_below(r, look, key, true, type, ret_held);
 }
 
 bool keys_has_below(registry_t *r, enum registry_look look, struct span key)
@@ -300,7 +312,7 @@ static int hold(registry_t *r, enum registry_look look, struct span key, bool wi
         ret_held->version = with_version ? keys_version(r, &siblings.items[0].dot) : 0;
         ret_held->bytes = keys_content(siblings.items[0].value).size;
     }
-    hold_below(r, look, key, with_version, ret_held);
+    hold_below(r, look, key, with_version, 0, ret_held);
     size_t all = ret_held->registers;
     all += ret_held->elements > 0 ? 1 : 0;
     all += ret_held->shares > 0 ? 1 : 0;

@@ -54,6 +54,10 @@ struct keys_held {
 int keys_hold(registry_t *r, enum registry_look look, struct span key, struct keys_held *ret_held);
 /* The same without the version, which costs a hash for each element. */
 int keys_peek(registry_t *r, enum registry_look look, struct span key, struct keys_held *ret_held);
+/* Of the set (type ENTRY_SET) or the counter (ENTRY_COUNTER) alone, whatever stands beside it. What
+ * is not there has type 0. */
+void keys_hold_below(registry_t *r, enum registry_look look, struct span key, uint8_t type,
+                     struct keys_held *ret_held);
 /* True if something is stored below a key, be it only deletion marks: else it is no set and no
  * counter. */
 bool keys_has_below(registry_t *r, enum registry_look look, struct span key);

@@ -273,6 +273,17 @@ static bool is_version(const struct keys_held *held, struct span version)
     return version.size == strlen(text) && memcmp(version.data, text, version.size) == 0;
 }
 
+/* The set or the counter that stands beside a value and has this version. */
+static bool find_other(registry_t *r, enum registry_look look, struct span key, struct span version,
+                       struct keys_held *ret_held)
+{
+    keys_hold_below(r, look, key, ENTRY_SET, ret_held);
+    if (ret_held->type == 0 || !is_version(ret_held, version)) {
+        keys_hold_below(r, look, key, ENTRY_COUNTER, ret_held);
+    }
+    return ret_held->type != 0 && is_version(ret_held, version);
+}
+
 static void fail_no_version(struct ops_call *call, struct span key, struct span version)
 {
     char shown[KEYS_SHOWN_BYTES], wanted[KEYS_SHOWN_BYTES];
@@ -295,15 +306,21 @@ void ops_kv_get(struct ops_call *call)
         return;
     }
     if (version.data != NULL && !is_version(&held, version)) {
+        registry_t *r = core_registry(call->core);
         const struct entry *e = find_version(call, LOOK_SHOWN, key, version);
-        if (e == NULL) {
+        struct keys_held other;
+        if (e != NULL) {
+            held.type = ENTRY_REGISTER;
+            held.entry = *e;
+            held.version = keys_version(r, &e->dot);
+            held.bytes = keys_content(e->value).size;
+        } else if (find_other(r, LOOK_SHOWN, key, version, &other)) {
+            other.conflicts = held.conflicts;
+            held = other;
+        } else {
             fail_no_version(call, key, version);
             return;
         }
-        held.type = ENTRY_REGISTER;
-        held.entry = *e;
-        held.version = keys_version(core_registry(call->core), &e->dot);
-        held.bytes = keys_content(e->value).size;
     }
     mp_map(call->reply, KV_ITEM_COUNT + 1);
     kv_put_item(call, call->reply, LOOK_SHOWN, key, &held);
@@ -410,10 +427,15 @@ static void start_resolve(struct ops_call *call)
     }
     const struct entry *e =
         version.data == NULL ? NULL : find_version(call, LOOK_ALL, key, version);
+    struct keys_held other;
     if (value->is_given) {
         resolve_to(call, key, value->raw);
     } else if (version.data != NULL && e == NULL && !is_version(&held, version)) {
-        fail_no_version(call, key, version);
+        if (find_other(core_registry(call->core), LOOK_ALL, key, version, &other)) {
+            kv_delete_all(call, key, other.type);
+        } else {
+            fail_no_version(call, key, version);
+        }
     } else if (held.conflicts == 0) {
         return; /* nothing to do: no write, no ticket */
     } else if (e != NULL || held.type == ENTRY_REGISTER) {

@@ -149,29 +149,24 @@ static void put_sibling(struct lister *l, struct buf *b, const struct entry *e, 
     kv_put_written(b, l->call->core, e);
 }
 
-/* A set or a counter beside it. What it holds in full is left to `registry inspect`. */
+/* A set or a counter beside it. */
 static void put_other(struct lister *l, struct buf *b, struct span key, uint8_t type, bool is_shown)
 {
-    registry_t *r = core_registry(l->call->core);
-    struct keys_below w;
-    struct entry e, newest = {.type = 0};
-    uint64_t bytes = 0, version = 0;
-    keys_below_open(&w, r, LOOK_SHOWN, key);
-    while (keys_below_next(&w, &e)) {
-        if (e.type == type) {
-            bytes += keys_content(e.value).size;
-            version += keys_version(r, &e.dot);
-            newest = newest.type == 0 || e.wall_ms > newest.wall_ms ? e : newest;
-        }
-    }
+    struct keys_held held;
+    bool is_cut;
+    keys_hold_below(core_registry(l->call->core), LOOK_SHOWN, key, type, &held);
     mp_map(b, KV_WRITTEN_COUNT + 5);
     ops_put_str(b, "type", keys_type_name(type));
-    mp_str(b, "value");
-    mp_nil(b);
-    ops_put_uint(b, "bytes", bytes);
-    kv_put_version(b, "version", version);
+    if (held.bytes <= CONFLICT_BYTES) {
+        kv_put_shown(l->call, b, LOOK_SHOWN, key, &held, &is_cut);
+    } else {
+        mp_str(b, "value");
+        mp_nil(b);
+    }
+    ops_put_uint(b, "bytes", held.bytes);
+    kv_put_version(b, "version", held.version);
     ops_put_bool(b, "shown", is_shown);
-    kv_put_written(b, l->call->core, &newest);
+    kv_put_written(b, l->call->core, &held.entry);
 }
 
 static void put_conflict(struct lister *l, struct buf *b, struct span key,

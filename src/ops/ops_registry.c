@@ -147,6 +147,10 @@ static void put_inspected(struct ops_call *call, struct buf *b, const struct ent
     mp_str(b, "value");
     if (e->is_deleted || content.size > INSPECT_VALUE_BYTES) {
         mp_nil(b);
+    } else if (e->type == ENTRY_COUNTER) {
+        char share[24];
+        snprintf(share, sizeof share, "%" PRId64, keys_number(e->value));
+        mp_str(b, share);
     } else {
         kv_put_content(b, content);
     }

@@ -232,7 +232,7 @@ static const struct op_field conflicts_fields[] = {
     {"values", NULL, FIELD_LIST, false, "all that stand beside each other, the shown one first"},
     {"values.type", NULL, FIELD_TEXT, false, "register, set, counter"},
     {"values.value", NULL, FIELD_VALUE, true,
-     "the value; null: it is large, or no register: kv get KEY VERSION has it"},
+     "the value; null: it is large: kv get KEY VERSION has it"},
     {"values.bytes", NULL, FIELD_UINT, false, "its size"},
     {"values.version", NULL, FIELD_TEXT, false, "its version, for kv resolve and kv get"},
     {"values.shown", NULL, FIELD_BOOL, false, "it is what kv get shows"},

@@ -523,12 +523,44 @@ static void test_two_types(void **state)
     json_t *values = json_object_get(json_array_get(json_object_get(json, "keys"), 0), "values");
     assert_int_equal(json_array_size(values), 2);
     assert_string_equal(ctl_text(json_array_get(values, 1), "type"), "set");
+    assert_int_equal(json_array_size(json_object_get(json_array_get(values, 1), "value")), 2);
     json_decref(json);
     DO("kv.resolve", "key", "k");
     expect("k", "a register");
     assert_int_equal(conflicts_of("k"), 0);
     DO("kv.delete", "key", "k");
     expect("k", "-");
+}
+
+/* What kv.conflicts lists beside a register can be read, and be what is kept. */
+static void test_the_other_type_is_kept(void **state)
+{
+    static const char *const types[] = {"set", "counter"};
+    (void) state;
+    for (size_t i = 0; i < ARRAY_COUNT(types); i++) {
+        char version[32];
+        DO("kv.put", "key", types[i], "value", "41", "type", types[i]);
+        char key[32];
+        snprintf(key, sizeof key, "kv/%s", types[i]);
+        fake_core_other(core, key, "a register");
+        json_t *json = ASK("kv.conflicts", "prefix", types[i]);
+        const json_t *item = json_array_get(json_object_get(json, "keys"), 0);
+        const json_t *other = json_array_get(json_object_get(item, "values"), 1);
+        assert_string_equal(ctl_text(other, "type"), types[i]);
+        text_copy(version, sizeof version, ctl_text(other, "version"));
+        json_decref(json);
+        json = ASK("kv.get", "key", types[i], "at", version);
+        assert_string_equal(ctl_text(json, "type"), types[i]);
+        assert_string_equal(ctl_text(json, "version"), version);
+        json_decref(json);
+        FAIL(HM_ENOTFOUND, "has no value of version", "kv.resolve", "key", types[i], "keep",
+             "0123456789abcdef");
+        DO("kv.resolve", "key", types[i], "keep", version);
+        json = ASK("kv.get", "key", types[i]);
+        assert_string_equal(ctl_text(json, "type"), types[i]);
+        json_decref(json);
+        assert_int_equal(conflicts_of(types[i]), 0);
+    }
 }
 
 /* ---- lists ----------------------------------------------------------------------------------- */
@@ -845,6 +877,11 @@ static void test_inspect(void **state)
     assert_true(ctl_bool(json_array_get(entries, 0), "deleted") !=
                 ctl_bool(json_array_get(entries, 1), "deleted"));
     json_decref(json);
+    DO("kv.put", "key", "c", "value", "-200", "type", "counter");
+    json = ASK("registry.inspect", "key", "c");
+    entries = json_object_get(json, "entries");
+    assert_string_equal(ctl_text(json_array_get(entries, 0), "value"), "-200");
+    json_decref(json);
     json = ASK("registry.inspect", "key", "attic");
     assert_int_equal(json_array_size(json_object_get(json, "entries")), 2);
     json_decref(json);
@@ -1097,6 +1134,7 @@ int main(void)
         TEST(test_conflict),
         TEST(test_resolve),
         TEST(test_two_types),
+        TEST(test_the_other_type_is_kept),
         TEST(test_list_is_paged),
         TEST(test_list_over_marks),
         TEST(test_list_of_odd_keys),
