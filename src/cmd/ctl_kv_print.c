@@ -5,6 +5,7 @@
 #include "cmd/ctl_kv.h"
 
 #include "base/err.h"
+#include "base/limits.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -26,7 +27,7 @@ static void put_part(const json_t *value, FILE *to)
     uint8_t *bytes = NULL;
     size_t size = 0;
     size_t line = text != NULL ? strcspn(text, "\n") : 0;
-    if (line > 0) {
+    if (line > 0 || (text != NULL && text[0] == '\n' && text[1] != '\0')) {
         bool is_line = text[line] == '\n' && text[line + 1] == '\0';
         fprintf(to, "%.*s", (int) (is_line && line < VALUE_BYTES ? line : VALUE_BYTES), text);
     } else if (ctl_json_bytes(value, &bytes, &size) != HM_OK) {
@@ -34,7 +35,7 @@ static void put_part(const json_t *value, FILE *to)
     } else if (size == 0) {
         fputs("(empty)", to);
     } else {
-        fprintf(to, "(%zu bytes, no text)", size);
+        fprintf(to, "(%zu byte%s, no text)", size, size == 1 ? "" : "s");
     }
     free(bytes);
 }
@@ -199,6 +200,30 @@ static void print_conflict(struct kv_printer *p, const json_t *item)
     table_destroy(&table);
 }
 
+#define QUOTED_BYTES (4 * HM_USER_KEY_BYTES_MAX + 3) /* each of them a \' */
+
+/* A key as a shell wants it in a command that is to be copied. */
+static const char *quote(const char *key, char text[QUOTED_BYTES])
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._:@%+-";
+    size_t at = 0;
+    if (key[0] != '-' && strspn(key, plain) == strlen(key)) {
+        return key;
+    }
+    text[at++] = '\'';
+    for (; *key != '\0' && at + 6 < QUOTED_BYTES; key++) {
+        if (*key == '\'') {
+            memcpy(text + at, "'\\''", 4);
+            at += 4;
+        } else {
+            text[at++] = *key;
+        }
+    }
+    text[at++] = '\'';
+    text[at] = '\0';
+    return text;
+}
+
 static void print_side(const struct kv_printer *p, const json_t *key, const json_t *side)
 {
     char time[OUT_TEXT_BYTES], large[64];
@@ -215,7 +240,9 @@ static void print_side(const struct kv_printer *p, const json_t *key, const json
             0);
     out_say("  by %s, %s", ctl_text(side, "origin"), out_time(ctl_text(side, "modified"), time));
     if (!is_won && !is_delete) {
-        out_say("; kept: meshctl kv get %s %s", ctl_text_of(key), ctl_text(side, "version"));
+        char quoted[QUOTED_BYTES];
+        out_say("; kept: meshctl kv get %s %s", quote(ctl_text_of(key), quoted),
+                ctl_text(side, "version"));
     }
     fputc('\n', stdout);
     free(text);

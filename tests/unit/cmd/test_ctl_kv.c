@@ -122,10 +122,11 @@ static void test_shown(void **state)
     expect_shown("\"a line\\n\"", "a line");
     expect_shown("\"two\\nlines\\n\"", "two\nlines\n"); /* line ends become ? where it is printed */
     expect_shown("\"\"", "(empty)");
-    expect_shown("\"\\u0000\"", "(1 bytes, no text)");
-    expect_shown("\"\\n\"", "(1 bytes, no text)");
+    expect_shown("\"\\u0000\"", "(1 byte, no text)");
+    expect_shown("\"\\n\"", "(1 byte, no text)");
+    expect_shown("\"\\nsecond\"", "\nsecond");
     expect_shown("{\"base64\": \"AP8Q\"}", "(3 bytes, no text)");
-    expect_shown("[\"a\", \"\", {\"base64\": \"/w==\"}]", "{a, (empty), (1 bytes, no text)}");
+    expect_shown("[\"a\", \"\", {\"base64\": \"/w==\"}]", "{a, (empty), (1 byte, no text)}");
     expect_shown("[]", "{}");
     expect_shown("null", "-");
 }
@@ -189,6 +190,31 @@ static void test_table_on_a_terminal(void **state)
     free(printed);
 }
 
+/* The command that brings a lost value is to be copied, whatever the key. */
+static void test_lost_value_can_be_had(void **state)
+{
+    static const struct {
+        const char *key, *shown;
+    } rows[] = {{"dns/router", "meshctl kv get dns/router 0123"},
+                {"two words", "meshctl kv get 'two words' 0123"},
+                {"it's $x", "meshctl kv get 'it'\\''s $x' 0123"}};
+    struct out out = {.width = 0};
+    (void) state;
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct kv_printer p = {.out = &out, .is_report = true};
+        json_t *keys = json_pack("[{s:s, s:[{s:b, s:s, s:s, s:s, s:s, s:s}]}]", "key", rows[i].key,
+                                 "sides", "won", 0, "op", "put", "value", "v", "origin", "pi2",
+                                 "modified", "2026-11-21T13:46:13.184Z", "version", "0123");
+        assert_non_null(keys);
+        catch_output();
+        kv_print_page(&p, keys);
+        give_back();
+        assert_non_null(strstr(printed, rows[i].shown));
+        free(printed);
+        json_decref(keys);
+    }
+}
+
 static void test_json_of_pages(void **state)
 {
     struct out out = {.width = 0};
@@ -235,6 +261,7 @@ int main(void)
         cmocka_unit_test(test_shown),
         cmocka_unit_test(test_table_of_pages),
         cmocka_unit_test(test_table_on_a_terminal),
+        cmocka_unit_test(test_lost_value_can_be_had),
         cmocka_unit_test(test_json_of_pages),
         cmocka_unit_test(test_nothing),
     };
