@@ -310,10 +310,13 @@ static int set_text(struct import *im, const json_t *object, const char *name)
     const struct op_spec *spec = im->ctl->opts->spec;
     char why[OPS_WHY_BYTES];
     const char *text = ctl_text(object, name);
-    if (text[0] == '\0' ||
+    bool is_cut = strlen(text) != json_string_length(json_object_get(object, name));
+    if (text[0] == '\0' || is_cut ||
         ops_args_set(spec, ops_args_index(spec, name), text, &im->values, why) != HM_OK) {
         ctl_error("%s: line %zu: %s", im->from, im->line,
-                  text[0] == '\0' ? "it needs key, type and value" : why);
+                  is_cut            ? "key and type must not have a zero byte"
+                  : text[0] == '\0' ? "it needs key, type and value"
+                                    : why);
         return EXIT_REFUSED;
     }
     return EXIT_DONE;

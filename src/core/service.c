@@ -239,7 +239,12 @@ int core_service_deregister(core_t *c, struct span id, uint64_t *ret_ticket)
     if (rc == HM_OK && v.svc.source == SVC_FILE) {
         rc = HM_EEXIST;
     }
-    return rc == HM_OK ? delete_service(c, id, ret_ticket) : rc;
+    rc = rc == HM_OK ? delete_service(c, id, ret_ticket) : rc;
+    const struct service_row *row = row_find(&c->services, id);
+    if (rc == HM_OK && row != NULL && row->is_noted) { /* a file waits for this id */
+        core_arm_earlier(c, TIMER_SERVICES, c->now_ns);
+    }
+    return rc;
 }
 
 int core_service_check(core_t *c, struct span id, enum svc_health health, struct span text,
@@ -324,8 +329,8 @@ static int check_ttl(core_t *c, const struct service_row *row, const struct svc 
         fresh.is_expired = true;
         fresh.text = span_of(text, (size_t) size);
         rc = write_service(c, &fresh, &ticket);
-        if (rc == HM_OK) {
-            note_service(c, NOTE_WARN, NOTE_SERVICE_EXPIRED, s->id);
+        if (rc == HM_OK) { /* what s borrowed may be gone with the write */
+            note_service(c, NOTE_WARN, NOTE_SERVICE_EXPIRED, span_of(row->id, strlen(row->id)));
         }
     }
     uint64_t next = c->now_ns < critical_ns        ? critical_ns
@@ -384,6 +389,8 @@ static int put_wanted(core_t *c)
         row = rc == HM_OK ? row_of(c, s.id) : NULL;
         if (row != NULL) {
             row->is_wanted = true;
+            /* A row may be left of a service that had this id before. */
+            row->refreshed_ns = is_there ? row->refreshed_ns : c->now_ns;
         }
         result = rc != HM_OK ? rc : result;
     }

@@ -25,6 +25,8 @@ struct svc_dir {
     struct buf kept;
     char (*names)[HM_SERVICE_FILE_BYTES_MAX + 1];
     size_t name_count;
+    size_t last;         /* of as many names as are kept: the one that comes last */
+    size_t found_count;  /* names that there are: more than are kept when there are too many */
     uint64_t read_state; /* of the files as they were read; 0: never */
     uint64_t seen_state; /* at the last look */
     struct why error;    /* of the first file with a mistake */
@@ -85,32 +87,46 @@ static uint64_t mix(uint64_t state, const void *data, size_t size)
     return prng_mix(state);
 }
 
+/* Keeps the names that come first: in which order a directory has them is not ours to say. */
+static void keep_name(svc_dir_t *d, const char *name)
+{
+    d->found_count++;
+    if (d->name_count == SVC_DIR_FILES_MAX) {
+        if (strcmp(name, d->names[d->last]) > 0) {
+            return;
+        }
+        text_copy(d->names[d->last], sizeof d->names[0], name);
+    } else {
+        text_copy(d->names[d->name_count++], sizeof d->names[0], name);
+    }
+    if (d->name_count == SVC_DIR_FILES_MAX) {
+        d->last = 0;
+        for (size_t i = 1; i < d->name_count; i++) {
+            d->last = strcmp(d->names[i], d->names[d->last]) > 0 ? i : d->last;
+        }
+    }
+}
+
 /* The names, sorted. HM_ENOTFOUND: no such directory; HM_EIO. */
 static int list_names(svc_dir_t *d, const char *path)
 {
     DIR *dir = opendir(path);
-    d->name_count = 0;
+    d->name_count = d->found_count = 0;
     if (dir == NULL) {
         return errno == ENOENT || errno == ENOTDIR ? HM_ENOTFOUND : HM_EIO;
     }
     struct dirent *entry;
     errno = 0;
-    while ((entry = readdir(dir)) != NULL && d->name_count < SVC_DIR_FILES_MAX) {
+    while ((entry = readdir(dir)) != NULL) {
         if (is_wanted_name(entry->d_name)) {
-            text_copy(d->names[d->name_count++], sizeof d->names[0], entry->d_name);
+            keep_name(d, entry->d_name);
         }
     }
-    bool has_more = entry != NULL;
-    int failed = has_more ? 0 : errno;
+    int failed = errno;
     closedir(dir);
     if (failed != 0) {
         errno = failed;
         return HM_EIO;
-    }
-    if (has_more && d->seen_state == 0) {
-        log_line(d->log, NOTE_WARN, LOG_FIELDS({"path", path}),
-                 "only %d files of services are read: put several services into one file",
-                 SVC_DIR_FILES_MAX);
     }
     qsort(d->names, d->name_count, sizeof d->names[0], name_cmp);
     return HM_OK;
@@ -120,6 +136,7 @@ static int list_names(svc_dir_t *d, const char *path)
 static uint64_t state_of(const svc_dir_t *d, const char *path)
 {
     uint64_t state = mix(1, path, strlen(path));
+    state = mix(state, &d->found_count, sizeof d->found_count);
     char file[PATH_BYTES];
     for (size_t i = 0; i < d->name_count; i++) {
         struct stat st = {.st_size = 0};
@@ -167,6 +184,11 @@ static void read_all(svc_dir_t *d, const char *path)
                  LOG_FIELDS({"event", "services-wrong"}, {"file", d->names[i]}),
                  "services: %s; what this file said before stays", why.text);
     }
+    if (d->found_count > d->name_count) {
+        log_line(d->log, NOTE_WARN, LOG_FIELDS({"event", "services-many"}, {"path", path}),
+                 "of %zu files of services only the first %d, by name, are read: put several services into one file",
+                 d->found_count, SVC_DIR_FILES_MAX);
+    }
     if (d->name_count > 0 || d->read_state != 0) {
         log_line(d->log, NOTE_INFO, LOG_FIELDS({"event", "services-read"}, {"path", path}),
                  "services: %zu in %zu file%s", d->set.count, d->name_count - wrong,
@@ -187,7 +209,7 @@ enum svc_dir_look svc_dir_look(svc_dir_t *d, const char *path, bool now)
         return SVC_DIR_SAME;
     }
     if (rc != HM_OK) {
-        d->name_count = 0;
+        d->name_count = d->found_count = 0;
     }
     d->was_denied = false;
     uint64_t state = state_of(d, path);

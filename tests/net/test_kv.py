@@ -248,6 +248,9 @@ def test_kv_pages(lab):
     expect(f"0 of {count + 3} written" in done.stdout, f"{done.stdout}")
     done = node.ctl("registry", "import", stdin='{"key": "a", "type": "register"}\n')
     expect(done.returncode == REFUSED and "line 1" in done.stderr, f"{done.stderr}")
+    done = node.ctl("registry", "import", stdin='{"key": "a\\u0000b", "type": "register", "value": "x"}\n')
+    expect(done.returncode == REFUSED and "zero byte" in done.stderr, f"{done.stdout}{done.stderr}")
+    expect(get(node, "a") is None, "no other key is written instead")
 
 
 def test_kv_two_nodes(lab):

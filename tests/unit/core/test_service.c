@@ -241,6 +241,32 @@ static void nothing_is_answered_before_it_is_durable(void **state)
     mesh_free(&m);
 }
 
+static bool names_expired(struct mesh *m, size_t from, const struct effect *fx)
+{
+    (void) from;
+    if (fx->type == FX_NOTE && fx->as.note.code == NOTE_SERVICE_EXPIRED) {
+        memcpy(m->arg, fx->as.note.name, sizeof fx->as.note.name);
+    }
+    return fx->type != FX_PERSIST;
+}
+
+/* The disk is so slow that a TTL runs out while the service is on its way there. */
+static void a_slow_disk_and_a_short_ttl(void **state)
+{
+    struct mesh *m = mesh_new_started(1);
+    char name[SHOWN_NAME_BYTES] = "";
+    (void) state;
+    mesh_run(m, 5 * MINI_SECOND);
+    m->passes = names_expired;
+    m->arg = name;
+    asked.what = REGISTER;
+    asked.svc = (struct svc){.id = text("web"), .name = text("web"), .port = 80, .ttl_ms = 1000};
+    call(m, 0);
+    mesh_run(m, 3 * MINI_SECOND);
+    assert_string_equal(name, "web");
+    mesh_free(&m);
+}
+
 /* What could not be written is written when the disk takes it. */
 static void a_failed_disk_is_tried_again(void **state)
 {
@@ -381,6 +407,19 @@ static void files_say_what_is_there(void **state)
     assert_int_equal(noted, 1); /* and that is said once */
     tell(m, &none, NULL);
     assert_string_equal(seen(m, 0), "mine@0:passing");
+    tell(m, &one, NULL);
+    mesh_run(m, 20 * MINI_SECOND);
+    assert_int_equal(take_away(m, 0, "mine"), HM_OK);
+    mesh_run(m, MINI_SECOND); /* the file that waited for the id has it */
+    assert_string_equal(seen(m, 0), "mine@0:passing");
+    assert_int_equal(take_away(m, 0, "mine"), HM_EEXIST);
+    tell(m, &none, NULL);
+    mesh_run(m, 20 * MINI_SECOND);
+    tell(m, &one, NULL); /* one that is put back has a whole TTL */
+    mesh_run(m, 9 * MINI_SECOND);
+    assert_string_equal(seen(m, 0), "mine@0:passing");
+    mesh_run(m, 2 * MINI_SECOND);
+    assert_string_equal(seen(m, 0), "mine@0:critical");
     buf_fini(&two);
     buf_fini(&one);
     buf_fini(&none);
@@ -415,6 +454,7 @@ int main(void)
         cmocka_unit_test(ids_are_found_for_them),
         cmocka_unit_test(a_node_has_so_many_and_no_more),
         cmocka_unit_test(nothing_is_answered_before_it_is_durable),
+        cmocka_unit_test(a_slow_disk_and_a_short_ttl),
         cmocka_unit_test(a_failed_disk_is_tried_again),
         cmocka_unit_test(what_does_not_read_is_no_service),
         cmocka_unit_test(files_say_what_is_there),

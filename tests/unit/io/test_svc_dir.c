@@ -122,6 +122,58 @@ static void a_mistake_keeps_its_file(void **state)
     assert_string_equal(svc_dir_error(d), "");
 }
 
+static void write_numbered(unsigned number)
+{
+    char name[32], text[64];
+    snprintf(name, sizeof name, "s%03u.yaml", number);
+    snprintf(text, sizeof text, "name: s%03u\nport: 1\n", number);
+    write_file(name, text);
+}
+
+static bool is_wanted(unsigned number)
+{
+    struct mp_reader r;
+    struct svc s;
+    char id[32];
+    snprintf(id, sizeof id, "s%03u", number);
+    for (mp_open(&r, svc_dir_wanted(d)); !mp_at_end(&r);) {
+        assert_int_equal(svc_read(mp_read_bin(&r, HM_SERVICE_BYTES_MAX), &s), HM_OK);
+        if (s.id.size == strlen(id) && memcmp(s.id.data, id, s.id.size) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Of more files than are read it is those whose names come first, in whatever order the directory has them; and
+ * it is said, also when they become too many later. */
+static void of_too_many_files_the_first_are_read(void **state)
+{
+    (void) state;
+    for (unsigned i = 0; i < SVC_DIR_FILES_MAX; i++) {
+        write_numbered(i);
+    }
+    assert_int_equal(svc_dir_look(d, dir, true), SVC_DIR_READ);
+    assert_true(is_wanted(0) && is_wanted(SVC_DIR_FILES_MAX - 1));
+    assert_false(is_logged("are read:"));
+    for (unsigned i = SVC_DIR_FILES_MAX; i < SVC_DIR_FILES_MAX + 100; i++) {
+        write_numbered(i);
+    }
+    assert_int_equal(svc_dir_look(d, dir, false), SVC_DIR_STIRS);
+    assert_int_equal(svc_dir_look(d, dir, false), SVC_DIR_READ);
+    for (unsigned i = 0; i < SVC_DIR_FILES_MAX + 100; i++) {
+        assert_true(is_wanted(i) == (i < SVC_DIR_FILES_MAX));
+    }
+    assert_true(is_logged("of 356 files of services only the first 256, by name, are read"));
+    for (unsigned i = 0; i < 100; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "s%03u.yaml", i);
+        remove(scratch_path(dir, name, path));
+    }
+    assert_int_equal(svc_dir_look(d, dir, true), SVC_DIR_READ);
+    assert_true(!is_wanted(99) && is_wanted(100) && is_wanted(SVC_DIR_FILES_MAX + 99));
+}
+
 static void what_is_not_there_says_nothing(void **state)
 {
     (void) state;
@@ -141,6 +193,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_change_is_taken_when_it_has_settled, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_mistake_keeps_its_file, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(of_too_many_files_the_first_are_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_not_there_says_nothing, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
