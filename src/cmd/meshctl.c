@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "cmd/ctl.h"
 
+#include "cmd/cmd_fds.h"
 #include "cmd/ctl_all.h"
 #include "cmd/ctl_doctor.h"
 #include "cmd/ctl_out.h"
@@ -72,6 +73,7 @@ static int run(const struct ctl_opts *opts)
 int main(int argc, char **argv)
 {
     struct ctl_opts opts;
+    cmd_hold_fds();
     int exit_code = ctl_opts_parse(argc, argv, &opts);
     if (exit_code != EXIT_DONE) {
         return exit_code;

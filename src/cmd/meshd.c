@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/text.h"
+#include "cmd/cmd_fds.h"
 #include "cmd/meshd_reload.h"
 #include "cmd/meshd_service.h"
 #include "cmd/meshd_services.h"
@@ -457,6 +458,7 @@ int main(int argc, char **argv)
 {
     static struct meshd m; /* 100 KiB: rather not on the stack */
     struct why why = {""};
+    cmd_hold_fds();
     umask(077);
     m.signal_fd = -1;
     m.paths.lock_fd = -1;

@@ -426,6 +426,25 @@ def test_closed_pipe(lab):
     popen.stderr.close()
 
 
+def test_closed_descriptors(lab):
+    """Started with stdin, stdout and stderr closed: no file and no socket of theirs is written there."""
+    need_binaries()
+    host = lab.add_hosts(1)[0]
+    closed = ["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh"]
+    node = Node(host)
+    os.makedirs(os.path.dirname(node.data_dir), exist_ok=True)
+    node.process = host.popen("closed", closed + node.argv())
+    node.wait_up()
+    for fd in range(3):
+        expect(os.readlink(f"/proc/{node.pid}/fd/{fd}") == "/dev/null", f"{fd} is taken")
+    code(host.run(closed + [MESHCTL, f"--data-dir={node.data_dir}", "kv", "put", "a", "b"]), DONE, "a write")
+    done = host.run(["sh", "-c", f"exec {MESHCTL} --data-dir={node.data_dir} kv put c 0<&-"])
+    expect("Bad file descriptor" in code(done, REFUSED, "nothing to read").stderr, done.stderr)
+    done = host.run(["sh", "-c", f"exec {MESHCTL} --data-dir={node.data_dir} kv get a 1>&-"])
+    code(done, REFUSED, "nowhere to write")
+    expect(node.terminate()[0] == 0, "it ends when it is told to")
+
+
 def test_many_clients(lab):
     """Forty meshctl at once are all answered."""
     nodes = start_mesh(lab, 2)
