@@ -135,6 +135,11 @@ static int write_file(struct ctl *ctl, struct writing *w)
 static int check_place(const char *path)
 {
     struct stat st;
+    if (strcmp(path, "-") == 0) {
+        ctl_error("a backup is a file, whole or not there at all, so - is no place for one: "
+                  "meshctl backup homelab.backup");
+        return EXIT_USAGE;
+    }
     if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
         ctl_error("%s is no regular file, and not replaced: name a file, there already or not", path);
         return EXIT_REFUSED;

@@ -61,14 +61,14 @@ void ctl_print_events(struct out *out, const json_t *reply)
     {
         char time[OUT_TEXT_BYTES];
         char seq[32];
-        char tried[OUT_TEXT_BYTES];
+        char tried[OUT_TEXT_BYTES], observer[OUT_TEXT_BYTES];
         const char *type = ctl_text(event, "type");
         snprintf(seq, sizeof seq, "%lld", (long long) ctl_int(event, "seq"));
         table_add(table, STYLE_DIM, out_time(ctl_text(event, "time"), time));
         table_add(table, event_style(type), type);
         table_add(table, STYLE_BOLD, ctl_text(event, "node"));
         table_add(table, STYLE_PLAIN, or_dash(ctl_text(event, "reason")));
-        table_add(table, STYLE_PLAIN, or_dash(ctl_text(event, "observer")));
+        table_add(table, STYLE_PLAIN, or_dash(out_node(ctl_text(event, "observer"), observer)));
         table_add(table, STYLE_DIM, tries_of(event, tried));
         table_add(table, STYLE_DIM, seq);
     }
@@ -80,14 +80,14 @@ void ctl_print_events(struct out *out, const json_t *reply)
 static void print_event(const struct out *out, const json_t *event)
 {
     char time[OUT_TEXT_BYTES];
-    char tried[OUT_TEXT_BYTES];
+    char tried[OUT_TEXT_BYTES], observer[OUT_TEXT_BYTES];
     const char *type = ctl_text(event, "type");
     out_put(out, STYLE_DIM, out_time(ctl_text(event, "time"), time), 21);
     out_put(out, event_style(type), type, TYPE_COLUMNS + 2);
     out_put(out, STYLE_BOLD, ctl_text(event, "node"), NODE_COLUMNS);
     fputs("  ", stdout);
     out_put(out, STYLE_PLAIN, or_dash(ctl_text(event, "reason")), 12);
-    out_put(out, STYLE_PLAIN, or_dash(ctl_text(event, "observer")), 0);
+    out_put(out, STYLE_PLAIN, or_dash(out_node(ctl_text(event, "observer"), observer)), 0);
     if (ctl_text(event, "tried")[0] != '\0') {
         fputs("  (", stdout);
         out_put(out, STYLE_DIM, tries_of(event, tried), 0);

@@ -112,14 +112,14 @@ static void add_value(table_t *table, const json_t *value)
 
 static void add_key(table_t *table, const json_t *item)
 {
-    char time[OUT_TEXT_BYTES], conflicts[24];
+    char time[OUT_TEXT_BYTES], node[OUT_TEXT_BYTES], conflicts[24];
     int64_t count = ctl_int(item, "conflicts");
     snprintf(conflicts, sizeof conflicts, "%" PRId64, count);
     table_add(table, STYLE_BOLD, ctl_text(item, "key"));
     add_value(table, json_object_get(item, "value"));
     table_add(table, STYLE_DIM, ctl_text(item, "type"));
     table_add(table, count > 0 ? STYLE_YELLOW : STYLE_DIM, count > 0 ? conflicts : "-");
-    table_add(table, STYLE_PLAIN, ctl_text(item, "origin"));
+    table_add(table, STYLE_PLAIN, out_node(ctl_text(item, "origin"), node));
     table_add(table, STYLE_DIM, out_time(ctl_text(item, "modified"), time));
     table_add(table, STYLE_DIM, ctl_text(item, "version"));
 }
@@ -180,7 +180,7 @@ static void print_conflict(struct kv_printer *p, const json_t *item)
     table_limit(table, 0, VALUE_COLUMNS);
     json_array_foreach(json_object_get(item, "values"), i, value)
     {
-        char time[OUT_TEXT_BYTES], line[VALUE_BYTES + 64];
+        char time[OUT_TEXT_BYTES], node[OUT_TEXT_BYTES], line[VALUE_BYTES + 64];
         char *text = kv_shown(json_object_get(value, "value"));
         if (json_is_null(json_object_get(value, "value"))) {
             snprintf(line, sizeof line, "  (%" PRId64 " bytes)", ctl_int(value, "bytes"));
@@ -190,7 +190,7 @@ static void print_conflict(struct kv_printer *p, const json_t *item)
         free(text);
         bool is_shown = ctl_bool(value, "shown");
         table_add(table, is_shown ? STYLE_BOLD : STYLE_PLAIN, line);
-        table_add(table, STYLE_PLAIN, ctl_text(value, "origin"));
+        table_add(table, STYLE_PLAIN, out_node(ctl_text(value, "origin"), node));
         table_add(table, STYLE_DIM, out_time(ctl_text(value, "modified"), time));
         table_add(table, STYLE_PLAIN, ctl_text(value, "version"));
         table_add(table, STYLE_DIM, ctl_text(value, "type"));
@@ -205,7 +205,8 @@ static void print_conflict(struct kv_printer *p, const json_t *item)
 /* A key as a shell wants it in a command that is to be copied. */
 static const char *quote(const char *key, char text[QUOTED_BYTES])
 {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._:@%+-";
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "/._:@%+-";
     size_t at = 0;
     if (key[0] != '-' && strspn(key, plain) == strlen(key)) {
         return key;
@@ -226,7 +227,7 @@ static const char *quote(const char *key, char text[QUOTED_BYTES])
 
 static void print_side(const struct kv_printer *p, const json_t *key, const json_t *side)
 {
-    char time[OUT_TEXT_BYTES], large[64];
+    char time[OUT_TEXT_BYTES], node[OUT_TEXT_BYTES], large[64];
     char *text = kv_shown(json_object_get(side, "value"));
     bool is_won = ctl_bool(side, "won");
     bool is_delete = strcmp(ctl_text(side, "op"), "delete") == 0;
@@ -238,7 +239,8 @@ static void print_side(const struct kv_printer *p, const json_t *key, const json
             : text != NULL                                 ? text
                                                            : "-",
             0);
-    out_say("  by %s, %s", ctl_text(side, "origin"), out_time(ctl_text(side, "modified"), time));
+    out_say("  by %s, %s", out_node(ctl_text(side, "origin"), node),
+            out_time(ctl_text(side, "modified"), time));
     if (!is_won && !is_delete) {
         char quoted[QUOTED_BYTES];
         out_say("; kept: meshctl kv get %s %s", quote(ctl_text_of(key), quoted),
@@ -360,11 +362,11 @@ void kv_print_history(struct out *out, const json_t *reply)
     table_limit(table, 2, VALUE_COLUMNS);
     json_array_foreach(changes, i, change)
     {
-        char time[OUT_TEXT_BYTES];
+        char time[OUT_TEXT_BYTES], node[OUT_TEXT_BYTES];
         table_add(table, STYLE_DIM, out_time(ctl_text(change, "modified"), time));
         table_add(table, STYLE_PLAIN, ctl_text(change, "op"));
         add_value(table, json_object_get(change, "value"));
-        table_add(table, STYLE_PLAIN, ctl_text(change, "origin"));
+        table_add(table, STYLE_PLAIN, out_node(ctl_text(change, "origin"), node));
         table_add(table, STYLE_DIM, ctl_text(change, "version"));
     }
     if (json_array_size(changes) > 0) {

@@ -34,7 +34,7 @@ struct watcher {
 
 static void print_change(const struct watcher *w, const json_t *change)
 {
-    char time[OUT_TEXT_BYTES];
+    char time[OUT_TEXT_BYTES], node[OUT_TEXT_BYTES];
     const char *op = ctl_text(change, "op");
     bool is_put = strcmp(op, "put") == 0;
     if (w->ctl->opts->format == FORMAT_JSON) {
@@ -46,7 +46,8 @@ static void print_change(const struct watcher *w, const json_t *change)
     out_put(w->out, is_put ? STYLE_GREEN : STYLE_RED, op, 8);
     out_put(w->out, STYLE_BOLD, ctl_text(change, "key"), TEXT_KEY_COLUMNS);
     fputs("  ", stdout);
-    out_put(w->out, STYLE_DIM, ctl_text(change, "origin"), TEXT_ORIGIN_COLUMNS);
+    out_put(w->out, STYLE_DIM, out_node(ctl_text(change, "origin"), node),
+            TEXT_ORIGIN_COLUMNS);
     fputs("  ", stdout);
     out_put_cut(w->out, STYLE_PLAIN, value != NULL ? value : "-", TEXT_VALUE_COLUMNS);
     fputc('\n', stdout);

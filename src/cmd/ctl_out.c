@@ -264,6 +264,15 @@ const char *out_time(const char *time, char text[OUT_TEXT_BYTES])
     return text;
 }
 
+const char *out_node(const char *name, char text[OUT_TEXT_BYTES])
+{
+    if (strlen(name) != 32 || strspn(name, "0123456789abcdef") != 32) {
+        return name;
+    }
+    snprintf(text, OUT_TEXT_BYTES, "%.12s", name);
+    return text;
+}
+
 const char *out_ago(const char *time, const char *now, char text[OUT_TEXT_BYTES])
 {
     uint64_t then_ms = 0;

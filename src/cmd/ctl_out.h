@@ -41,6 +41,8 @@ const char *out_duration(uint64_t ms, char text[OUT_TEXT_BYTES]);
 const char *out_ms(const json_t *ms, char text[OUT_TEXT_BYTES]);
 /* An RFC 3339 time as local "2026-11-21 03:20:07"; the text itself if it is none. */
 const char *out_time(const char *time, char text[OUT_TEXT_BYTES]);
+/* A node that has no name any more, since it was removed, is told by its id: the beginning of that. */
+const char *out_node(const char *name, char text[OUT_TEXT_BYTES]);
 /* How long `time` was before `now`, both RFC 3339; "-" if one is none. */
 const char *out_ago(const char *time, const char *now, char text[OUT_TEXT_BYTES]);
 

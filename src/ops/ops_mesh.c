@@ -243,7 +243,11 @@ static void put_event(struct buf *b, const core_t *core, const struct member_eve
     ops_put_str(b, "type", member_event_name(ev->type));
     ops_put_str(b, "node", ev->name);
     ops_put_id(b, "id", &ev->node);
-    ops_put_node_name(b, "observer", core, &ev->observer);
+    if (node_id_eq(&ev->observer, &ev->node)) {
+        ops_put_str(b, "observer", ev->name); /* also when it is not on the roster any more */
+    } else {
+        ops_put_node_name(b, "observer", core, &ev->observer);
+    }
     ops_put_str_or_nil(b, "reason", ev->reason == REASON_NONE ? "" : reason_name(ev->reason));
     ops_put_uint(b, "seq", ev->seq);
     ops_put_id_or_nil(b, "observer_id", &ev->observer);

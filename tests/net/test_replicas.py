@@ -214,6 +214,8 @@ def check_places(node, path):
         done = node.ctl("backup", place)
         expect(done.returncode == 1 and "no regular file" in done.stderr, f"{place}: {done.stderr}")
         expect(os.lstat(place).st_mode == before, f"{place} is what it was")
+    done = node.ctl("backup", "-")
+    expect(done.returncode == 2 and "is a file" in done.stderr, f"no file called -: {done}")
     with open(path + ".precious", "w", encoding="ascii") as file:
         file.write("precious")
     os.link(path + ".precious", beside)

@@ -131,6 +131,17 @@ static void test_shown(void **state)
     expect_shown("null", "-");
 }
 
+/* A removed node has no name left: its id is shortened as everywhere, and a name never is. */
+static void test_node_without_a_name(void **state)
+{
+    char text[OUT_TEXT_BYTES];
+    (void) state;
+    assert_string_equal(out_node("3affbe21114838b5c50510c91563c8c3", text), "3affbe211148");
+    assert_string_equal(out_node("3affbe21114838b5c50510c91563c8cx", text),
+                        "3affbe21114838b5c50510c91563c8cx");
+    assert_string_equal(out_node("nas1", text), "nas1");
+}
+
 /* A page of `count` keys from `first` on. */
 static json_t *page_of(unsigned first, unsigned count, const char *value)
 {
@@ -261,6 +272,7 @@ int main(void)
         cmocka_unit_test(test_shown),
         cmocka_unit_test(test_table_of_pages),
         cmocka_unit_test(test_table_on_a_terminal),
+        cmocka_unit_test(test_node_without_a_name),
         cmocka_unit_test(test_lost_value_can_be_had),
         cmocka_unit_test(test_json_of_pages),
         cmocka_unit_test(test_nothing),

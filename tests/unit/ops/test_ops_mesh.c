@@ -941,6 +941,22 @@ static void test_events_of_one_node(void **state)
     json_decref(json);
 }
 
+/* What a node said of itself has its name, also when it was removed since. */
+static void test_events_name_who_is_gone(void **state)
+{
+    struct member_event left = {.seq = 9, .type = EVENT_LEFT, .name = "oldpi"};
+    core_t *core = fake_core_small();
+    (void) state;
+    memset(left.node.b, 0x77, NODE_ID_BYTES);
+    left.observer = left.node;
+    core->events = &left;
+    core->event_count = 1;
+    json_t *json = ask(core, "events", true, true, NO_ARGS);
+    const json_t *event = json_array_get(json_object_get(json, "events"), 0);
+    assert_string_equal(ctl_text(event, "observer"), "oldpi");
+    json_decref(json);
+}
+
 static void test_events_are_paged(void **state)
 {
     static struct member_event events[HM_EVENTS_MAX];
@@ -1124,6 +1140,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_events_since, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_events_wait, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_events_of_one_node, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_events_name_who_is_gone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_events_are_paged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_dispatch, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_small_reply_is_refused, set_up, tear_down),
