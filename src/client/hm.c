@@ -342,6 +342,19 @@ static void serve_time(hm_t *hm)
     services_serve(hm);
 }
 
+/* As many as the kernel takes: afterwards the connection waits for it, or all that may go is gone. */
+static void send_calls(hm_t *hm)
+{
+    int code = HM_OK;
+    while (hm->conn != NULL && code == HM_OK) {
+        code = calls_pump(hm);
+        (void) conn_flush(hm->conn);
+        if (!calls_can_go(hm)) {
+            break;
+        }
+    }
+}
+
 int hm_dispatch(hm_t *hm, int timeout_ms)
 {
     struct epoll_event events[2];
@@ -350,10 +363,7 @@ int hm_dispatch(hm_t *hm, int timeout_ms)
     }
     hm->is_dispatching = true;
     hm->now_ms = hm_now_ms();
-    if (hm->conn != NULL) {
-        (void) calls_pump(hm);
-        (void) conn_flush(hm->conn);
-    }
+    send_calls(hm);
     hm_stir(hm);
     int got = epoll_wait(hm->epoll_fd, events, 2, timeout_ms);
     int code = got < 0 && errno != EINTR ? hm_fail(hm, HM_EIO, strerror(errno)) : HM_OK;
@@ -364,10 +374,7 @@ int hm_dispatch(hm_t *hm, int timeout_ms)
         }
     }
     serve_time(hm);
-    if (hm->conn != NULL) {
-        (void) calls_pump(hm);
-        (void) conn_flush(hm->conn);
-    }
+    send_calls(hm);
     hm_stir(hm);
     hm->is_dispatching = false;
     return code;

@@ -19,6 +19,7 @@
 
 #define CALLS_MAX 65536
 #define WINDOW 128         /* of the 256 that a meshd has for all its clients */
+#define UNSENT_BYTES_MAX 262144 /* on the connection; the others wait here, where their deadlines end them */
 #define GRACE_MS 250       /* meshd's own answer at the deadline says more than ours: let it come first */
 #define KEEP_BYTES 4096    /* a request that was larger gives its memory back */
 
@@ -128,10 +129,17 @@ static void sweep_queue(struct calls *calls)
     }
 }
 
+bool calls_can_go(const hm_t *hm)
+{
+    const struct calls *calls = &hm->calls;
+    return hm_is_connected(hm) && calls->first != NULL && calls->under_way < WINDOW &&
+           conn_unsent(hm->conn) < UNSENT_BYTES_MAX;
+}
+
 int calls_pump(hm_t *hm)
 {
     struct calls *calls = &hm->calls;
-    while (hm_is_connected(hm) && calls->first != NULL && calls->under_way < WINDOW) {
+    while (calls_can_go(hm)) {
         struct call *call = calls->first;
         if (call->is_cancelled) {
             free_slot(calls, unqueue(calls));

@@ -65,8 +65,10 @@ struct call_start {
 };
 int call_begin(hm_t *hm, const struct call_start *start, uint64_t *ret_id);
 int call_cancel(hm_t *hm, uint64_t id);
-/* Puts as many as may be under way onto the connection. HM_ENOMEM. */
+/* Puts as many as may be under way onto the connection, unless it has much to send already. HM_ENOMEM. */
 int calls_pump(hm_t *hm);
+/* calls_pump would put one. */
+bool calls_can_go(const hm_t *hm);
 void calls_on_reply(hm_t *hm, uint64_t id, struct span reply);
 /* The connection is gone: reads wait again, writes have failed. */
 void calls_on_lost(hm_t *hm);

@@ -596,6 +596,47 @@ static void test_room_by_cancelling(void **state)
     pthread_join(f->thread, NULL);
 }
 
+static int held[2]; /* a pipe: the server reads on when it ends */
+
+static void serve_late(struct fixture *f)
+{
+    char byte;
+    accept_one(f);
+    (void) !read(held[0], &byte, 1);
+    answer_until_gone(f);
+}
+
+static void count(void *ctx, const struct hm_reply *reply)
+{
+    assert_int_equal(reply->code, HM_ETIMEDOUT);
+    ++*(unsigned *) ctx;
+}
+
+/* A meshd that hangs does not make the program grow: what it has not read when its time is over is not sent. */
+static void test_hung(void **state)
+{
+    static char value[60000];
+    struct fixture *f = *state;
+    const struct hm_entry *entry;
+    unsigned done = 0;
+    memset(value, 'x', sizeof value);
+    assert_int_equal(pipe2(held, O_CLOEXEC), 0);
+    start(f, serve_late);
+    hm_t *hm = open_there(f, 30000);
+    for (unsigned i = 1; i <= 4 * AT_A_TIME; i++) {
+        assert_int_equal(hm_put_start(hm, "k", value, sizeof value, NULL, 1, count, &done, NULL), HM_OK);
+        while (i % (2 * AT_A_TIME) == 0 && done < i) {
+            assert_int_equal(hm_dispatch(hm, -1), HM_OK);
+        }
+    }
+    close(held[1]);
+    assert_int_equal(hm_get(hm, "k", 0, &entry), HM_OK);
+    hm_close(&hm);
+    pthread_join(f->thread, NULL);
+    close(held[0]);
+    assert_in_range(f->asked, 2, 2 * AT_A_TIME); /* what the kernel has taken, and a little more */
+}
+
 /* ---- services ---- */
 
 /* What the last check said, as it came: its text. */
@@ -716,6 +757,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_wrong_prefix, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_impossible_paths, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_room_by_cancelling, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_hung, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_long_ttl, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_text_of_a_check, set_up, tear_down),
     };
