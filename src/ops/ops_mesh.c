@@ -67,7 +67,9 @@ static void put_node(struct buf *b, const core_t *core, const struct member_view
 {
     ops_put_id(b, "id", &m->id);
     ops_put_str(b, "name", m->name);
-    ops_put_addr(b, "address", &m->addr);
+    /* Whoever looks for one that is gone cannot ping or connect to a link-local address as it is. */
+    bool is_gone = !m->is_self && !member_is_reached(m);
+    ops_put_addr(b, "address", is_gone ? &m->told_addr : &m->addr);
     ops_put_str(b, "status", member_status_name(m->status));
     put_labels(b, "labels", m->labels);
     ops_put_str(b, "version", m->version);

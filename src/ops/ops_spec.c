@@ -98,7 +98,8 @@ static const struct op_field status_fields[] = {
 #define NODE_FIELDS                                                                                \
     {"id", NULL, FIELD_ID, false, "hash of its public key"},                                       \
     {"name", "NAME", FIELD_TEXT, false, "a label; the second node of one name is NAME~2"},         \
-    {"address", "ADDRESS", FIELD_ADDRESS, true, "where it was last reached"},                      \
+    {"address", "ADDRESS", FIELD_ADDRESS, true,                                                    \
+     "where it was last reached; of who is gone no link-local one, if it has told another"},       \
     {"status", "STATUS", FIELD_STATUS, false, "what SWIM says of it"},                             \
     {"labels", "LABELS", FIELD_MAP, false, "its own and the detected ones"},                       \
     {"version", NULL, FIELD_TEXT, false, "of its meshd; empty while not known"},                   \

@@ -339,6 +339,7 @@ core_t *fake_core_small(void)
     members[1] = (struct member_view){.id = id_of(0x0b),
                                       .name = "attic",
                                       .addr = addr_v4(10, 0, 0, 2, 8471),
+                                      .told_addr = addr_v4(10, 0, 0, 72, 8471),
                                       .version = "0.1.0",
                                       .status = STATUS_FAILED,
                                       .incarnation = 1,
