@@ -166,6 +166,19 @@ static void try_connect(hm_t *hm)
 
 /* ---- opening and closing --------------------------------------------------------------------- */
 
+/* A copy of a path that stays right when the program goes to another directory: to connect again, it is
+ * needed later. NULL: out of memory. */
+static char *keep_path(const char *path)
+{
+    char dir[SOCKET_BYTES], whole[SOCKET_BYTES];
+    bool is_relative = path[0] != '/' && path[0] != '\0';
+    if (!is_relative || getcwd(dir, sizeof dir) == NULL) {
+        return strdup(path);
+    }
+    int size = snprintf(whole, sizeof whole, "%s/%s", strcmp(dir, "/") == 0 ? "" : dir, path);
+    return strdup(size > 0 && (size_t) size < sizeof whole ? whole : path);
+}
+
 static int make(const struct hm_conf *conf, hm_t **ret_hm)
 {
     struct epoll_event ev = {.events = EPOLLIN, .data.u32 = 2};
@@ -175,8 +188,8 @@ static int make(const struct hm_conf *conf, hm_t **ret_hm)
     }
     hm->pid = getpid();
     hm->timeout_ms = conf->timeout_ms > 0 ? conf->timeout_ms : HM_TIMEOUT_MS;
-    hm->given_socket = conf->socket != NULL ? strdup(conf->socket) : NULL;
-    hm->given_data_dir = conf->data_dir != NULL ? strdup(conf->data_dir) : NULL;
+    hm->given_socket = conf->socket != NULL ? keep_path(conf->socket) : NULL;
+    hm->given_data_dir = conf->data_dir != NULL ? keep_path(conf->data_dir) : NULL;
     hm->timer_ms = hm->connect_ms = hm->greet_by_ms = NEVER_MS;
     hm->calls.check_ms = NEVER_MS;
     buf_init(&hm->args, SIZE_MAX);

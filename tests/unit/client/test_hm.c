@@ -553,6 +553,25 @@ static void test_impossible_paths(void **state)
     (void) f;
 }
 
+/* A path is meant from where the program was when it said it. */
+static void test_relative_path(void **state)
+{
+    struct fixture *f = *state;
+    struct hm_conf conf = {.socket = "meshd.sock", .may_lack = true, .timeout_ms = 10000};
+    const struct hm_entry *entry;
+    hm_t *hm = NULL;
+    int before = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(chdir(f->dir), 0);
+    assert_int_equal(hm_open(&conf, &hm, NULL), HM_OK);
+    assert_int_equal(fchdir(before), 0);
+    close(before);
+    start(f, serve_well);
+    assert_int_equal(hm_get(hm, "k", 0, &entry), HM_OK);
+    assert_string_equal(hm_socket(hm), f->path);
+    hm_close(&hm);
+    pthread_join(f->thread, NULL);
+}
+
 /* ---- how many at a time ---- */
 
 #define AT_A_TIME 128
@@ -756,6 +775,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_closed_while_watching, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_prefix, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_impossible_paths, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_relative_path, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_room_by_cancelling, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_hung, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_long_ttl, set_up, tear_down),
