@@ -34,7 +34,8 @@ static bool has_room(const struct lister *l)
 
 enum which { ALL_KEYS, CONFLICTS, COLLISIONS };
 
-/* A collision is a key that was written on two sides, also if one of them deleted it. */
+/* A collision is a key that was written on two sides, also if one of them deleted it, or if it is of
+ * another type there. */
 static bool is_listed(struct lister *l, enum which which, struct span key,
                       const struct keys_held *held)
 {
@@ -46,9 +47,10 @@ static bool is_listed(struct lister *l, enum which which, struct span key,
     case CONFLICTS:
         return held->type != 0 && held->conflicts > 0;
     case COLLISIONS:
-        return registry_get(core_registry(l->call->core), LOOK_SHOWN, keys_entry_key(key, bytes),
-                            &siblings) == HM_OK &&
-               siblings.live > 0 && siblings.count > 1;
+        return held->conflicts > 0 ||
+               (registry_get(core_registry(l->call->core), LOOK_SHOWN, keys_entry_key(key, bytes),
+                             &siblings) == HM_OK &&
+                siblings.live > 0 && siblings.count > 1);
     }
     return false;
 }
@@ -149,14 +151,12 @@ static void put_sibling(struct lister *l, struct buf *b, const struct entry *e, 
     kv_put_written(b, l->call->core, e);
 }
 
-/* A set or a counter beside it. */
-static void put_other(struct lister *l, struct buf *b, struct span key, uint8_t type, bool is_shown)
+/* What it holds: KV_WRITTEN_COUNT + 3 pairs. */
+static void put_below(struct lister *l, struct buf *b, struct span key, uint8_t type)
 {
     struct keys_held held;
     bool is_cut;
     keys_hold_below(core_registry(l->call->core), LOOK_SHOWN, key, type, &held);
-    mp_map(b, KV_WRITTEN_COUNT + 5);
-    ops_put_str(b, "type", keys_type_name(type));
     if (held.bytes <= CONFLICT_BYTES) {
         kv_put_shown(l->call, b, LOOK_SHOWN, key, &held, &is_cut);
     } else {
@@ -165,8 +165,16 @@ static void put_other(struct lister *l, struct buf *b, struct span key, uint8_t 
     }
     ops_put_uint(b, "bytes", held.bytes);
     kv_put_version(b, "version", held.version);
-    ops_put_bool(b, "shown", is_shown);
     kv_put_written(b, l->call->core, &held.entry);
+}
+
+/* A set or a counter beside it. */
+static void put_other(struct lister *l, struct buf *b, struct span key, uint8_t type, bool is_shown)
+{
+    mp_map(b, KV_WRITTEN_COUNT + 5);
+    ops_put_str(b, "type", keys_type_name(type));
+    ops_put_bool(b, "shown", is_shown);
+    put_below(l, b, key, type);
 }
 
 static void put_conflict(struct lister *l, struct buf *b, struct span key,
@@ -218,22 +226,37 @@ static void put_side(struct lister *l, struct buf *b, const struct entry *e, boo
     kv_put_written(b, l->call->core, e);
 }
 
+static void put_other_side(struct lister *l, struct buf *b, struct span key, uint8_t type,
+                           bool is_won)
+{
+    mp_map(b, KV_WRITTEN_COUNT + 5);
+    ops_put_bool(b, "won", is_won);
+    ops_put_str(b, "op", "put");
+    put_below(l, b, key, type);
+}
+
 static void put_collision(struct lister *l, struct buf *b, struct span key,
                           const struct keys_held *held)
 {
     uint8_t bytes[HM_KEY_BYTES_MAX];
     struct registry_siblings siblings = {.count = 0};
     uint64_t used = 0;
-    (void) held;
     registry_get(core_registry(l->call->core), LOOK_SHOWN, keys_entry_key(key, bytes), &siblings);
+    size_t registers = siblings.live > 0 ? siblings.count : 0;
     mp_map(b, 2);
     mp_str(b, "key");
     mp_strn(b, key.data, key.size);
     mp_str(b, "sides");
-    mp_array(b, siblings.count);
-    for (size_t i = 0; i < siblings.count; i++) {
+    mp_array(b, registers + (held->elements > 0 ? 1 : 0) + (held->shares > 0 ? 1 : 0));
+    for (size_t i = 0; i < registers; i++) {
         used += siblings.items[i].value.size;
         put_side(l, b, &siblings.items[i], i == 0, used <= CONFLICT_BYTES || i == 0);
+    }
+    if (held->elements > 0) {
+        put_other_side(l, b, key, ENTRY_SET, held->type == ENTRY_SET);
+    }
+    if (held->shares > 0) {
+        put_other_side(l, b, key, ENTRY_COUNTER, held->type == ENTRY_COUNTER);
     }
 }
 

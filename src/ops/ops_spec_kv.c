@@ -304,7 +304,8 @@ const struct op_spec ops_spec_kv[] = {
         .summary = "keys with more than one value",
         .help = "Lists keys that nodes wrote without knowing of each other's write, with all their "
                 "values: who wrote each, when, and which one is shown. It is the same everywhere. "
-                "The next write of the key ends it; kv resolve is one.",
+                "The next write of the key ends it; kv resolve is one, and ends it also where a set or "
+                "a counter stands beside a value.",
         .example = "meshctl kv conflicts"},
     AT(OP_KV_RESOLVE) = {
         .op = OP_KV_RESOLVE, .name = "kv.resolve", .kind = OP_CALL, .role = ROLE_OPERATOR,
@@ -362,7 +363,8 @@ const struct op_spec ops_spec_kv[] = {
         .summary = "what was written on both sides of a partition",
         .help = "Lists keys that were written, or deleted, by nodes that could not know of each other: "
                 "what each wrote, when, which one won, and where the other is. It is the same on "
-                "every node. The next write of a key takes it off the list; kv resolve is one.",
+                "every node. The next write of a key takes it off the list; kv resolve is one, and does "
+                "so also where a set or a counter stands beside a value.",
         .example = "meshctl registry report"},
     AT(OP_REGISTRY_EXPORT) = {
         .op = OP_REGISTRY_EXPORT, .name = "registry.export", .kind = OP_CALL, .role = ROLE_VIEWER,

@@ -549,6 +549,13 @@ static void test_the_other_type_is_kept(void **state)
         assert_string_equal(ctl_text(other, "type"), types[i]);
         text_copy(version, sizeof version, ctl_text(other, "version"));
         json_decref(json);
+        json = ASK("registry.report", "prefix", types[i]);
+        item = json_array_get(json_object_get(json, "keys"), 0);
+        assert_int_equal(json_array_size(json_object_get(item, "sides")), 2);
+        other = json_array_get(json_object_get(item, "sides"), 1);
+        assert_false(ctl_bool(other, "won"));
+        assert_string_equal(ctl_text(other, "version"), version);
+        json_decref(json);
         json = ASK("kv.get", "key", types[i], "at", version);
         assert_string_equal(ctl_text(json, "type"), types[i]);
         assert_string_equal(ctl_text(json, "version"), version);
