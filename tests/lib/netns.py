@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -40,10 +41,34 @@ def enter_user_namespace():
     os.execvp("unshare", ["unshare", "-Urnm", "--", sys.executable] + sys.argv)
 
 
+def _make_private():
+    """What is mounted from now on stays with this process. In a chroot / is no mount, and the one it lies on
+    is above it: that is where to go, and back."""
+    if _libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None) == 0:
+        return
+    here, root = os.open(".", os.O_PATH), os.open("/", os.O_PATH)
+    try:
+        with tempfile.TemporaryDirectory() as below:
+            os.chroot(below)        # the working directory is above the root now, and .. has no end there
+            os.fchdir(root)
+            while not os.path.samestat(os.stat("."), os.stat("..")):
+                os.chdir("..")
+            result = _libc.mount(b"none", b".", None, MS_REC | MS_PRIVATE, None)
+            number = ctypes.get_errno()
+            os.fchdir(root)
+            os.chroot(".")
+            os.fchdir(here)
+        if result != 0:
+            raise OSError(number, f"make mounts private: {os.strerror(number)}")
+    finally:
+        os.close(here)
+        os.close(root)
+
+
 def private_mounts(*tmpfs_dirs):
     """Give this process a mount table of its own, with an empty tmpfs over each directory."""
     _check(_libc.unshare(CLONE_NEWNS), "unshare mounts")
-    _check(_libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None), "make mounts private")
+    _make_private()
     for path in tmpfs_dirs:
         mount_tmpfs(path)
 
