@@ -18,7 +18,7 @@
 #include <string.h>
 
 #define CALLS_MAX 65536
-#define WINDOW 128         /* of the 256 that a meshd has for all its clients */
+#define WINDOW 128         /* of the 320 that a meshd has for all its clients */
 #define UNSENT_BYTES_MAX 262144 /* on the connection; the others wait here, where their deadlines end them */
 #define GRACE_MS 250       /* meshd's own answer at the deadline says more than ours: let it come first */
 #define KEEP_BYTES 4096    /* a request that was larger gives its memory back */

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WATCHES_MAX 64     /* of one handle: each is a call that waits in meshd, which has room for 256 */
+#define WATCHES_MAX 64     /* of one handle: each is a call that waits in meshd, which has room for 320 */
 #define WAIT_MS 20000      /* a long poll; then it is asked again. One that is ended lasts so long in meshd */
 #define AGAIN_MS 250       /* after a refusal */
 #define KNOWN_BYTES 64

@@ -295,6 +295,7 @@ void local_api_flush(local_api_t *api)
 static void release(local_api_t *a, struct call *c)
 {
     a->waiting--;
+    c->from->waiting--;
     c->client = 0;
     c->from = NULL;
     c->next_free = a->first_free;
@@ -347,7 +348,8 @@ void local_api_refuse(local_api_t *a, const struct call *as, int code, const cha
 
 void local_api_request(local_api_t *a, const struct call *as, struct span request)
 {
-    if (a->first_free == LOCAL_CALLS_MAX) {
+    size_t left = LOCAL_CALLS_MAX - a->waiting;
+    if (left == 0 || (left <= LOCAL_CALLS_KEPT && as->from->waiting >= LOCAL_CALLS_FEW)) {
         local_api_refuse(a, as, HM_EBUSY, "too many requests wait on this node: try again later");
         return;
     }
@@ -355,6 +357,7 @@ void local_api_request(local_api_t *a, const struct call *as, struct span reques
     struct call *c = &a->calls[index];
     a->first_free = c->next_free;
     a->waiting++;
+    as->from->waiting++;
     *c = *as;
     c->client = ++a->last_client << INDEX_BITS | index;
     a->handler.call(a->handler.ctx, c->client, request);

@@ -7,8 +7,8 @@
  * docs/protocol/local.md). Requests may overlap; replies carry the id of their request. Who may connect is
  * decided by the file's mode, 0600.
  *
- * Each request gets a number, the core's name for who asks. At most LOCAL_CALLS_MAX wait; more are
- * answered HM_EBUSY. A client that does not read loses its reply, counted. The loop's thread only. */
+ * Each request gets a number, the core's name for who asks. At most LOCAL_CALLS_MAX wait, and the last
+ * LOCAL_CALLS_KEPT are for clients that have few; more are answered HM_EBUSY. A client that does not read loses its reply, counted. The loop's thread only. */
 #ifndef HM_IO_LOCAL_API_H
 #define HM_IO_LOCAL_API_H
 
@@ -23,7 +23,9 @@
 
 typedef struct local_api local_api_t;
 
-#define LOCAL_CALLS_MAX 256   /* requests without a reply, all clients together */
+#define LOCAL_CALLS_MAX 320   /* requests without a reply, all clients together */
+#define LOCAL_CALLS_KEPT 64   /* of these, for clients that have few: two busy programs must not shut meshctl out */
+#define LOCAL_CALLS_FEW 8     /* who waits for so many has no more of those */
 #define LOCAL_CLIENTS_MAX 512 /* connections; more wait to be accepted */
 #define LOCAL_REQUEST_ID_BYTES_MAX 32
 

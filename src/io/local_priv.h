@@ -25,6 +25,7 @@ struct local_client {
     local_api_t *api;
     struct local_client *next, *next_dirty;
     int fd;
+    size_t waiting; /* requests of it without a reply */
     uint64_t since_ns; /* when it was accepted */
     unsigned want; /* what the reactor watches */
     bool is_dirty; /* has replies that were not sent */

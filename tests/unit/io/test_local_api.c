@@ -22,7 +22,7 @@
 #include <zmq.h>
 
 #define WAIT_MS 5000
-#define HEARD_MAX 512
+#define HEARD_MAX 1024
 
 /* What the handler was told, in order. */
 struct local_call {
@@ -619,25 +619,44 @@ static void test_a_silent_crowd(void **state)
     close(another);
 }
 
+static void ask_of(struct fixture *f, void *dealer)
+{
+    struct local_call call;
+    zmq_send(dealer, "id", 2, ZMQ_SNDMORE);
+    zmq_send(dealer, "r", 1, 0);
+    wait_call(f, &call);
+}
+
+static void ask_too_much(struct fixture *f, void *dealer)
+{
+    struct local_call call;
+    zmq_send(dealer, "id", 2, ZMQ_SNDMORE);
+    zmq_send(dealer, "one too many", 12, 0);
+    read_refusal(f, dealer, HM_EBUSY);
+    assert_false(take_call(f, &call));
+}
+
+/* Clients that have many waiting leave room to those that have few. */
 static void test_too_many(void **state)
 {
+    enum { BUSY = 4, CALM = LOCAL_CALLS_KEPT / LOCAL_CALLS_FEW, ALL = BUSY + CALM + 1 };
     struct fixture *f = *state;
     struct local_call call;
-    void *dealers[5];
+    void *dealers[ALL];
     /* Several clients, because one alone is pushed back by its queue. */
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < ALL; i++) {
         dealers[i] = client_new(f, ZMQ_DEALER);
     }
-    for (int i = 0; i < LOCAL_CALLS_MAX; i++) {
-        zmq_send(dealers[i % 4], "id", 2, ZMQ_SNDMORE);
-        zmq_send(dealers[i % 4], "r", 1, 0);
-        wait_call(f, &call);
+    for (int i = 0; i < LOCAL_CALLS_MAX - LOCAL_CALLS_KEPT; i++) {
+        ask_of(f, dealers[i % BUSY]);
     }
-    zmq_send(dealers[4], "id", 2, ZMQ_SNDMORE);
-    zmq_send(dealers[4], "one too many", 12, 0);
-    read_refusal(f, dealers[4], HM_EBUSY);
-    assert_false(take_call(f, &call));
-    for (int i = 0; i < 5; i++) {
+    ask_too_much(f, dealers[0]);
+    for (int i = 0; i < LOCAL_CALLS_KEPT; i++) {
+        ask_of(f, dealers[BUSY + i / LOCAL_CALLS_FEW]);
+    }
+    ask_too_much(f, dealers[BUSY]);
+    ask_too_much(f, dealers[ALL - 1]);
+    for (int i = 0; i < ALL; i++) {
         zmq_close(dealers[i]);
     }
     for (int i = 0; i < LOCAL_CALLS_MAX; i++) {
