@@ -19,13 +19,14 @@
 
 /* ---- one value ------------------------------------------------------------------------------- */
 
-/* A text up to its first NUL, without the line end behind its only line, or how many bytes there
- * are. */
+/* A text without the line end behind its only line, or how many bytes there are: also of one with a
+ * NUL in it, behind which nothing would be shown. */
 static void put_part(const json_t *value, FILE *to)
 {
     const char *text = json_string_value(value);
     uint8_t *bytes = NULL;
     size_t size = 0;
+    text = text != NULL && strlen(text) == json_string_length(value) ? text : NULL;
     size_t line = text != NULL ? strcspn(text, "\n") : 0;
     if (line > 0 || (text != NULL && text[0] == '\n' && text[1] != '\0')) {
         bool is_line = text[line] == '\n' && text[line + 1] == '\0';

@@ -123,6 +123,7 @@ static void test_shown(void **state)
     expect_shown("\"two\\nlines\\n\"", "two\nlines\n"); /* line ends become ? where it is printed */
     expect_shown("\"\"", "(empty)");
     expect_shown("\"\\u0000\"", "(1 byte, no text)");
+    expect_shown("\"a\\u0000b\"", "(3 bytes, no text)");
     expect_shown("\"\\n\"", "(1 byte, no text)");
     expect_shown("\"\\nsecond\"", "\nsecond");
     expect_shown("{\"base64\": \"AP8Q\"}", "(3 bytes, no text)");
