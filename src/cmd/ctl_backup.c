@@ -332,7 +332,7 @@ static void print_restored(const struct ctl *ctl, const struct reading *r)
            " were known here (kept, changed or deleted since)\n",
            r->taken, r->known);
     if (r->refused > 0) {
-        printf("%" PRIu64 " belong to nodes that are not in this mesh, and were left out\n",
+        printf("%" PRIu64 " are of other meshes' nodes or of a later version of homemesh, and were left out\n",
                r->refused);
     }
 }

@@ -273,7 +273,10 @@ void ctl_print_node(struct out *out, const json_t *reply)
     out_put(out, STYLE_PLAIN, out_time(ctl_text(reply, "since"), text), 0);
     fputc('\n', stdout);
     node_reason(out, reply);
-    put_line(out, "address", STYLE_PLAIN, address[0] != '\0' ? address : "not known");
+    const char *reached_at = ctl_text(reply, "reached_at");
+    snprintf(line, sizeof line, "%s%s%s", address[0] != '\0' ? address : "not known",
+             reached_at[0] != '\0' ? "; reached at " : "", reached_at);
+    put_line(out, "address", STYLE_PLAIN, line);
     put_line(out, "version", STYLE_PLAIN, version[0] != '\0' ? version : "not known");
     if (ctl_bool(reply, "self")) {
         put_line(out, "rtt", STYLE_PLAIN, "self: this is the node that was asked");

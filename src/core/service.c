@@ -319,6 +319,7 @@ static int check_ttl(core_t *c, const struct service_row *row, const struct svc 
     /* What a file says is there as long as the file says so. */
     if (c->now_ns >= gone_ns && s->source != SVC_FILE) {
         note_service(c, NOTE_WARN, NOTE_SERVICE_GONE, s->id);
+        *ret_next_ns = row->is_noted ? c->now_ns + 1 : *ret_next_ns; /* a file waits for this id */
         return delete_service(c, s->id, &ticket);
     }
     if (c->now_ns >= critical_ns && s->health != SVC_CRITICAL) {

@@ -16,7 +16,7 @@
 
 #define AROUND_BYTES 512    /* what stands beside a list: a handful of short fields */
 #define SAMPLES_MAX 16      /* round trips that `rtt` lists */
-#define NODE_FIELD_COUNT 16 /* as in the table (NODE_FIELDS) */
+#define NODE_FIELD_COUNT 17 /* as in the table (NODE_FIELDS) */
 
 /* Labels were signed by another node: only pairs of clean text go out. */
 static size_t copy_labels(struct span labels, struct buf *b)
@@ -67,9 +67,7 @@ static void put_node(struct buf *b, const core_t *core, const struct member_view
 {
     ops_put_id(b, "id", &m->id);
     ops_put_str(b, "name", m->name);
-    /* Whoever looks for one that is gone cannot ping or connect to a link-local address as it is. */
-    bool is_gone = !m->is_self && !member_is_reached(m);
-    ops_put_addr(b, "address", is_gone ? &m->told_addr : &m->addr);
+    ops_put_addr(b, "address", &m->told_addr); /* nobody can ping a link-local one as it is */
     ops_put_str(b, "status", member_status_name(m->status));
     put_labels(b, "labels", m->labels);
     ops_put_str(b, "version", m->version);
@@ -88,6 +86,9 @@ static void put_node(struct buf *b, const core_t *core, const struct member_view
     ops_put_bool(b, "linked", m->is_linked);
     ops_put_bool(b, "copied", m->is_copied);
     ops_put_str_or_nil(b, "path", member_is_reached(m) ? member_path_name(m->path) : "");
+    bool is_elsewhere = member_is_reached(m) && !addr_eq(&m->addr, &m->told_addr);
+    struct addr none = {0};
+    ops_put_addr(b, "reached_at", is_elsewhere ? &m->addr : &none);
 }
 
 /* Place of a node in the list: by name, then id. Also what a cursor says. */

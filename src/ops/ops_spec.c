@@ -99,7 +99,7 @@ static const struct op_field status_fields[] = {
     {"id", NULL, FIELD_ID, false, "hash of its public key"},                                       \
     {"name", "NAME", FIELD_TEXT, false, "a label; the second node of one name is NAME~2"},         \
     {"address", "ADDRESS", FIELD_ADDRESS, true,                                                    \
-     "where it was last reached; of who is gone no link-local one, if it has told another"},       \
+     "where it was last reached; if that is link-local, another that it has told, if any"},        \
     {"status", "STATUS", FIELD_STATUS, false, "what SWIM says of it"},                             \
     {"labels", "LABELS", FIELD_MAP, false, "its own and the detected ones"},                       \
     {"version", NULL, FIELD_TEXT, false, "of its meshd; empty while not known"},                   \
@@ -112,7 +112,8 @@ static const struct op_field status_fields[] = {
     {"last_heard_ms", NULL, FIELD_UINT, true, "how long ago it was last heard"},                   \
     {"linked", NULL, FIELD_BOOL, false, "a link to it is open"},                                    \
     {"copied", NULL, FIELD_BOOL, false, "two processes with its identity were seen lately"},           \
-    {"path", NULL, FIELD_TEXT, true, "how its probes are answered: direct, relayed, link"}
+    {"path", NULL, FIELD_TEXT, true, "how its probes are answered: direct, relayed, link"},      \
+    {"reached_at", NULL, FIELD_ADDRESS, true, "the link-local address at which it is reached instead"}
 
 static const struct op_field nodes_list_fields[] = {NODE_FIELDS};
 static const struct op_field nodes_show_fields[] = {

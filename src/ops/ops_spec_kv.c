@@ -221,7 +221,7 @@ static const struct op_field backup_fields[] = {
 static const struct op_field restore_fields[] = {
     {"taken", NULL, FIELD_UINT, false, "entries that were lacking, and are on disk now"},
     {"known", NULL, FIELD_UINT, false, "entries that are here, or were changed or deleted since"},
-    {"refused", NULL, FIELD_UINT, false, "entries of nodes that are not in this mesh"},
+    {"refused", NULL, FIELD_UINT, false, "entries of nodes that are not in this mesh, and of a later format than is read here"},
 };
 static const struct op_field resolve_fields[] = {
     ITEM_FIELDS,

@@ -414,6 +414,13 @@ static void files_say_what_is_there(void **state)
     assert_string_equal(seen(m, 0), "mine@0:passing");
     assert_int_equal(take_away(m, 0, "mine"), HM_EEXIST);
     tell(m, &none, NULL);
+    assert_int_equal(put(m, 0, "mine", "web", 90, 10000), HM_OK);
+    tell(m, &one, NULL);
+    mesh_run(m, 59 * MINI_SECOND);
+    assert_string_equal(seen(m, 0), "mine@0:critical");
+    mesh_run(m, 2 * MINI_SECOND); /* and when the other's time was over */
+    assert_string_equal(seen(m, 0), "mine@0:passing");
+    tell(m, &none, NULL);
     mesh_run(m, 20 * MINI_SECOND);
     tell(m, &one, NULL); /* one that is put back has a whole TTL */
     mesh_run(m, 9 * MINI_SECOND);
