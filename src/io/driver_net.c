@@ -86,9 +86,12 @@ bool driver_read_netif(void *ctx)
     driver_t *d = ctx;
     struct netif_list now;
     char text[HM_RECORD_ADDRS_MAX * ADDR_TEXT_BYTES];
-    if (netif_watch_take(d->netif_fd) && netif_list_read(&d->wish, &now) == HM_OK &&
-        !netif_lists_equal(&now, &d->netifs)) {
-        d->netifs = now;
+    if (!netif_watch_take(d->netif_fd) || netif_list_read(&d->wish, &now) != HM_OK) {
+        return false;
+    }
+    bool is_same = netif_lists_equal(&now, &d->netifs);
+    d->netifs = now; /* what is said of an interface may be new though no address is */
+    if (!is_same) {
         log_line(d->log, NOTE_INFO,
                  LOG_FIELDS({"addresses", addresses_text(d, text, sizeof text)}),
                  "this machine's network has changed");

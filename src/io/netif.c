@@ -66,6 +66,32 @@ static bool is_named(const struct netif_wish *wish, const char *name)
     return false;
 }
 
+/* The interface of an address. One with a label shows that instead ("eth0:1", "eth0:avahi"), which is
+ * no interface; but a user may name it, to have this address alone. */
+static void name_of(const struct netif_wish *wish, const struct ifaddrs *ifa,
+                    char ret_name[NETIF_NAME_BYTES])
+{
+    text_copy(ret_name, NETIF_NAME_BYTES, ifa->ifa_name);
+    if (!is_named(wish, ret_name)) {
+        ret_name[strcspn(ret_name, ":")] = '\0';
+    }
+}
+
+/* What the user asked for is looked at first, and what others made last: a machine with a hundred
+ * containers has more interfaces than there is room for. */
+#define ROUNDS 3
+
+static unsigned round_of(const struct netif_wish *wish, const struct ifaddrs *ifa)
+{
+    char name[NETIF_NAME_BYTES];
+    struct addr a = addr_of(ifa->ifa_addr);
+    name_of(wish, ifa, name);
+    if (is_named(wish, name) || (is_bound(wish) && addr_same_ip(&a, &wish->bind))) {
+        return 0;
+    }
+    return name_is_made(name) ? 2 : 1;
+}
+
 /* ---- addresses ------------------------------------------------------------------------------- */
 
 /* Where to broadcast. An address may have been added without one (ip addr add does so, and the system
@@ -125,7 +151,7 @@ static bool take_address(const struct netif_wish *wish, const struct ifaddrs *if
         n.addr = wish->bind;
     }
     n.addr.port = 0;
-    text_copy(n.name, sizeof n.name, ifa->ifa_name);
+    name_of(wish, ifa, n.name);
     n.is_made = name_is_made(n.name);
     n.has_carrier = (ifa->ifa_flags & IFF_RUNNING) != 0;
     n.has_default_route = strcmp(n.name, facts->default_route) == 0;
@@ -156,7 +182,8 @@ static struct netif_look *look_of(struct netif_list *list, const char *name)
 }
 
 /* What is to be said of an interface by itself, before it is known what others there are. */
-static enum netif_why judge(const struct netif_wish *wish, const struct ifaddrs *ifa)
+static enum netif_why judge(const struct netif_wish *wish, const struct ifaddrs *ifa,
+                            const char *name)
 {
     bool is_loopback = (ifa->ifa_flags & IFF_LOOPBACK) != 0;
     if (!(ifa->ifa_flags & IFF_UP)) {
@@ -165,7 +192,7 @@ static enum netif_why judge(const struct netif_wish *wish, const struct ifaddrs 
     if (is_bound(wish)) {
         return NETIF_NOT_BOUND; /* until its address is met */
     }
-    if (wish->named_count > 0 && !is_named(wish, ifa->ifa_name) && !is_loopback) {
+    if (wish->named_count > 0 && !is_named(wish, name) && !is_loopback) {
         return NETIF_NOT_NAMED;
     }
     return NETIF_NO_ADDRESS; /* until one is met */
@@ -195,22 +222,26 @@ static bool has_same(const struct netif_list *list, const struct netif *n)
     return false;
 }
 
-static void look_at_all(const struct netif_wish *wish, const struct ifaddrs *all,
-                        struct netif_list *list)
+static void look_at(const struct netif_wish *wish, const struct ifaddrs *ifa,
+                    struct netif_list *list)
 {
-    for (const struct ifaddrs *ifa = all; ifa != NULL; ifa = ifa->ifa_next) {
-        struct netif_look *look = look_of(list, ifa->ifa_name);
-        if (look == NULL) {
-            continue;
-        }
-        look->why = judge(wish, ifa);
-        look->has_carrier = (ifa->ifa_flags & IFF_RUNNING) != 0;
-        if (ifa->ifa_addr != NULL && ifa->ifa_addr->sa_family == AF_PACKET) {
-            struct sockaddr_ll link;
-            memcpy(&link, ifa->ifa_addr, sizeof link);
-            look->index = (unsigned) link.sll_ifindex;
-        }
+    char name[NETIF_NAME_BYTES];
+    name_of(wish, ifa, name);
+    struct netif_look *look = look_of(list, name);
+    if (look == NULL) {
+        return;
     }
+    look->why = judge(wish, ifa, name);
+    look->has_carrier = (ifa->ifa_flags & IFF_RUNNING) != 0;
+    if (ifa->ifa_addr != NULL && ifa->ifa_addr->sa_family == AF_PACKET) {
+        struct sockaddr_ll link;
+        memcpy(&link, ifa->ifa_addr, sizeof link);
+        look->index = (unsigned) link.sll_ifindex;
+    }
+}
+
+static void look_for_named(const struct netif_wish *wish, struct netif_list *list)
+{
     for (size_t i = 0; i < wish->named_count; i++) {
         size_t before = list->look_count;
         struct netif_look *look = look_of(list, wish->named[i]);
@@ -220,24 +251,51 @@ static void look_at_all(const struct netif_wish *wish, const struct ifaddrs *all
     }
 }
 
+static void look_at_all(const struct netif_wish *wish, const struct ifaddrs *all,
+                        struct netif_list *list)
+{
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (const struct ifaddrs *ifa = all; ifa != NULL; ifa = ifa->ifa_next) {
+            if (round_of(wish, ifa) == round) {
+                look_at(wish, ifa, list);
+            }
+        }
+        if (round == 0) {
+            look_for_named(wish, list);
+        }
+    }
+}
+
+static void take(const struct netif_wish *wish, const struct ifaddrs *ifa,
+                 const struct netif_facts *facts, struct netif_list *list)
+{
+    char name[NETIF_NAME_BYTES];
+    name_of(wish, ifa, name);
+    struct netif_look *look = look_of(list, name);
+    struct netif *n = &list->items[list->count];
+    if (look == NULL || look->why == NETIF_DOWN || look->why == NETIF_NOT_NAMED ||
+        !take_address(wish, ifa, facts, n)) {
+        return;
+    }
+    n->index = look->index;
+    if (n->addr.scope == 0 && addr_is_link_local(&n->addr)) {
+        n->addr.scope = n->index;
+    }
+    if (!has_same(list, n)) {
+        look->why = why_used(wish, n);
+        list->count++;
+    }
+}
+
 static void take_addresses(const struct netif_wish *wish, const struct ifaddrs *all,
                            const struct netif_facts *facts, struct netif_list *list)
 {
-    for (const struct ifaddrs *ifa = all; ifa != NULL && list->count < NETIF_MAX;
-         ifa = ifa->ifa_next) {
-        struct netif_look *look = look_of(list, ifa->ifa_name);
-        struct netif *n = &list->items[list->count];
-        if (look == NULL || look->why == NETIF_DOWN || look->why == NETIF_NOT_NAMED ||
-            !take_address(wish, ifa, facts, n)) {
-            continue;
-        }
-        n->index = look->index;
-        if (n->addr.scope == 0 && addr_is_link_local(&n->addr)) {
-            n->addr.scope = n->index;
-        }
-        if (!has_same(list, n)) {
-            look->why = why_used(wish, n);
-            list->count++;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (const struct ifaddrs *ifa = all; ifa != NULL && list->count < NETIF_MAX;
+             ifa = ifa->ifa_next) {
+            if (round_of(wish, ifa) == round) {
+                take(wish, ifa, facts, list);
+            }
         }
     }
 }

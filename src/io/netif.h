@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define NETIF_MAX 32        /* addresses of interfaces looked at; further ones are ignored */
+#define NETIF_MAX 32        /* interfaces, and addresses of theirs; made ones are left out first */
 #define NETIF_NAME_BYTES 16 /* IFNAMSIZ */
 #define NETIF_NAMED_MAX 16  /* interfaces that a user may name */
 

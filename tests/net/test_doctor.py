@@ -195,6 +195,16 @@ def test_stopped_and_failed(lab):
     expect(done.returncode == NO_DAEMON and "none" in done.stdout, f"{done.stdout} {done.stderr}")
 
 
+def test_interface_without_address(lab):
+    """An interface that comes and brings no address: what is said of it is what it is now."""
+    need_binaries()
+    node = Node(lab.add_hosts(1)[0], flags=["--interface=eth0", "--interface=eth7"]).start()
+    node.wait_up()
+    wait_named(node, "interfaces", "eth7", "no interface is called so")
+    node.host.netns.ip("link add eth7 type veth peer name peer7\n")
+    wait_named(node, "interfaces", "eth7", "switched off")
+
+
 def test_loss(lab):
     """A quarter of all packets lost, then only large ones at one node: each is told as what it is."""
     nodes = start_mesh(lab, 4)

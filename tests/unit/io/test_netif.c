@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#define ENTRIES_MAX 32
+#define ENTRIES_MAX 128
+#define MANY 16 /* interfaces, of which each has an address */
 #define UP (IFF_UP | IFF_RUNNING | IFF_BROADCAST | IFF_MULTICAST)
 
 /* A machine: interfaces in order, each with its addresses. */
@@ -259,17 +260,78 @@ static void test_many(void **state)
     struct machine m = {.count = 0};
     struct netif_wish wish = {.named_count = 0};
     struct netif_list list;
-    static char names[ENTRIES_MAX][NETIF_NAME_BYTES];
+    static char names[MANY][NETIF_NAME_BYTES];
     char text[512];
-    for (int i = 0; i < ENTRIES_MAX / 2; i++) {
+    for (int i = 0; i < MANY; i++) {
         char addr[32];
         snprintf(names[i], sizeof names[i], "eth%d", i);
         snprintf(addr, sizeof addr, "10.0.%d.1", i);
         add(&m, names[i], UP, addr);
     }
     list_of(&m, &wish, &list);
-    assert_int_equal(list.count, ENTRIES_MAX / 2);
+    assert_int_equal(list.count, MANY);
     assert_string_equal(told(&list, &wish, 4, text), "10.0.0.1 10.0.1.1 10.0.2.1 10.0.3.1");
+}
+
+/* A card that comes after a hundred containers is used, by itself and when it is asked for. */
+static void test_more_than_fit(void **state)
+{
+    (void) state;
+    static char names[NETIF_MAX + 4][NETIF_NAME_BYTES];
+    struct machine m = {.count = 0};
+    struct netif_wish free_choice = {.named_count = 0};
+    struct netif_wish named = {.named = {"wg9", "absent0"}, .named_count = 2};
+    struct netif_wish bound = {.bind = addr_v4(10, 8, 0, 9, 0)};
+    struct netif_list list;
+    char text[512];
+    add_loopback(&m);
+    for (int i = 0; i < NETIF_MAX + 4; i++) {
+        char addr[32];
+        snprintf(names[i], sizeof names[i], "veth%d", i);
+        snprintf(addr, sizeof addr, "172.17.%d.1", i);
+        add(&m, names[i], UP, addr);
+    }
+    add(&m, "wg9", UP, "10.8.0.9");
+    add(&m, "wlan0", UP, "192.168.1.5");
+    list_of(&m, &free_choice, &list);
+    assert_string_equal(told(&list, &free_choice, 4, text), "192.168.1.5");
+    assert_int_equal(why_of(&list, "wlan0"), NETIF_REAL);
+    assert_int_equal(list.look_count, NETIF_MAX);
+    list_of(&m, &named, &list);
+    assert_string_equal(told(&list, &named, 4, text), "10.8.0.9");
+    assert_int_equal(why_of(&list, "wg9"), NETIF_NAMED);
+    assert_int_equal(why_of(&list, "absent0"), NETIF_ABSENT);
+    list_of(&m, &bound, &list);
+    assert_int_equal(why_of(&list, "wg9"), NETIF_BOUND);
+    assert_int_equal(list.count, 1);
+    assert_true(list.items[0].index > NETIF_MAX);
+}
+
+/* An address with a label ("eth0:1") is its interface's; one that is named is taken alone. */
+static void test_labels(void **state)
+{
+    (void) state;
+    struct machine m = {.count = 0};
+    struct netif_wish whole = {.named = {"eth0"}, .named_count = 1};
+    struct netif_wish part = {.named = {"eth0:2"}, .named_count = 1};
+    struct netif_wish free_choice = {.named_count = 0};
+    struct netif_list list;
+    char text[512];
+    add_loopback(&m);
+    add(&m, "wlan0", UP, "10.0.1.1");
+    add(&m, "eth0", UP, NULL);
+    add_addr(&m, "eth0:1", UP, "10.0.0.1");
+    add_addr(&m, "eth0:2", UP, "10.0.0.2");
+    memcpy(m.facts.default_route, "eth0", 5);
+    list_of(&m, &whole, &list);
+    assert_string_equal(told(&list, &whole, 4, text), "10.0.0.1 10.0.0.2");
+    assert_int_equal(why_of(&list, "eth0"), NETIF_NAMED);
+    assert_int_equal(list.items[0].index, m.last_index);
+    list_of(&m, &part, &list);
+    assert_string_equal(told(&list, &part, 4, text), "10.0.0.2");
+    list_of(&m, &free_choice, &list);
+    assert_string_equal(told(&list, &free_choice, 4, text), "10.0.0.1 10.0.1.1 10.0.0.2");
+    assert_int_equal(list.look_count, 3);
 }
 
 static void test_reasons_have_words(void **state)
@@ -286,6 +348,7 @@ int main(void)
         cmocka_unit_test(test_real_ones),       cmocka_unit_test(test_named),
         cmocka_unit_test(test_bound),           cmocka_unit_test(test_nothing_real),
         cmocka_unit_test(test_cable_and_unfit), cmocka_unit_test(test_many),
+        cmocka_unit_test(test_more_than_fit),   cmocka_unit_test(test_labels),
         cmocka_unit_test(test_reasons_have_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
