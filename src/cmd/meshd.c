@@ -459,6 +459,7 @@ int main(int argc, char **argv)
     static struct meshd m; /* 100 KiB: rather not on the stack */
     struct why why = {""};
     cmd_hold_fds();
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow (ulimit -f) is a full disk, not our end */
     umask(077);
     m.signal_fd = -1;
     m.paths.lock_fd = -1;

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -331,6 +332,27 @@ def test_descriptors(lab):
     node = one_node(lab, extra=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 5000)))
     limits = resource.prlimit(node.pid, resource.RLIMIT_NOFILE)
     expect(limits == (5000, 5000), f"its limits are {limits}")
+
+
+def test_files_that_may_not_grow(lab):
+    """ulimit -f: too little for the store is told in a line, and a log that is at its end stops no node."""
+    need_binaries()
+    host = lab.add_hosts(1)[0]
+
+    def limit(size):
+        return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    process = Node(host, extra=limit(8192)).start().process
+    refused(process, 1, r"store")
+    full = os.path.join(lab.dir, "full.log")
+    with open(full, "wb") as file:
+        file.truncate(2 << 20)
+    node = Node(host, extra=limit(2 << 20))
+    os.makedirs(os.path.dirname(node.data_dir), exist_ok=True)
+    node.process = host.popen("limited", ["sh", "-c", f'exec "$@" 2>>{full}', "sh"] + node.argv(), extra=limit(2 << 20))
+    node.wait_up()
+    os.kill(node.pid, signal.SIGHUP)   # which it logs
+    expect(node.ctl("kv", "put", "a", "b").returncode == 0, "it goes on")
+    expect(node.terminate()[0] == 0, "it ends when it is told to")
 
 
 def test_modes(lab):
