@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "io/clock.h"
 #include "io/store_loop.h"
+#include "io/threads.h"
 
 #ifdef __GLIBC__
 #    include <malloc.h>
@@ -23,6 +24,7 @@
 
 #define REST_WAITING_BYTES ((size_t) 512 << 10) /* of the journal: in memory, too */
 #define DAY_MS ((uint64_t) 24 * 3600 * 1000)
+#define THREADS 4 /* two of libzmq and two of ours */
 
 /* Compacted by itself, once the start is over: a copy that hardly anybody will notice. */
 #define COMPACT_FILE_BYTES_MIN ((uint64_t) 16 << 20)
@@ -125,6 +127,13 @@ static int begin_reading(store_t *s, struct why *why)
 static int start_threads(store_t *s, struct why *why)
 {
     char at[sizeof s->endpoint + 1];
+    int error = threads_can_start(THREADS);
+    if (error != 0) {
+        return why_set(why, HM_ENOMEM,
+                       "cannot start %d threads: %s; allow this user or container more processes "
+                       "(ulimit -u, TasksMax, --pids-limit) and memory (ulimit -v)",
+                       THREADS, strerror(error));
+    }
     snprintf(at, sizeof at, "@%s", s->endpoint);
     s->reports = zsock_new_pull(at);
     s->tables = s->reports == NULL ? NULL : zactor_new(store_actor_run, s->tables_state);

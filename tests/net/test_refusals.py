@@ -355,6 +355,29 @@ def test_files_that_may_not_grow(lab):
     expect(node.terminate()[0] == 0, "it ends when it is told to")
 
 
+def test_no_room_for_threads(lab):
+    """A user or container that may have three processes: one line, not a meshd that hangs or aborts."""
+    need_binaries()
+    user = 100000 + os.getpid()        # nobody else's: what a user may start is counted for all of it
+    state = os.path.join(lab.dir, "state")
+    os.makedirs(os.path.join(state, "n1"))
+    for path in (lab.dir, os.path.dirname(lab.dir)):
+        os.chmod(path, 0o755)
+    try:
+        for path in (state, os.path.join(state, "n1"), lab.env["XDG_RUNTIME_DIR"]):
+            os.chown(path, user, user)
+    except OSError:
+        raise Skip("no second user in this namespace") from None
+
+    def limited():
+        os.setgroups([])
+        os.setgid(user)
+        os.setuid(user)
+        resource.setrlimit(resource.RLIMIT_NPROC, (3, 3))
+    node = Node(lab.add_hosts(1)[0], extra=limited).start()
+    refused(node.process, 1, r"threads.*ulimit -u")
+
+
 def test_modes(lab):
     """Secrets and the directory are the user's alone."""
     node = one_node(lab)

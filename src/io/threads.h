@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Whether threads can be had. libzmq ends the process when one of its threads does not start, and CZMQ
+ * waits for ever for an actor that did not: who is about to make some asks here first, while a line can
+ * still say what is wrong. */
+#ifndef HM_IO_THREADS_H
+#define HM_IO_THREADS_H
+
+#include <stddef.h>
+
+#define THREADS_ASKED_MAX 16
+
+/* Starts so many threads at one time, of the usual size, and ends them. 0, or the errno of the one that
+ * did not start. Signals are as the caller has them. */
+int threads_can_start(size_t count);
+
+#endif
