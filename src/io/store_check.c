@@ -2,9 +2,9 @@
 /* Is the stored file sound? Asked in a child process, because liblmdb believes what the file says
  * and crashes, asserts or loops when it lies. The child reads the records and the list of free
  * pages, and writes records anew in a transaction that it throws away, so that it runs the
- * code that the daemon will run; of the registry, which may be large, only its beginning. Whatever ends it other than its verdict condemns the file. Before
- * that it looks at every page (io/store_pages): damage that harms only a later write is found
- * nowhere else. */
+ * code that the daemon will run; of the registry, which may be large, only its beginning. A crash of
+ * its, or no verdict in time, condemns the file; a signal from outside does not. Before that it looks
+ * at every page (io/store_pages): damage that harms only a later write is found nowhere else. */
 #define _GNU_SOURCE
 #include "io/store.h"
 
@@ -282,6 +282,18 @@ static _Noreturn void child(const char *path, int fd)
 
 /* ---- in the parent --------------------------------------------------------------------------- */
 
+/* By the system for want of memory, by a terminal that closes, by the service manager: that is no word on
+ * the store. */
+static bool is_killed_by_others(int status)
+{
+    static const int by_itself[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGALRM};
+    bool is_other = WIFSIGNALED(status);
+    for (size_t i = 0; i < sizeof by_itself / sizeof by_itself[0] && is_other; i++) {
+        is_other = WTERMSIG(status) != by_itself[i];
+    }
+    return is_other;
+}
+
 static struct verdict ask_child(const char *path)
 {
     int fds[2];
@@ -307,6 +319,13 @@ static struct verdict ask_child(const char *path)
     }
     close(fds[0]);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (got != (ssize_t) sizeof v && is_killed_by_others(status)) {
+        snprintf(refused.text, sizeof refused.text,
+                 "the process that checks it was ended from outside (%s); with too little memory the "
+                 "system does that: start again",
+                 strsignal(WTERMSIG(status)));
+        return refused;
     }
     if (got != (ssize_t) sizeof v) {
         v = condemn("reading it ends in a crash");

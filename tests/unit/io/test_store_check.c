@@ -13,7 +13,9 @@
 #include "io/store_view.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -21,6 +23,17 @@
 
 #define RECORDS 40
 #define FLIPS 300
+
+static int ends_check_with; /* a signal; 0: none */
+
+/* Only the process that checks asks for it, before it looks at the store. */
+unsigned alarm(unsigned seconds)
+{
+    if (ends_check_with != 0) {
+        kill(getpid(), ends_check_with);
+    }
+    return ((unsigned (*)(unsigned)) dlsym(RTLD_NEXT, "alarm"))(seconds);
+}
 
 struct place {
     char dir[64];
@@ -463,6 +476,33 @@ static void test_a_lost_file_is_told(void **state)
     remove_tree(p.dir);
 }
 
+/* Who kills the process that checks (too little memory, a terminal that is closed) says nothing of the
+ * store: it stays. What the store did to it does. */
+static void test_a_killed_check_condemns_nothing(void **state)
+{
+    (void) state;
+    static const int from_outside[] = {SIGKILL, SIGTERM, SIGINT, SIGHUP, SIGXFSZ};
+    static const int by_itself[] = {SIGBUS, SIGABRT};
+    struct place p;
+    struct why why = {""};
+    place_make(&p);
+    fill(&p);
+    for (size_t i = 0; i < ARRAY_COUNT(from_outside); i++) {
+        ends_check_with = from_outside[i];
+        assert_int_equal(store_check(p.dir, &why), STORE_REFUSED);
+        assert_non_null(strstr(why.text, strsignal(from_outside[i])));
+    }
+    ends_check_with = 0;
+    assert_int_equal(store_check(p.dir, &why), STORE_SOUND);
+    for (size_t i = 0; i < ARRAY_COUNT(by_itself); i++) {
+        ends_check_with = by_itself[i];
+        assert_int_equal(store_check(p.dir, &why), STORE_MOVED);
+        ends_check_with = 0;
+        fill(&p);
+    }
+    remove_tree(p.dir);
+}
+
 static void test_keys_are_checked(void **state)
 {
     (void) state;
@@ -487,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_sound_stores_stay),        cmocka_unit_test(test_damage),
         cmocka_unit_test(test_nothing_is_lost_silently), cmocka_unit_test(test_set_aside_is_pruned),
         cmocka_unit_test(test_a_lost_file_is_told),      cmocka_unit_test(test_keys_are_checked),
+        cmocka_unit_test(test_a_killed_check_condemns_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
