@@ -40,7 +40,9 @@ void facts_secret(const char *path, struct fact_secret *ret_secret)
     struct stat st;
     time_t now = time(NULL);
     text_copy(secret.path, sizeof secret.path, path);
-    if (stat(path, &st) == 0) {
+    if (stat(path, &st) != 0) {
+        secret.is_gone = true;
+    } else {
         secret.mode = st.st_mode & 07777;
         secret.is_exposed = file_is_exposed(path);
         secret.is_foreign = st.st_uid != geteuid();

@@ -196,7 +196,13 @@ static void check_secret(struct doctor *d, const char *what, const struct fact_s
     if (s->path[0] == '\0') {
         return;
     }
-    if (s->is_exposed) {
+    if (s->is_gone) {
+        say(d, "key", VERDICT_FAIL,
+            "put it back before meshd starts again: from a backup; a mesh key also from another node",
+            "the %s is not there any more: %s; with a new one this node would be another node, or in "
+            "a mesh of its own",
+            what, s->path);
+    } else if (s->is_exposed) {
         snprintf(fix, sizeof fix, "chmod 600 %s", s->path);
         say(d, "key", VERDICT_WARN, fix,
             "others may read or write the %s %s (mode %03o): who has it can join, or be this node",

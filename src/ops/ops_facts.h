@@ -67,6 +67,7 @@ struct fact_secret {
     char path[FACT_TEXT_BYTES]; /* "": not told */
     char owner[64];
     unsigned mode;
+    bool is_gone;    /* nothing is there now: the rest is not known */
     bool is_exposed; /* others may read or write it */
     bool is_foreign; /* it belongs to another user than the one that runs meshd */
     uint64_t age_s;

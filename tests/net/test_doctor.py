@@ -195,6 +195,20 @@ def test_stopped_and_failed(lab):
     expect(done.returncode == NO_DAEMON and "none" in done.stdout, f"{done.stdout} {done.stderr}")
 
 
+def test_lost_secrets(lab):
+    """The file of the mesh key, then that of the identity, is taken away under a node that runs: told as that."""
+    need_binaries()
+    node = Node(lab.add_hosts(1)[0]).start()
+    node.wait_up()
+    for path in (os.path.join(os.path.dirname(node.data_dir), "key"), os.path.join(node.data_dir, "identity")):
+        os.rename(path, path + ".away")
+        lines, status = doctor(node)
+        expect(status == REFUSED and find(lines, "key", "not there any more", path, status="fail"), f"{lines}")
+        os.rename(path + ".away", path)
+        lines, _ = doctor(node)
+        expect(len(find(lines, "key", status="ok")) == 2, f"{lines}")
+
+
 def test_interface_without_address(lab):
     """An interface that comes and brings no address: what is said of it is what it is now."""
     need_binaries()

@@ -639,6 +639,9 @@ static void test_doctor_names_trouble(void **state)
     machine.ring.is_exposed = true;
     assert_string_equal(doctor_says(core, "key", "others may read"), "warn");
     well();
+    machine.ring.is_gone = true;
+    assert_string_equal(doctor_says(core, "key", "not there any more"), "fail");
+    well();
     machine.identity.is_foreign = true;
     assert_string_equal(doctor_says(core, "key", "belongs to meshd"), "warn");
     well();
