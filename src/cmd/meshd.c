@@ -167,6 +167,15 @@ static void raise_descriptor_limit(void)
     }
 }
 
+/* A reload asked for during the start (the check of a large store takes seconds) waits for its end. */
+static void hold_reload(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 /* From here on these signals arrive at the signalfd only. */
 static int open_signals(struct meshd *m, struct why *why)
 {
@@ -333,6 +342,7 @@ static void warn(struct meshd *m, const struct why *moved)
 static int prepare(struct meshd *m, struct why *moved, struct why *why)
 {
     int rc = meshd_token_take(&m->conf, &m->token, &m->has_token, why);
+    hold_reload();
     if (rc == HM_OK) {
         rc = paths_init(&m->paths, &m->conf, why);
     }

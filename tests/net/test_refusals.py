@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
 """What goes wrong at a start: one clear line, the documented exit code, nothing damaged."""
+import fcntl
 import json
 import os
 import resource
@@ -353,6 +354,25 @@ def test_files_that_may_not_grow(lab):
     os.kill(node.pid, signal.SIGHUP)   # which it logs
     expect(node.ctl("kv", "put", "a", "b").returncode == 0, "it goes on")
     expect(node.terminate()[0] == 0, "it ends when it is told to")
+
+
+def test_reload_during_the_start(lab):
+    """SIGHUP while the store is being checked: it starts, then reads its configuration again."""
+    node = one_node(lab)
+    node.terminate()
+    with open(os.path.join(node.data_dir, "store", "lock.mdb"), "r+b") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX, 1)   # the check waits for it
+        node.start()
+
+        def checks():
+            with open(f"/proc/{node.pid}/task/{node.pid}/children", encoding="ascii") as children:
+                return children.read()
+        wait_for(checks, 5, "a process that checks the store")
+        mark = len(node.log())
+        node.process.signal(signal.SIGHUP)
+        hold_for(node.process.running, 0.2, "it is not ended by that")
+    node.wait_up()
+    wait_for(lambda: "configuration read again" in node.log()[mark:], 5, lambda: node.log()[mark:])
 
 
 def test_no_room_for_threads(lab):
