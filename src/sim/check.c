@@ -35,6 +35,7 @@ struct check *check_new(struct world *w)
     c->removed = must(calloc(pairs, 1));
     c->incarnation = must(calloc(pairs, sizeof *c->incarnation));
     c->since_ns = must(calloc(pairs, sizeof *c->since_ns));
+    c->known_ns = must(calloc(pairs, sizeof *c->known_ns));
     c->event_seq = must(calloc(c->n, sizeof *c->event_seq));
     c->event_told = must(calloc(c->n, sizeof *c->event_told));
     c->own_max = must(calloc(c->n, sizeof *c->own_max));
@@ -54,6 +55,7 @@ void check_destroy(struct check **p)
     free(c->status);
     free(c->incarnation);
     free(c->since_ns);
+    free(c->known_ns);
     free(c->event_seq);
     free(c->event_told);
     free(c->own_max);
@@ -227,6 +229,9 @@ static void observe(struct check *c, const struct sim_node *o, const struct sim_
     }
     if (was != status) {
         c->since_ns[at] = c->w->now_ns;
+    }
+    if (was == CHECK_UNKNOWN) {
+        c->known_ns[at] = c->w->now_ns;
     }
     if (was != status && c->w->timeline != NULL) {
         timeline_belief(c->w->timeline, c->w->now_ns, o->idx, s->idx, status);

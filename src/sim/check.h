@@ -43,6 +43,7 @@ struct check {
     uint8_t *status;       /* [observer * n + subject], CHECK_UNKNOWN: not on its roster */
     uint64_t *incarnation; /* likewise */
     uint64_t *since_ns;    /* likewise: since when that status */
+    uint64_t *known_ns;    /* likewise: since when it is on the roster of this life */
     uint64_t *event_seq;   /* by node: read so far */
     uint64_t *event_told;  /* by node: the newest number of all its lives */
     uint64_t *own_max;     /* by node: the highest incarnation it ever had */

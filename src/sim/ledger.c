@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define RECORD_HASH_BYTES 8 /* at the end of a record key: of its dot */
+#define GATHERED_NS (100U * MS_NS) /* at most, before a batch is handed to the disk */
 
 static void *must(void *p)
 {
@@ -300,14 +301,23 @@ static bool is_replaced(const struct ledger *l, const struct store_entry *entrie
     return false;
 }
 
+/* It was on n's roster when n decided what its disk has now: before the batch that was under way then. */
+static bool was_known(const struct ledger *l, const struct sim_node *n, unsigned other)
+{
+    const struct check *c = l->w->check;
+    size_t at = (size_t) n->idx * c->n + other;
+    uint64_t taken_ns = 2 * l->w->net.disk_ns + GATHERED_NS;
+    return other == n->original ||
+           (c->status[at] != CHECK_UNKNOWN && c->known_ns[at] + taken_ns <= l->w->now_ns);
+}
+
 /* A deletion mark goes, and nothing takes its place: everybody must have it, or have had it. */
 static void mark_released(struct ledger *l, const struct sim_node *n, uint32_t idx)
 {
     const struct ledger_entry *mark = &l->entries[idx];
     for (unsigned i = 0; i < l->w->count && !mark->is_gone; i++) {
         struct sim_node *o = &l->w->nodes[i];
-        bool is_known =
-            i == n->original || l->w->check->status[(size_t) n->idx * l->w->count + i] != CHECK_UNKNOWN;
+        bool is_known = was_known(l, n, i);
         if (o->original == i && o->generation > 0 && is_known && mark->was_on[i] == 0 &&
             !ledger_claims(l, o, &mark->dot)) {
             world_violation(l->w, "%s lets a deletion mark go that %s has not seen", n->name,
