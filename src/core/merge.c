@@ -380,11 +380,14 @@ void merge_claim(core_t *c, const struct claim *claim, struct member *from, bool
     const struct member *known = roster_find(&c->roster, &claim->target);
     bool leaps = known != NULL && claim->incarnation > known->rec.incarnation &&
                  claim->incarnation - known->rec.incarnation > HM_INCARNATION_LEAP_MAX;
-    if (count == 0 || leaps) {
+    bool is_ours = node_id_eq(&claim->target, &c->self->id);
+    if (leaps || (count == 0 && !is_ours)) {
         core_count(c, M_DROP_MALFORMED);
         return;
     }
-    if (node_id_eq(&claim->target, &c->self->id)) {
+    if (is_ours) {
+        /* Whoever has seen it: with a new store we may know none of them yet, and shall not be let in before
+         * we have refuted it. */
         self_accused(c, claim, from);
         return;
     }

@@ -159,6 +159,28 @@ static void refusals_at_an_address_not_proven_are_no_evidence(void **state)
     mesh_free(&m);
 }
 
+/* A machine that came back with a new store and a new address knew none of the observers of its failure, and
+ * dropped what it was told of it. So it was not let in, and took all others for failed. */
+static void what_strangers_saw_of_us_is_refuted_too(void **state)
+{
+    (void) state;
+    struct mesh *m = mesh_new_started(2);
+    /* Of others it is no evidence. */
+    struct claim claims[] = {claim_of(m, CLAIM_FAILED, 0, 1), claim_of(m, CLAIM_FAILED, 1, 1)};
+    uint64_t before = mesh_view(m, 0, 0).incarnation;
+    uint64_t malformed = mesh_metric(m, 0, M_DROP_MALFORMED);
+    for (size_t i = 0; i < ARRAY_COUNT(claims); i++) {
+        memset(claims[i].observers[0].b, 0x77, NODE_ID_BYTES);
+        memset(claims[i].observers[1].b, 0x78, NODE_ID_BYTES);
+        claims[i].observer_count = 2;
+    }
+    tell_claims(m, 1, 0, claims, ARRAY_COUNT(claims));
+    assert_int_equal(mesh_view(m, 0, 0).incarnation, before + 1);
+    assert_int_equal(mesh_metric(m, 0, M_DROP_MALFORMED), malformed + 1);
+    assert_int_equal(mesh_status(m, 0, 1), STATUS_ALIVE);
+    mesh_free(&m);
+}
+
 /* Each was signed and told to all: one datagram became many. */
 static void twenty_claims_in_one_datagram_are_refuted_once(void **state)
 {
@@ -314,6 +336,7 @@ int main(void)
         cmocka_unit_test(a_probe_begun_after_a_stall_ends_in_time),
         cmocka_unit_test(a_suspicion_begun_after_a_stall_ends_in_time),
         cmocka_unit_test(refusals_at_an_address_not_proven_are_no_evidence),
+        cmocka_unit_test(what_strangers_saw_of_us_is_refuted_too),
         cmocka_unit_test(twenty_claims_in_one_datagram_are_refuted_once),
         cmocka_unit_test(who_is_remembered_and_reached_by_helpers_is_alive),
         cmocka_unit_test(the_dead_are_told_no_gossip),
