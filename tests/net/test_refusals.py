@@ -84,19 +84,24 @@ def test_damaged_mesh_key(lab):
         expect(file.read() == good[:-20], "the file is as it was")
 
 
-def test_unreadable_identity(lab):
-    """An identity of another user: one line with the path."""
-    need_binaries()
-    host = lab.add_hosts(1)[0]
+def give_to(lab, user):
+    """What n1 will keep, and the sockets, belong to another user."""
     state = os.path.join(lab.dir, "state")
     os.makedirs(os.path.join(state, "n1"))
     for path in (lab.dir, os.path.dirname(lab.dir)):
         os.chmod(path, 0o755)
     try:
         for path in (state, os.path.join(state, "n1"), lab.env["XDG_RUNTIME_DIR"]):
-            os.chown(path, 65534, 65534)
+            os.chown(path, user, user)
     except OSError:
         raise Skip("no second user in this namespace") from None
+
+
+def test_unreadable_identity(lab):
+    """An identity of another user: one line with the path."""
+    need_binaries()
+    host = lab.add_hosts(1)[0]
+    give_to(lab, 65534)
     node = Node(host, extra=as_nobody)
     node.start()
     node.wait_up()
@@ -379,15 +384,7 @@ def test_no_room_for_threads(lab):
     """A user or container that may have three processes: one line, not a meshd that hangs or aborts."""
     need_binaries()
     user = 100000 + os.getpid()        # nobody else's: what a user may start is counted for all of it
-    state = os.path.join(lab.dir, "state")
-    os.makedirs(os.path.join(state, "n1"))
-    for path in (lab.dir, os.path.dirname(lab.dir)):
-        os.chmod(path, 0o755)
-    try:
-        for path in (state, os.path.join(state, "n1"), lab.env["XDG_RUNTIME_DIR"]):
-            os.chown(path, user, user)
-    except OSError:
-        raise Skip("no second user in this namespace") from None
+    give_to(lab, user)
 
     def limited():
         os.setgroups([])
