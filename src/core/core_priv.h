@@ -467,6 +467,8 @@ void reach_link_answers(core_t *c, struct member *m);
 /* What is sent to it goes over the link: UDP does not get there, or it would drop what comes so, since
  * it has not met us. */
 bool reach_over_link(const struct member *m);
+/* It did not answer the last probe's datagrams: the link is its path, or may become it. */
+bool reach_needs_link(const struct member *m);
 /* It takes what we send: we have met, or there is a link. A stranger drops it and asks who we are. */
 bool reach_hears_us(const struct member *m);
 
@@ -529,6 +531,9 @@ void overlay_hangup(core_t *c, struct member *m);
 void overlay_moved(core_t *c, struct member *m);
 /* Dials m although it is no neighbour: a guest link, closed when it was idle for a while. */
 void overlay_want_link(core_t *c, struct member *m);
+/* One of those that m is linked to, at random, as far as the rings say; may be self. NULL: there is nobody
+ * but m. Looks at all members. */
+struct member *overlay_neighbour_of(core_t *c, const struct member *m);
 
 /* labels.c */
 int labels_make(core_t *c, const struct label *labels, size_t count);

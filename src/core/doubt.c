@@ -197,6 +197,7 @@ static void become_observer(core_t *c, struct member *m)
 void doubt_own_probe_failed(core_t *c, struct member *m)
 {
     struct watch *w = m->watch;
+    overlay_want_link(c, m); /* the last resort: UDP to it may be blocked, TCP not */
     if (m->status == STATUS_ALIVE || m->is_remembered) {
         m->evidence = own_evidence(c, m);
         doubt_suspect(c, m, REASON_NO_ACK, &c->self->id, 1);

@@ -32,27 +32,44 @@ static uint64_t ring_distance(const struct member *a, const struct member *b, si
     return b->ring_hash[ring] - a->ring_hash[ring];
 }
 
-static void mark_ring(core_t *c, size_t ring)
+struct on_ring {
+    struct member *after, *before; /* NULL: nobody else is up */
+};
+
+static struct on_ring neighbours_of(const core_t *c, const struct member *one, size_t ring)
 {
-    struct member *after = NULL;
-    struct member *before = NULL;
+    struct on_ring found = {NULL, NULL};
     for (size_t i = 0; i < c->roster.count; i++) {
         struct member *m = c->roster.items[i];
-        if (m == c->self || !member_is_up(m)) {
+        if (m == one || !member_is_up(m)) {
             continue;
         }
         /* In order of id, and strictly smaller only: ties go to the same member everywhere. */
-        if (after == NULL || ring_distance(c->self, m, ring) < ring_distance(c->self, after, ring)) {
-            after = m;
+        if (found.after == NULL ||
+            ring_distance(one, m, ring) < ring_distance(one, found.after, ring)) {
+            found.after = m;
         }
-        if (before == NULL ||
-            ring_distance(m, c->self, ring) < ring_distance(before, c->self, ring)) {
-            before = m;
+        if (found.before == NULL ||
+            ring_distance(m, one, ring) < ring_distance(found.before, one, ring)) {
+            found.before = m;
         }
     }
-    if (after != NULL) {
-        after->is_neighbour = true;
-        before->is_neighbour = true;
+    return found;
+}
+
+struct member *overlay_neighbour_of(core_t *c, const struct member *m)
+{
+    uint64_t draw = prng_next(&c->prng);
+    struct on_ring found = neighbours_of(c, m, (draw >> 1) % HM_RING_SALTS);
+    return (draw & 1) != 0 ? found.after : found.before;
+}
+
+static void mark_ring(core_t *c, size_t ring)
+{
+    struct on_ring found = neighbours_of(c, c->self, ring);
+    if (found.after != NULL) {
+        found.after->is_neighbour = true;
+        found.before->is_neighbour = true;
     }
 }
 
@@ -202,9 +219,9 @@ static uint64_t tend_link(core_t *c, struct member *m)
             m->unwanted_since_ns = 0;
             return TIMER_NEVER;
         }
-        if (call_uses_link(c, m) || m->path == PATH_LINK) {
+        if (call_uses_link(c, m) || reach_needs_link(m)) {
             m->unwanted_since_ns = 0;
-            return c->now_ns + UNWANTED_NS; /* nothing else wakes us when the call is over */
+            return c->now_ns + UNWANTED_NS; /* nothing else wakes us when that is over */
         }
         if (m->unwanted_since_ns == 0) {
             m->unwanted_since_ns = c->now_ns;

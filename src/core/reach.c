@@ -54,6 +54,9 @@ void reach_answered(core_t *c, struct member *m, enum member_path how)
                          : how == PATH_LINK ? REASON_PATH_LINK
                                             : REASON_PATH_RELAYED;
     report_notice(c, m, reason, &c->self->id);
+    if (!is_direct && m->link == LINK_NONE) {
+        overlay_touch(c); /* a link may be dialled now: no datagram will prove its session */
+    }
 }
 
 void reach_link_answers(core_t *c, struct member *m)
@@ -66,7 +69,12 @@ void reach_link_answers(core_t *c, struct member *m)
 
 bool reach_over_link(const struct member *m)
 {
-    return m->link == LINK_UP && (m->path == PATH_LINK || !m->session_live);
+    return m->link == LINK_UP && (m->path != PATH_DIRECT || !m->session_live);
+}
+
+bool reach_needs_link(const struct member *m)
+{
+    return m->path == PATH_LINK || (m->path == PATH_DIRECT && !m->path_last_direct);
 }
 
 bool reach_hears_us(const struct member *m)

@@ -259,8 +259,8 @@ static bool hears_gossip(const struct member *m, const void *but)
     return m != but && reach_hears_us(m);
 }
 
-/* Whoever we have not met drops it, and in a young mesh of thousands that is nearly everyone. One of them
- * is linked: a node that has just come was met by few, but it has links. */
+/* Whoever we have not met drops it, and in a young mesh of thousands that is nearly everyone. The first of
+ * them is linked: a node that has just come was met by few, but it has links. */
 static size_t gossip_targets(core_t *c, struct member **ret_members)
 {
     size_t k = c->params.gossip_fanout < ORDER_PICK_MAX ? c->params.gossip_fanout : ORDER_PICK_MAX;
@@ -280,8 +280,10 @@ void send_gossip_tick(core_t *c)
     }
     size_t count = gossip_targets(c, to);
     for (size_t i = 0; i < count; i++) {
+        /* One goes over a link even where datagrams are known to arrive: they may have ceased to. */
+        bool over_link = reach_over_link(to[i]) || (i == 0 && to[i]->link == LINK_UP);
         struct swim_msg msg = {.type = SWIM_GOSSIP};
-        send_swim(c, to[i], reach_over_link(to[i]) ? NULL : &to[i]->addr, &msg);
+        send_swim(c, to[i], over_link ? NULL : &to[i]->addr, &msg);
     }
     if (c->gossip.count > 0) {
         core_arm(c, TIMER_GOSSIP, c->now_ns + c->params.gossip_interval_ns);

@@ -172,22 +172,64 @@ void swim_renew_nonce(core_t *c, struct member *m)
     }
 }
 
+struct helpers {
+    const struct member *target;
+    struct member *chosen[ORDER_PICK_MAX];
+    size_t count;
+};
+
 static bool is_helper(const struct member *m, const void *arg)
 {
-    return m != arg && m->status == STATUS_ALIVE && reach_hears_us(m);
+    const struct helpers *h = arg;
+    for (size_t i = 0; i < h->count; i++) {
+        if (h->chosen[i] == m) {
+            return false;
+        }
+    }
+    return m != h->target && m->status == STATUS_ALIVE && reach_hears_us(m);
 }
 
+static bool is_linked_helper(const struct member *m, const void *arg)
+{
+    return m->link == LINK_UP && is_helper(m, arg);
+}
+
+static void choose_helpers(core_t *c, struct helpers *h, size_t k)
+{
+    struct member *near = k > 1 ? overlay_neighbour_of(c, h->target) : NULL;
+    if (near != NULL && near != c->self && is_helper(near, h)) {
+        h->chosen[h->count++] = near;
+    }
+    if (h->count + 1 < k) {
+        h->count += order_pick(&c->probe_order, &c->prng, 1, is_linked_helper, h,
+                               h->chosen + h->count);
+    }
+    h->count += order_pick(&c->probe_order, &c->prng, k - h->count, is_helper, h,
+                           h->chosen + h->count);
+}
+
+/* By datagram and over the link, if there is one: UDP may be what does not work, or the link. */
+static void send_both_ways(core_t *c, struct member *m, const struct swim_msg *msg)
+{
+    send_pair_to(c, m, &m->addr, msg);
+    if (m->link == LINK_UP) {
+        send_frame_swim(c, m, msg);
+    }
+}
+
+/* SWIM's are random. One of ours is likely to be linked to the target, and one is linked to us: where one
+ * of the two is behind a firewall that drops datagrams, most random ones could not help. */
 static void ask_helpers(core_t *c, struct member *m)
 {
-    struct member *helpers[ORDER_PICK_MAX];
-    size_t k = c->params.indirect_probes < ORDER_PICK_MAX ? c->params.indirect_probes : ORDER_PICK_MAX;
-    size_t count = order_pick(&c->probe_order, &c->prng, k, is_helper, m, helpers);
-    for (size_t i = 0; i < count; i++) {
+    struct helpers h = {.target = m};
+    size_t k = c->params.indirect_probes;
+    choose_helpers(c, &h, k < ORDER_PICK_MAX ? k : ORDER_PICK_MAX);
+    for (size_t i = 0; i < h.count; i++) {
         struct swim_msg ask = {.type = SWIM_PING_REQ, .nonce = m->watch->nonce, .target = m->id};
-        send_pair(c, helpers[i], &ask);
+        send_both_ways(c, h.chosen[i], &ask);
     }
-    m->watch->helpers_asked += (unsigned) count;
-    if (count > 0) {
+    m->watch->helpers_asked += (unsigned) h.count;
+    if (h.count > 0) {
         core_count(c, M_PROBES_INDIRECT);
     }
 }
@@ -197,7 +239,6 @@ static void probe_suspect(core_t *c, struct member *m)
     struct watch *w = m->watch;
     if (w->attempts % HELP_EVERY == HELP_EVERY - 1) {
         ask_helpers(c, m);
-        overlay_want_link(c, m); /* the last resort: UDP to it may be blocked, TCP not */
     }
     send_ping(c, m);
     if (m->link == LINK_UP && w->attempts % HELP_EVERY == 0) {
@@ -383,8 +424,10 @@ static void relay_tell(core_t *c, const struct relay *r, enum swim_type type)
 {
     struct member *requester = roster_find(&c->roster, &r->requester);
     struct swim_msg msg = {.type = type, .echo = r->their_nonce, .target = r->target};
-    if (requester != NULL) {
-        send_pair(c, requester, &msg);
+    if (requester != NULL && type == SWIM_RELAYED) {
+        send_both_ways(c, requester, &msg);
+    } else if (requester != NULL) {
+        send_pair(c, requester, &msg); /* each that arrives is counted */
     }
 }
 
@@ -439,6 +482,19 @@ static void on_ping(core_t *c, struct member *m, const struct swim_msg *msg,
     send_swim(c, m, answer_to(m, from), &ack);
 }
 
+/* It asks twice, by datagram and over the link. */
+static bool is_asked_already(const core_t *c, const struct member *m, const struct swim_msg *msg)
+{
+    for (size_t i = 0; i < HM_RELAYS_MAX; i++) {
+        const struct relay *r = &c->relays[i];
+        if (r->nonce != 0 && !r->nacked && r->their_nonce == msg->nonce &&
+            node_id_eq(&r->requester, &m->id) && node_id_eq(&r->target, &msg->target)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* NULL: none, or m has its share; it could keep all of them from the others otherwise. */
 static struct relay *free_relay(core_t *c, const struct member *m)
 {
@@ -455,6 +511,9 @@ static struct relay *free_relay(core_t *c, const struct member *m)
 static void on_ping_req(core_t *c, struct member *m, const struct swim_msg *msg)
 {
     struct member *target = roster_find(&c->roster, &msg->target);
+    if (is_asked_already(c, m, msg)) {
+        return;
+    }
     struct relay *r = free_relay(c, m);
     if (target == NULL || target == c->self || target == m || r == NULL) {
         core_count(c, r == NULL ? M_DROP_FULL : M_DROP_MALFORMED);
@@ -469,7 +528,10 @@ static void on_ping_req(core_t *c, struct member *m, const struct swim_msg *msg)
     r->until_ns = c->now_ns + c->params.probe_timeout_ns / 10 * 8;
     core_arm_earlier(c, TIMER_RELAYS, r->until_ns);
     struct swim_msg ping = {.type = SWIM_PING, .nonce = r->nonce};
-    send_swim(c, target, reach_over_link(target) ? NULL : &target->addr, &ping);
+    send_swim(c, target, &target->addr, &ping);
+    if (target->link == LINK_UP) {
+        send_swim(c, target, NULL, &ping);
+    }
 }
 
 void swim_relays_tick(core_t *c)

@@ -74,8 +74,8 @@ static bool is_settled(const struct check *c, const struct sim_node *n)
 static bool is_disturbed(const struct check *c, const struct sim_node *n)
 {
     bool is_recent = n->disturbed_ns != 0 && n->disturbed_ns + CHECK_GRACE_NS > c->w->now_ns;
-    return n->is_stalled || n->cuts > 0 || n->bad_paths > 0 || n->radio_ppm > 0 || n->ear_ppm > 0 ||
-           is_recent || world_is_cloned(c->w, n);
+    return n->is_stalled || n->no_udp || n->cuts > 0 || n->bad_paths > 0 || n->radio_ppm > 0 ||
+           n->ear_ppm > 0 || is_recent || world_is_cloned(c->w, n);
 }
 
 bool check_is_healthy(const struct check *c, const struct sim_node *n)

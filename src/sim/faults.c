@@ -317,6 +317,10 @@ static void do_fault(struct world *w, const struct msg *m)
         simnet_cut(w, a, b, BLOCK_REJECT);
         simnet_cut(w, b, a, BLOCK_REJECT);
         break;
+    case FAULT_NO_UDP:
+        w->nodes[a].no_udp = true;
+        world_disturb(w, &w->nodes[a]);
+        break;
     case FAULT_DEAF:
         deafen(w, &w->nodes[a]);
         break;

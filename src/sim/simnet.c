@@ -96,6 +96,12 @@ bool simnet_is_lost(struct world *w, unsigned from, unsigned to)
            world_chance(&w->prng, w->nodes[to].ear_ppm);
 }
 
+/* A firewall, or the network. */
+static bool is_datagram_lost(struct world *w, unsigned from, unsigned to)
+{
+    return w->nodes[from].no_udp || w->nodes[to].no_udp || simnet_is_lost(w, from, to);
+}
+
 void simnet_heal(struct world *w)
 {
     for (unsigned i = 0; i < w->count; i++) {
@@ -105,6 +111,10 @@ void simnet_heal(struct world *w)
     }
     for (unsigned i = 0; i < w->count; i++) {
         w->nodes[i].is_outcast = false;
+        if (w->nodes[i].no_udp) {
+            w->nodes[i].no_udp = false;
+            world_disturb(w, &w->nodes[i]);
+        }
     }
 }
 
@@ -131,7 +141,7 @@ static bool transmit(struct world *w, struct msg *m, const struct addr *to)
         return false;
     }
     enum block block = simnet_block(w, from, dest->idx);
-    if (block != BLOCK_NONE || simnet_is_lost(w, from, dest->idx)) {
+    if (block != BLOCK_NONE || is_datagram_lost(w, from, dest->idx)) {
         if (block == BLOCK_REJECT) {
             report_unreachable(w, dest->idx, from, to);
         }
@@ -249,7 +259,7 @@ static void beacon_arrive(struct world *w, struct msg *beacon)
     unsigned first = w->nodes[from].segment * per_segment;
     for (unsigned i = first; i < w->count && i < first + per_segment && !w->failed; i++) {
         if (i == from || w->nodes[i].core == NULL || simnet_block(w, from, i) == BLOCK_DROP ||
-            simnet_is_lost(w, from, i)) {
+            is_datagram_lost(w, from, i)) {
             continue;
         }
         struct msg *m = world_msg(w, i, 0);

@@ -80,6 +80,8 @@ static void link_keeps_alive(void **state)
         for (size_t at = 0; at < m->count; at++) {
             assert_int_equal(mesh_events(m, at, EVENT_FAILED, odd), 0);
             assert_int_equal(mesh_events(m, odd, EVENT_FAILED, at), 0);
+            assert_int_equal(mesh_events(m, at, EVENT_SUSPECT, odd), 0);
+            assert_int_equal(mesh_events(m, odd, EVENT_SUSPECT, at), 0);
             assert_false(is_isolated(m, at));
             if (at != odd) {
                 /* Among many, who has no link to it yet hears of it by those who have. */
@@ -94,6 +96,33 @@ static void link_keeps_alive(void **state)
         mesh_run(m, 60 * MINI_SECOND);
         assert_int_equal(mesh_view(m, 0, odd).path, PATH_DIRECT);
         assert_int_equal(mesh_events(m, 0, EVENT_NOTICE, odd), 2);
+        mesh_free(&m);
+    }
+}
+
+/* No datagram between the first node and the last. */
+static bool no_udp_between_ends(struct mesh *m, size_t from, const struct effect *fx)
+{
+    size_t to = fx->type == FX_DATAGRAM ? mesh_by_addr(m, &fx->as.datagram.to) : MESH_NOBODY;
+    size_t last = m->count - 1;
+    return !(from == 0 && to == last) && !(from == last && to == 0);
+}
+
+/* Two that know each other by hearsay only: no datagram will ever say that they have met. */
+static void who_never_met_is_linked(void **state)
+{
+    (void) state;
+    for (size_t count = 3; count <= 8; count++) {
+        struct mesh *m = mesh_new(count);
+        m->passes = no_udp_between_ends;
+        for (size_t i = 0; i < count; i++) {
+            mesh_start(m, i);
+        }
+        mesh_run(m, 30 * MINI_SECOND);
+        assert_true(all_alive(m));
+        assert_int_equal(mesh_view(m, 0, count - 1).path, PATH_LINK);
+        assert_int_equal(mesh_view(m, count - 1, 0).path, PATH_LINK);
+        no_false_failure(m, count);
         mesh_free(&m);
     }
 }
@@ -268,10 +297,14 @@ static void walls_decide_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(link_keeps_alive),      cmocka_unit_test(link_carries_news),
+        cmocka_unit_test(link_keeps_alive),
+        cmocka_unit_test(who_never_met_is_linked),
+        cmocka_unit_test(link_carries_news),
         cmocka_unit_test(mute_judges_nobody_it_hears),
-        cmocka_unit_test(cut_off_blames_itself), cmocka_unit_test(bad_pair_harms_nobody),
-        cmocka_unit_test(deaths_do_not_isolate), cmocka_unit_test(sleeper_judges_nobody),
+        cmocka_unit_test(cut_off_blames_itself),
+        cmocka_unit_test(bad_pair_harms_nobody),
+        cmocka_unit_test(deaths_do_not_isolate),
+        cmocka_unit_test(sleeper_judges_nobody),
         cmocka_unit_test(walls_decide_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

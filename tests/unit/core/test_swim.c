@@ -256,6 +256,25 @@ static void helps_others(void **state)
     }
 }
 
+/* By datagram and over the link: one probe, unless another asks the same. */
+static void asked_twice_helps_once(void **state)
+{
+    (void) state;
+    struct mini *m = mini_new(NULL);
+    mini_meet_all(m, 3);
+    m->log_count = 0;
+    struct swim_msg ask = {.type = SWIM_PING_REQ, .nonce = 1234, .target = m->peer[1].id};
+    mini_hear(m, 2, DATAGRAM_PAIR, &ask);
+    mini_hear(m, 2, DATAGRAM_PAIR, &ask);
+    assert_int_equal(mini_count(m, FX_DATAGRAM, SWIM_PING, 1), 1);
+    mini_hear(m, 3, DATAGRAM_PAIR, &ask);
+    assert_int_equal(mini_count(m, FX_DATAGRAM, SWIM_PING, 1), 2);
+    mini_run(m, m->params.probe_timeout_ns);
+    mini_hear(m, 2, DATAGRAM_PAIR, &ask); /* it had no answer, and is asked again */
+    assert_int_equal(mini_count(m, FX_DATAGRAM, SWIM_PING, 1), 3);
+    mini_free(&m);
+}
+
 static void help_is_refused_when_it_makes_no_sense(void **state)
 {
     (void) state;
@@ -269,8 +288,8 @@ static void help_is_refused_when_it_makes_no_sense(void **state)
     }
     assert_int_equal(mini_count(m, FX_DATAGRAM, SWIM_PING, MINI_PEERS), 0);
     /* A flood of them is bounded. */
-    for (int i = 0; i < 1000; i++) {
-        struct swim_msg ask = {.type = SWIM_PING_REQ, .nonce = 1, .target = m->peer[1].id};
+    for (unsigned i = 0; i < 1000; i++) {
+        struct swim_msg ask = {.type = SWIM_PING_REQ, .nonce = 1 + i, .target = m->peer[1].id};
         mini_hear(m, 2, DATAGRAM_PAIR, &ask);
     }
     assert_in_range(mini_count(m, FX_DATAGRAM, SWIM_PING, 1), 1, 64);
@@ -389,6 +408,7 @@ int main(void)
         cmocka_unit_test(only_the_right_ack_counts),
         cmocka_unit_test(pings_are_answered),
         cmocka_unit_test(helps_others),
+        cmocka_unit_test(asked_twice_helps_once),
         cmocka_unit_test(help_is_refused_when_it_makes_no_sense),
         cmocka_unit_test(health_follows_the_nacks),
         cmocka_unit_test(health_recovers_and_is_bounded),
