@@ -328,7 +328,7 @@ void doctor_mesh(json_t *lines, const struct ctl_all *all, uint64_t since_ms)
     if (all->count > 1) {
         doctor_loss(lines, all);
     }
-    if (count_answered(all) > 1) {
+    if (count_answered(all) > 1 || all->count == 1) {
         doctor_broadcast(lines, all, since_ms);
         check_identities(lines, all);
         check_clocks(lines, all);

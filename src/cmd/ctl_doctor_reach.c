@@ -323,6 +323,10 @@ void doctor_broadcast(json_t *lines, const struct ctl_all *all, uint64_t since_m
     if (open + shut == 0 && is_any_flooded(all)) {
         doctor_say(lines, "broadcast", "ok", NULL, NULL,
                    "cannot be told while strangers flood the network with beacons");
+    } else if (all->count == 1) {
+        doctor_say(lines, "broadcast", "ok", NULL, NULL,
+                   "no other node is known here; if there is one, a firewall on this machine may drop "
+                   "5670/udp (nft list ruleset)");
     } else if (open + shut == 0) {
         doctor_say(lines, "broadcast", "ok", NULL, NULL,
                    "no two nodes are on one network, so there is nothing to hear");

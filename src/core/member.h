@@ -124,6 +124,7 @@ struct member {
     bool is_neighbour;        /* on our rings now */
     enum link_state link;
     uint64_t link_since_ns;   /* of its state */
+    uint64_t link_wait_ns;    /* since when there is none and the other should dial; 0: never */
     uint64_t unwanted_since_ns;
     unsigned dial_failures;
     bool is_our_guest;        /* dialled by us although it is no neighbour */

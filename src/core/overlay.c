@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Who links to whom: four rings, members sorted by hash with four salts; a node's neighbours are the one
  * before and the one after it on each. Everyone computes the same from the same list, and being
- * neighbours is mutual. With up to nine members all are neighbours. The lower id dials. */
+ * neighbours is mutual. With up to nine members all are neighbours. The lower id dials; where no link comes
+ * of that, a firewall may let nothing in at the other, and that one dials, too. */
 #include "base/err.h"
 #include "core/core_priv.h"
 
@@ -13,6 +14,7 @@
 #define DIAL_TIMEOUT_NS (3 * SECOND_NS)
 #define UNWANTED_NS (15 * SECOND_NS) /* a link nobody needs any more is kept so long */
 #define DIAL_BACKOFF_MAX 5
+#define PATIENCE_NS (3 * SECOND_NS) /* until the higher id dials */
 #define GUEST_TRIES 3
 /* Guests that we dial: what the neighbours leave, and four for links that are being closed. */
 #define GUESTS_MAX (HM_LINKS_MAX - 2 * HM_RING_SALTS - 4)
@@ -152,6 +154,15 @@ static bool is_wanted(const core_t *c, const struct member *m)
     return m->is_neighbour ? node_id_cmp(&c->self->id, &m->id) < 0 : m->wants_link;
 }
 
+/* Since when we wait that it dials us. */
+static uint64_t waits_since(const core_t *c, struct member *m)
+{
+    if (m->link_wait_ns < m->link_since_ns || m->link_wait_ns == 0) {
+        m->link_wait_ns = c->now_ns;
+    }
+    return m->link_wait_ns;
+}
+
 /* When many are asked at once, the guest that is done longest makes room for the next. False: all of
  * them are in use. */
 static bool has_room_for_guest(core_t *c)
@@ -189,8 +200,11 @@ static uint64_t tend_link(core_t *c, struct member *m)
         if (m->is_neighbour && c->sync_guest == m && !is_wanted(c, m)) {
             c->sync_guest = NULL; /* it dials us, if it can; a link begins with an exchange */
         }
-        if (!member_is_up(m) || !is_wanted(c, m)) {
+        if (!member_is_up(m) || (!is_wanted(c, m) && !m->is_neighbour)) {
             return TIMER_NEVER;
+        }
+        if (!is_wanted(c, m) && waits_since(c, m) + PATIENCE_NS > c->now_ns) {
+            return waits_since(c, m) + PATIENCE_NS;
         }
         if (!accepted) {
             swim_probe(c, m, false); /* known by hearsay: its answer comes back here */

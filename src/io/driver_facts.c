@@ -116,6 +116,7 @@ static void beacon_facts(const driver_t *d, struct facts *facts)
         fact->addr = beacon->addr;
         fact->ago_ns = now_ns - beacon->at_ns;
         fact->first_ago_ns = now_ns - beacon->first_ns;
+        fact->said_hello = zre_has_hello(d->zre, &beacon->id);
         if (beacon->index != 0 && if_indextoname(beacon->index, name) != NULL) {
             text_copy(fact->netif, sizeof fact->netif, name);
         }

@@ -118,6 +118,17 @@ void zre_destroy(zre_t **p)
     *p = NULL;
 }
 
+bool zre_has_hello(const zre_t *zre, const struct node_id *id)
+{
+    for (size_t i = 0; i < HM_ZRE_PEERS_MAX; i++) {
+        const struct peer *p = &zre->peers[i];
+        if (p->dealer != NULL && p->said_hello && node_id_eq(&p->id, id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 size_t zre_peer_count(const zre_t *zre)
 {
     return zre->peer_count;

@@ -62,6 +62,8 @@ void zre_tick(zre_t *zre, uint64_t now_ns);
 /* When zre_tick is wanted next; TIMER_NEVER (base/heap.h) with no peers. */
 uint64_t zre_deadline_ns(const zre_t *zre);
 
+/* It said HELLO, and did not fall silent since. */
+bool zre_has_hello(const zre_t *zre, const struct node_id *id);
 size_t zre_peer_count(const zre_t *zre);
 /* Those that said HELLO, in no order; false behind the last. Borrowed until the loop goes on. */
 bool zre_peer_at(const zre_t *zre, size_t idx, struct fact_peer *ret_peer);

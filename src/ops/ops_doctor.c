@@ -24,6 +24,7 @@
 #define SLOW_SYNC_NS 500000000u         /* an SD card syncs in less */
 #define HEADER_BYTES 48                 /* IPv6 and UDP */
 #define SANE_WALL_MS 1704067200000u     /* 2024: before this software */
+#define UNANSWERED_NS 15000000000u      /* it was greeted at least twice */
 #define STRANGERS_MANY 32               /* beacons of so many who are no members: somebody floods */
 #define DESCRIPTORS_MIN 1024
 #define DIVERGED_NS 60000000000u        /* by then repair passes have mended what they can */
@@ -286,6 +287,34 @@ static void check_strangers(struct doctor *d)
     }
 }
 
+/* Who beacons is tried by datagram and greeted by ZRE (session.c): whoever answers neither is behind a
+ * firewall that lets in neither. It cannot know, for it hears nobody. */
+static void check_unanswered(struct doctor *d)
+{
+    const struct fact_beacon *last = NULL;
+    size_t count = 0;
+    char addr[ADDR_TEXT_BYTES];
+    char fix[240];
+    for (size_t i = 0; i < d->facts->beacon_count && !d->facts->is_flooded; i++) {
+        const struct fact_beacon *b = &d->facts->beacons[i];
+        if (b->ago_ns < BEACON_RECENT_NS && b->first_ago_ns >= UNANSWERED_NS && !b->said_hello &&
+            b->addr.port != 0 && !doctor_is_member(d->core, &b->id)) {
+            last = last == NULL || b->ago_ns < last->ago_ns ? b : last;
+            count++;
+        }
+    }
+    if (last == NULL || count >= STRANGERS_MANY) {
+        return;
+    }
+    snprintf(fix, sizeof fix,
+             "if it is one of yours, let in %u/udp, 5670/udp, %u/tcp and %u/tcp there (nft list ruleset), "
+             "or tell it the address of a node: meshd --join=ADDRESS",
+             last->addr.port, last->addr.port, d->facts->link_port);
+    say(d, "unanswered", VERDICT_WARN, fix,
+        "%s beacons here and answers nothing, neither datagrams nor connections%s",
+        addr_format(&last->addr, addr), count > 1 ? "; there are others like it" : "");
+}
+
 /* ---- machine --------------------------------------------------------------------------------- */
 
 static void check_disk(struct doctor *d)
@@ -460,6 +489,7 @@ static void check_all(struct doctor *d)
     check_keys(d);
     check_foreign_key(d);
     check_strangers(d);
+    check_unanswered(d);
     check_disk(d);
     check_clock(d);
     check_load(d);

@@ -60,6 +60,7 @@ struct fact_beacon {
     char netif[FACT_NAME_BYTES]; /* on which it came in; "": not known */
     uint64_t ago_ns;
     uint64_t first_ago_ns; /* since the first of those that came without a long gap */
+    bool said_hello;       /* its sender greeted us in ZRE, within the last half minute */
 };
 
 /* A file with a secret. */

@@ -321,6 +321,9 @@ static void do_fault(struct world *w, const struct msg *m)
         w->nodes[a].no_udp = true;
         world_disturb(w, &w->nodes[a]);
         break;
+    case FAULT_CLOSED:
+        w->nodes[a].is_closed = true;
+        break;
     case FAULT_DEAF:
         deafen(w, &w->nodes[a]);
         break;

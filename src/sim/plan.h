@@ -32,6 +32,7 @@ enum fault_kind {
     FAULT_CUT,           /* a to b, one way */
     FAULT_REJECT,        /* a: its firewall rejects what b sends and what is sent to b */
     FAULT_NO_UDP,        /* a: its firewall drops datagrams, both ways; TCP passes */
+    FAULT_CLOSED,        /* a: its firewall lets nobody connect; it connects to others */
     FAULT_DEAF,          /* a: sends, but hears nobody; its trouble alone */
     FAULT_EAR,           /* a: loses arg ppm of what it hears; 0: mended */
     FAULT_RADIO,         /* a: loses arg ppm of what it sends and hears; 0: mended */

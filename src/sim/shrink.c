@@ -26,7 +26,8 @@ struct shrinking {
 static bool is_cut(enum fault_kind kind)
 {
     return kind == FAULT_PARTITION || kind == FAULT_SEGMENTS || kind == FAULT_CUT ||
-           kind == FAULT_REJECT || kind == FAULT_NO_UDP || kind == FAULT_DEAF;
+           kind == FAULT_REJECT || kind == FAULT_NO_UDP || kind == FAULT_CLOSED ||
+           kind == FAULT_DEAF;
 }
 
 static bool is_path_ok(const struct plan *p, const struct plan_fault *f)

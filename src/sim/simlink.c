@@ -500,7 +500,7 @@ static bool syn_arrive(struct world *w, struct msg *m)
     struct conn *c = m->as.link.conn;
     const struct sim_node *n = node_of(w, c, 1);
     if (c->end[0] != END_DIALING || c->has_arrived || c->is_dead_path || !n->host_up ||
-        simnet_is_lost(w, c->node[0], c->node[1])) {
+        n->is_closed || simnet_is_lost(w, c->node[0], c->node[1])) {
         return false;
     }
     enum block there = simnet_block(w, c->node[0], c->node[1]);

@@ -111,6 +111,7 @@ void simnet_heal(struct world *w)
     }
     for (unsigned i = 0; i < w->count; i++) {
         w->nodes[i].is_outcast = false;
+        w->nodes[i].is_closed = false;
         if (w->nodes[i].no_udp) {
             w->nodes[i].no_udp = false;
             world_disturb(w, &w->nodes[i]);
@@ -290,7 +291,7 @@ void simnet_connect(struct world *w, struct sim_node *n, const struct effect *fx
     m->as.connect.token = fx->as.connect.token;
     m->as.connect.outcome = CONNECT_SILENT;
     uint64_t wait = CONNECT_LIMIT_NS;
-    if (dest != NULL && dest != n && !simnet_is_lost(w, n->idx, dest->idx) &&
+    if (dest != NULL && dest != n && !dest->is_closed && !simnet_is_lost(w, n->idx, dest->idx) &&
         !simnet_is_lost(w, dest->idx, n->idx)) {
         enum block there = simnet_block(w, n->idx, dest->idx);
         enum block back = simnet_block(w, dest->idx, n->idx);

@@ -36,6 +36,7 @@ enum swarm_kind {
     SWARM_PATH,
     SWARM_STORM,
     SWARM_NO_UDP,
+    SWARM_CLOSED,
     SWARM_KINDS,
 };
 
@@ -101,8 +102,12 @@ static void swarm_one(struct plan *p, enum swarm_kind kind, uint64_t t)
     } else if (kind == SWARM_CUT || kind == SWARM_REJECT) {
         draw_at(p, t, kind == SWARM_CUT ? FAULT_CUT : FAULT_REJECT, a, draw_another(p, a), 0);
         draw_at(p, t + length, FAULT_HEAL, 0, 0, 0);
-    } else if (kind == SWARM_DEAF || kind == SWARM_NO_UDP) {
-        draw_at(p, t, kind == SWARM_DEAF ? FAULT_DEAF : FAULT_NO_UDP, a, 0, 0);
+    } else if (kind == SWARM_DEAF || kind == SWARM_NO_UDP || kind == SWARM_CLOSED) {
+        draw_at(p, t,
+                kind == SWARM_DEAF     ? FAULT_DEAF
+                : kind == SWARM_NO_UDP ? FAULT_NO_UDP
+                                       : FAULT_CLOSED,
+                a, 0, 0);
         draw_at(p, t + length, FAULT_HEAL, 0, 0, 0);
     } else if (kind == SWARM_RADIO) {
         draw_at(p, t, FAULT_RADIO, a, 0, draw_between(p, 100000, 950000));

@@ -233,7 +233,8 @@ struct sim_node {
     unsigned same_time_ticks;
     uint64_t last_tick_ns;
     bool is_stalled, is_deaf;
-    bool no_udp; /* its firewall drops datagrams, both ways */
+    bool no_udp;    /* its firewall drops datagrams, both ways */
+    bool is_closed; /* its firewall lets nobody connect */
     uint64_t stalled_since_ns;
     struct msg *inbox_first, *inbox_last;
     unsigned inbox_datagrams;

@@ -153,6 +153,18 @@ class Host:
         self.netns.ip(f"link add {name} type bridge\nlink set {name} up\n"
                       f"addr add {address} brd + dev {name}\n")
 
+    def filter_input(self, rules):
+        """What its firewall does with what comes in; after what it did already, until open_firewall."""
+        self.netns.nft("table inet wall {\nchain input {\ntype filter hook input priority 0;\n" + rules + "}\n}\n")
+
+    def close_firewall(self, how="drop"):
+        """As ufw or firewalld: nothing comes in but what was asked for, and ICMP."""
+        self.filter_input("ct state established,related accept\niif lo accept\n"
+                          "meta l4proto { icmp, icmpv6 } accept\n" + how + "\n")
+
+    def open_firewall(self):
+        self.netns.nft("delete table inet wall\n")
+
     def link_local(self, interface="eth0"):
         """Its fe80::… address, when it may be used."""
         def usable():

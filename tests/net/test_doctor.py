@@ -113,6 +113,22 @@ def test_broadcast_blocked(lab):
     wait_well(nodes[0])
 
 
+def test_closed_firewall(lab):
+    """A machine that lets nothing in is heard and does not answer: told by the others, and by itself what may be."""
+    nodes = start_mesh(lab, 2)
+    host = lab.add_hosts(1)[0]
+    host.close_firewall()
+    closed = Node(host).start()
+    closed.wait_up()
+    for node in nodes:
+        named = wait_named(nodes[0], "unanswered", "10.77.0.3:8471", status="warn", seconds=40, node=node.name)
+        expect("8471/udp, 5670/udp, 8471/tcp and 9471/tcp" in named[0]["fix"], f"what to do: {named}")
+    expect(find(doctor(closed)[0], "broadcast", "5670/udp", status="ok"), "the lonely one is told")
+    host.open_firewall()
+    wait_formed(nodes + [closed], 20)
+    wait_well(nodes[0])
+
+
 def test_another_key(lab):
     """A mesh of the same name with another key on the wire: every node that hears it says so."""
     nodes = start_mesh(lab, 2)

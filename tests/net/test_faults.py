@@ -56,17 +56,12 @@ meta l4proto tcp {match} reject with tcp reset
 """
 
 
-def input_rules(host, rules):
-    host.netns.nft("table inet wall {\nchain input {\ntype filter hook input priority 0;\n"
-                   + rules + "}\n}\n")
-
-
 def test_reject_rule_at_one_node(lab):
     """n3 rejects one peer's packets (port-unreachable, reset): no member changes."""
     nodes = start_mesh(lab, 3)
     wait_settled(nodes)
     since = time.time()
-    input_rules(nodes[2].host, REJECT.format(match=f"ip saddr {nodes[0].host.address}"))
+    nodes[2].host.filter_input(REJECT.format(match=f"ip saddr {nodes[0].host.address}"))
     hold_for(lambda: no_change(nodes, since), 12, "a member changed", poll=0.5)
     expect(all(node.sees("n1", "n2", "n3") for node in nodes), lambda: views(nodes))
 
@@ -74,11 +69,11 @@ def test_reject_rule_at_one_node(lab):
 def test_firewall_that_rejects(lab):
     """A common firewall (established passes, the rest is rejected) at one node changes no member."""
     hosts = lab.add_hosts(3)
-    input_rules(hosts[2], "ct state established accept\n")
+    hosts[2].filter_input("ct state established accept\n")
     nodes = start_mesh(lab, 3, hosts=hosts)
     wait_settled(nodes, 2)
     since = time.time()
-    input_rules(hosts[2], "ct state related accept\n" + REJECT.format(match="ct state new"))
+    hosts[2].filter_input("ct state related accept\n" + REJECT.format(match="ct state new"))
     hold_for(lambda: no_change(nodes, since), 10, "a member changed", poll=0.5)
 
 

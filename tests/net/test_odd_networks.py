@@ -329,6 +329,30 @@ def test_no_udp_at_all(lab):
     expect(nodes[0].sees("n3") and nodes[2].sees("n1"), lambda: views([nodes[0], nodes[2]]))
 
 
+def test_closed_firewall(lab):
+    """One machine's firewall lets nobody in, and it joins by itself: both replicate, and are asked, both ways (R9.3).
+    Who dials whom is a matter of identities, so there are several pairs."""
+    need_binaries()
+    hosts = lab.add_hosts(3)
+    hosts[1].close_firewall()
+    hosts[2].close_firewall("reject with icmpx admin-prohibited")
+    nodes = [Node(hosts[0]).start()]
+    nodes += [Node(host, flags=["--join=10.77.0.1"]).start() for host in hosts[1:]]
+    wait_for(lambda: all(nodes[0].sees(node.name) for node in nodes[1:]), 10, lambda: views(nodes))
+    since = time.time()
+    for number, node in enumerate(nodes):
+        expect(node.ctl("kv", "put", f"k{number}", "1").returncode == 0, f"{node.name} writes")
+    for node in nodes:
+        for number in range(len(nodes)):
+            wait_for(lambda: node.ctl("kv", "get", f"k{number}").stdout == "1", 10,
+                     f"{node.name} has what n{number + 1} wrote")
+    for node in nodes[1:]:
+        for one, other in ((nodes[0], node), (node, nodes[0])):
+            wait_for(lambda: one.ctl(f"--node={other.name}", "version").returncode == 0, 10,
+                     f"{other.name} is asked by {one.name}")
+    expect(fails(nodes, since), "nobody is called failed")
+
+
 @options(timeout=90)
 def test_restarts_without_udp(lab):
     """The same, and nodes come back with nothing but their memory: one, then all."""

@@ -717,6 +717,25 @@ static void test_doctor_names_what_was_met(void **state)
     well();
 }
 
+/* Who is behind a firewall that lets nothing in is heard, and does not answer. */
+static void test_doctor_names_who_does_not_answer(void **state)
+{
+    (void) state;
+    well();
+    struct fact_beacon *stranger = &machine.beacons[1];
+    assert_int_equal(doctor_lines("unanswered"), 0);
+    stranger->first_ago_ns = 14000000000u; /* it was greeted just now */
+    assert_int_equal(doctor_lines("unanswered"), 0);
+    stranger->first_ago_ns = 16000000000u;
+    stranger->said_hello = true;
+    assert_int_equal(doctor_lines("unanswered"), 0);
+    stranger->said_hello = false;
+    assert_string_equal(doctor_says(healthy_core(), "unanswered", "10.0.0.66:5670 beacons here"), "warn");
+    machine.is_flooded = true;
+    assert_int_equal(doctor_lines("unanswered"), 0);
+    well();
+}
+
 static void test_doctor_knocks(void **state)
 {
     core_t *core = healthy_core();
@@ -1133,6 +1152,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_doctor_names_trouble, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_of_the_registry, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_names_what_was_met, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_doctor_names_who_does_not_answer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_knocks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_of_many_fits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_nodes_by_name, set_up, tear_down),
