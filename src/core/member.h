@@ -127,6 +127,7 @@ struct member {
     uint64_t link_wait_ns;    /* since when there is none and the other should dial; 0: never */
     uint64_t unwanted_since_ns;
     unsigned dial_failures;
+    bool is_asked_to_dial;    /* since we dial it now */
     bool is_our_guest;        /* dialled by us although it is no neighbour */
     bool is_linked_early;     /* its link came up before we may speak: used from then on */
     bool wants_link;          /* no neighbour, but to be dialled: a full exchange or a call */

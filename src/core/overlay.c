@@ -12,6 +12,7 @@
 #define SETTLE_NS (20 * MS_NS)     /* changes come in groups; */
 #define SETTLE_EACH_NS (100000)    /* larger ones in large meshes, where looking costs more */
 #define DIAL_TIMEOUT_NS (3 * SECOND_NS)
+#define DIAL_SLOW_NS (SECOND_NS / 2) /* a LAN takes a few ms */
 #define UNWANTED_NS (15 * SECOND_NS) /* a link nobody needs any more is kept so long */
 #define DIAL_BACKOFF_MAX 5
 #define PATIENCE_NS (3 * SECOND_NS) /* until the higher id dials */
@@ -93,6 +94,7 @@ static void dial(core_t *c, struct member *m)
     m->link = LINK_DIALLING;
     m->link_since_ns = c->now_ns;
     m->is_our_guest = !m->is_neighbour;
+    m->is_asked_to_dial = false;
     if (fx != NULL) {
         fx->as.dial.peer = m->id;
         fx->as.dial.to = m->addr;
@@ -135,9 +137,20 @@ static uint64_t dial_again_ns(const struct member *m)
     return m->dial_failures == 0 ? 0 : m->link_since_ns + (SECOND_NS / 4 << shift);
 }
 
+/* It may let nobody in, and be able to connect itself. (A neighbour that does not get a link does so by itself.) */
+static void ask_to_dial(core_t *c, struct member *m)
+{
+    struct swim_msg msg = {.type = SWIM_DIAL};
+    if (!m->is_asked_to_dial && !m->is_neighbour) {
+        m->is_asked_to_dial = true;
+        send_pair_to(c, m, &m->addr, &msg);
+    }
+}
+
 /* A guest that cannot be linked to holds up no other: gossip and the neighbours tell the rest. */
 static void dial_failed(core_t *c, struct member *m)
 {
+    ask_to_dial(c, m);
     m->dial_failures++;
     if (m->dial_failures >= GUEST_TRIES) {
         m->wants_link = false;
@@ -220,13 +233,17 @@ static uint64_t tend_link(core_t *c, struct member *m)
             return c->now_ns + SETTLE_NS; /* calls end soon, or at their deadline */
         }
         dial(c, m);
-        return c->now_ns + DIAL_TIMEOUT_NS;
+        return c->now_ns + DIAL_SLOW_NS;
     case LINK_DIALLING:
         if (c->now_ns - m->link_since_ns >= DIAL_TIMEOUT_NS) {
             overlay_hangup(c, m);
             dial_failed(c, m);
             return dial_again_ns(m);
         }
+        if (c->now_ns - m->link_since_ns < DIAL_SLOW_NS) {
+            return m->link_since_ns + DIAL_SLOW_NS;
+        }
+        ask_to_dial(c, m);
         return m->link_since_ns + DIAL_TIMEOUT_NS;
     case LINK_UP:
         if (m->is_neighbour) {

@@ -215,7 +215,8 @@ static void on_mesh_class(core_t *c, const struct event *ev, const struct swim_m
     case SWIM_PING_REQ:
     case SWIM_RELAYED:
     case SWIM_NACK:
-    case SWIM_GOSSIP: core_count(c, M_DROP_MALFORMED); break; /* would prove nobody's identity */
+    case SWIM_GOSSIP:
+    case SWIM_DIAL: core_count(c, M_DROP_MALFORMED); break; /* would prove nobody's identity */
     }
 }
 

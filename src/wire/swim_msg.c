@@ -25,6 +25,7 @@ static const char *fields_of(uint64_t type)
     case SWIM_RELAYED: return "et";
     case SWIM_NACK: return "et";
     case SWIM_GOSSIP: return "u";
+    case SWIM_DIAL: return "";
     default: return NULL;
     }
 }

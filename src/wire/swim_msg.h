@@ -41,6 +41,7 @@ enum swim_type {
     SWIM_RELAYED = 9,
     SWIM_NACK = 10,
     SWIM_GOSSIP = 11,
+    SWIM_DIAL = 12,
 };
 
 /* A network coordinate as it travels: microseconds, fixed point, so that it is the same everywhere. */

@@ -288,7 +288,7 @@ static void write_swim(struct world *w, struct peer *p, struct buf *b)
     struct span updates;
     struct core_status status;
     uint8_t type = in_u8(&w->in);
-    struct swim_msg msg = {.type = (enum swim_type)(1 + type % 11),
+    struct swim_msg msg = {.type = (enum swim_type)(1 + type % SWIM_DIAL),
                            .nonce = in_u8(&w->in),
                            .echo = choose_nonce(w),
                            .target = choose_peer(w)->id};

@@ -107,6 +107,35 @@ static void all_of_many_are_asked(void **state)
     mesh_free(&m);
 }
 
+/* Nobody connects to node `*arg`. */
+static bool closed(struct mesh *m, size_t from, const struct effect *fx)
+{
+    (void) from;
+    return fx->type != FX_DIAL || mesh_by_id(m, &fx->as.dial.peer) != *(size_t *) m->arg;
+}
+
+/* Whom a firewall lets nobody reach by TCP, among more than are linked: who is asked to dial, does. */
+static void who_lets_nobody_in_is_asked(void **state)
+{
+    (void) state;
+    size_t odd = 7;
+    struct mesh *m = mesh_new_started(20);
+    m->passes = closed;
+    m->arg = &odd;
+    mesh_kill(m, odd);
+    mesh_start(m, odd);
+    mesh_run(m, 40 * MINI_SECOND);
+    for (size_t i = 0; i < m->count; i++) {
+        ask_op(m, "knock", i, odd, 1, 5000);
+    }
+    mesh_run(m, 800 * MINI_MS);
+    for (size_t i = 0; i < m->count; i++) {
+        assert_int_equal(m->node[i].replies, 1);
+        assert_int_equal(m->node[i].reply_code, HM_OK);
+    }
+    mesh_free(&m);
+}
+
 /* A request with so many bytes of arguments to node 1, which gives them back. */
 static void ask_echo(struct mesh *m, size_t arg_bytes, uint64_t client)
 {
@@ -151,6 +180,7 @@ int main(void)
         cmocka_unit_test(a_long_poll_at_another_node_is_answered_in_time),
         cmocka_unit_test(one_member_cannot_take_all_that_may_wait),
         cmocka_unit_test(all_of_many_are_asked),
+        cmocka_unit_test(who_lets_nobody_in_is_asked),
         cmocka_unit_test(too_many_that_wait_are_told_to_come_again),
         cmocka_unit_test(large_values_travel),
     };

@@ -197,7 +197,7 @@ static void classes_are_not_mixed_up(void **state)
     struct mini *m = mini_new(NULL);
     mini_meet_all(m, 1);
     m->log_count = 0;
-    for (int type = SWIM_JOIN; type <= SWIM_GOSSIP; type++) {
+    for (int type = SWIM_JOIN; type <= SWIM_DIAL; type++) {
         struct swim_msg msg = {.type = (enum swim_type) type, .nonce = 9, .echo = 9};
         uint64_t before = m->metrics.value[M_DROP_MALFORMED];
         bool is_mesh = type <= SWIM_CONFIRM;

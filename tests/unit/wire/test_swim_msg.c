@@ -89,6 +89,7 @@ static const struct fields table[] = {
     {SWIM_RELAYED, false, true, false, false, true, false, false},
     {SWIM_NACK, false, true, false, false, true, false, false},
     {SWIM_GOSSIP, false, false, false, false, false, false, true},
+    {SWIM_DIAL, false, false, false, false, false, false, false},
 };
 
 static void check_claim(const struct sample *s, const struct swim_update *u, size_t record_bytes)
@@ -276,7 +277,9 @@ static void odd_messages(void **state)
         {"90 04", HM_EMALFORMED},
         {"90 63", HM_EMALFORMED},
         {"91 00", HM_ENOTFOUND},
-        {"91 0c", HM_ENOTFOUND},
+        {"91 0c", HM_OK},
+        {"92 0c 07", HM_OK}, /* a newer version has a field */
+        {"91 0d", HM_ENOTFOUND},
         {"91 63", HM_ENOTFOUND},
         {"93 63 c0 80", HM_ENOTFOUND},
         {"91 cf ffffffffffffffff", HM_ENOTFOUND},
