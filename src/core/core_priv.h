@@ -225,7 +225,7 @@ struct core {
     bool by_mail;              /* what this step is about came by mail, */
     struct node_id mail_from;  /* from this node, and it is answered so */
     struct relay relays[HM_RELAYS_MAX];
-    struct tokens join_tokens, candidate_tokens, challenge_tokens;
+    struct tokens join_tokens, elsewhere_tokens, candidate_tokens, challenge_tokens;
     uint64_t refute_above;     /* refute at this incarnation at the end of the message; 0: no */
     struct tokens refute_tokens;
     struct node_id accuser;

@@ -22,6 +22,8 @@
 
 #define JOINS_PER_SECOND 200 /* each costs an Ed25519 verification: 0.1 ms */
 #define JOINS_BURST 256
+#define ELSEWHERE_PER_SECOND 5 /* JOINs answered where no record says: of machines behind NAT */
+#define ELSEWHERE_BURST 20
 #define CANDIDATES_PER_SECOND 50
 #define CANDIDATES_BURST 128
 #define CANDIDATES_PER_IP_MAX 16 /* hints: who forges beacons leaves room for those of others */
@@ -45,14 +47,27 @@ static bool cookie_is_fresh(const core_t *c, const struct node_id *id, uint64_t 
     return value == cookie(c, id, period) || (period > 0 && value == cookie(c, id, period - 1));
 }
 
-/* The address to answer to: where it came from if the record names it, else what the record names. */
-static struct addr answer_address(const struct addr *from, const struct node_record *rec)
+static bool is_named(const struct addr *addr, const struct node_record *rec)
+{
+    for (size_t i = 0; i < rec->addr_count; i++) {
+        if (addr_same_place(addr, &rec->addrs[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The address to answer to: where it came from. A machine behind NAT names only one that leads nowhere from here. But who
+ * has recorded a JOIN can send it again with anybody's address, so few are answered where no record says; the others
+ * where theirs does, as mail is, which is not sent to an address. */
+static struct addr answer_address(core_t *c, const struct event *ev, const struct node_record *rec)
 {
     struct addr none = {.family = 0};
-    for (size_t i = 0; i < rec->addr_count; i++) {
-        if (addr_same_place(from, &rec->addrs[i])) {
-            return *from;
-        }
+    const struct addr *from = &ev->as.datagram.from;
+    if (is_named(from, rec) ||
+        (!ev->as.datagram.by_mail &&
+         tokens_take(&c->elsewhere_tokens, c->now_ns, ELSEWHERE_PER_SECOND, ELSEWHERE_BURST))) {
+        return *from;
     }
     return rec->addr_count > 0 ? rec->addrs[0] : none;
 }
@@ -109,7 +124,7 @@ static void on_join(core_t *c, const struct event *ev, const struct swim_msg *ms
     if (!contact_record(c, ev, msg, &rec)) {
         return;
     }
-    struct addr to = answer_address(&ev->as.datagram.from, &rec);
+    struct addr to = answer_address(c, ev, &rec);
     if (addr_is_none(&to)) {
         return;
     }

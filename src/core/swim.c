@@ -455,21 +455,35 @@ static void on_ack(core_t *c, struct member *m, const struct swim_msg *msg, bool
     probe_answered(c, m, over_link ? PATH_LINK : PATH_DIRECT);
 }
 
-/* The answer goes to where the question came from, if the member's record names that. */
-static const struct addr *answer_to(const struct member *m, const struct addr *from)
+static bool is_named(const struct member *m, const struct addr *addr)
 {
-    for (size_t i = 0; from != NULL && i < m->rec.addr_count; i++) {
-        if (addr_same_place(from, &m->rec.addrs[i])) {
-            return from;
+    for (size_t i = 0; i < m->rec.addr_count; i++) {
+        if (addr_same_place(addr, &m->rec.addrs[i])) {
+            return true;
         }
     }
-    return from == NULL ? NULL : &m->addr;
+    return false;
+}
+
+/* To where the question came from. If its record does not name that, the record goes there, too: what is behind
+ * NAT knows it, what has moved has a newer one, and a copy learns that there is another. from NULL: over the
+ * link. */
+static void send_ack(core_t *c, struct member *m, const struct addr *from, struct swim_msg *ack)
+{
+    if (from != NULL && !is_named(m, from)) {
+        struct span update = update_of_record(c, m);
+        struct swim_msg msg = {.type = SWIM_GOSSIP, .updates = &update, .update_count = 1};
+        if (update.data != NULL) {
+            send_pair_to(c, m, from, &msg);
+        }
+    }
+    send_swim(c, m, from, ack);
 }
 
 void swim_answer(core_t *c, struct member *m, uint64_t nonce, const struct addr *from)
 {
     struct swim_msg ack = {.type = SWIM_ACK, .echo = nonce};
-    send_swim(c, m, answer_to(m, from), &ack);
+    send_ack(c, m, from, &ack);
 }
 
 static void on_ping(core_t *c, struct member *m, const struct swim_msg *msg,
@@ -479,7 +493,7 @@ static void on_ping(core_t *c, struct member *m, const struct swim_msg *msg,
     ack.padding = ack.padding < PADDING_MAX ? ack.padding : PADDING_MAX;
     coord_from_wire(&msg->coord, &m->coord);
     m->has_coord = true;
-    send_swim(c, m, answer_to(m, from), &ack);
+    send_ack(c, m, from, &ack);
 }
 
 /* It asks twice, by datagram and over the link. */

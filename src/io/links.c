@@ -25,6 +25,10 @@
 /* What the peer's machine does not acknowledge for so long is lost: the way there is gone, and
  * another may be open. The kernel alone tries for 15 minutes. */
 #define UNACKED_MS 6000
+/* A firewall that was closed meanwhile, or a router that forgets silent connections, would eat the first value
+ * after a silence, and it would be late by UNACKED_MS and a new dial. Data, and no TCP keepalive: with
+ * UNACKED_MS the kernel ends a link for one keepalive that is lost. */
+#define HEARTBEAT_MS 60000
 #define CHECK_NS (100 * NS_PER_MS) /* between two looks for messages without end */
 
 /* ---- sockets ---- */
@@ -44,6 +48,7 @@ void links_set_up(const links_t *l, void *socket)
     links_set_int(socket, ZMQ_RCVHWM, IN_FRAMES_MAX);
     links_set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
     links_set_int(socket, ZMQ_TCP_MAXRT, UNACKED_MS);
+    links_set_int(socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS);
     HM_ASSERT(zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max) == 0);
     HM_ASSERT(zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, l->conf.curve_secret, LINKS_KEY_BYTES) ==
               0);

@@ -22,11 +22,19 @@
 #include "wire/frame.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define BACKLOG 32 /* connections that wait for accept: all neighbours at once after a restart */
 #define ZAP_ENFORCE_DOMAIN 93  /* ZMQ_ZAP_ENFORCE_DOMAIN, which zmq.h hides as a draft */
 #define EVENTS_PER_MESSAGE 256 /* monitor events taken before one message */
+/* Packets of a link are no larger than our largest datagrams. Over a tunnel or a PPPoE line whose router
+ * does not say that packets are too large, or is not heard saying it, links would come up, and stand still
+ * with the first value that fills a packet. */
+#define SEGMENT_BYTES_MAX                                                                          \
+    (HM_DATAGRAM_BYTES_MAX + 8 - (int) sizeof(struct tcphdr)) /* UDP's header is 8 bytes */
 
 struct accepted *accepted_of(links_t *l, const struct node_id *peer)
 {
@@ -130,6 +138,13 @@ static void on_accepted(links_t *l, int fd)
     *a = (struct accepted){.fd = fd, .number = ++l->accepts, .from = peer_addr_of_fd(fd)};
 }
 
+/* Both ways: what is accepted there tells the dialler this limit, and keeps it itself. */
+static void limit_segments(int fd)
+{
+    int max = SEGMENT_BYTES_MAX;
+    (void) setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &max, sizeof max);
+}
+
 static bool read_monitor(void *ctx)
 {
     links_t *l = ctx;
@@ -139,7 +154,9 @@ static bool read_monitor(void *ctx)
         return false;
     }
     int fd = (int) value;
-    if (event == ZMQ_EVENT_ACCEPTED) {
+    if (event == ZMQ_EVENT_LISTENING) {
+        limit_segments(fd);
+    } else if (event == ZMQ_EVENT_ACCEPTED) {
         on_accepted(l, fd);
     } else if (event == ZMQ_EVENT_DISCONNECTED) {
         struct accepted *a = fd >= 0 ? accepted_by_fd(l, fd) : NULL;
@@ -266,7 +283,7 @@ int accepted_open(links_t *l)
     /* A draft option that 4.3.4 takes; without it all is well too: our handler stands already. */
     int on = 1;
     (void) zmq_setsockopt(l->router, ZAP_ENFORCE_DOMAIN, &on, sizeof on);
-    l->monitor = links_monitor(l, l->router, ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED);
+    l->monitor = links_monitor(l, l->router, ZMQ_EVENT_LISTENING | ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED);
     if (l->monitor == NULL) {
         return HM_ENOMEM;
     }
@@ -307,6 +324,8 @@ int links_bind(links_t *l, const struct addr *at, uint16_t *ret_port)
         }
         here.family = 4; /* a kernel without IPv6 */
         return links_bind(l, &here, ret_port);
+    }
+    while (read_monitor(l)) { /* it listens: before somebody comes in */
     }
     size_t size = sizeof endpoint;
     if (zmq_getsockopt(l->router, ZMQ_LAST_ENDPOINT, endpoint, &size) != 0) {

@@ -239,6 +239,21 @@ class Lab:
             self.bridges.add(name)
             self.switch.ip(f"link add {name} type bridge mcast_snooping 0\nlink set {name} up\n")
 
+    def add_behind(self, host):
+        """A virtual machine on a host that gives it its own address outside, as VirtualBox and WSL do: it can
+        ask everybody, and nobody can ask it. All of them have one address."""
+        guest = Host(self, len(self.hosts), self.ipv6, cable=False)
+        guest.address = "10.0.2.15"
+        self.hosts.append(guest)
+        host.netns.ip(f"link add vnet0 type veth peer name eth0 netns {guest.netns.path}\n"
+                      "link set vnet0 up\naddr add 10.0.2.2/24 dev vnet0\n")
+        guest.netns.ip(f"link set eth0 up\naddr add {guest.address}/24 brd + dev eth0\n"
+                       "route add default via 10.0.2.2\n")
+        host.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True)
+        host.netns.nft("table ip nat {\nchain post {\ntype nat hook postrouting priority 100;\n"
+                       "oifname eth0 masquerade random\n}\n}\n")
+        return guest
+
     def loopback_host(self):
         """A machine with nothing but loopback."""
         host = Host(self, len(self.hosts), cable=False)

@@ -353,6 +353,48 @@ def test_closed_firewall(lab):
     expect(fails(nodes, since), "nobody is called failed")
 
 
+def replicate(nodes, size=1, seconds=10):
+    """What each writes, all have."""
+    for node in nodes:
+        expect(node.ctl("kv", "put", f"of-{node.name}-{size}", "-", stdin="x" * size).returncode == 0,
+               f"{node.name} writes")
+    for node in nodes:
+        for other in nodes:
+            wait_for(lambda: len(node.ctl("kv", "get", f"of-{other.name}-{size}").stdout) == size, seconds,
+                     f"{node.name} has what {other.name} wrote")
+
+
+def test_behind_nat(lab):
+    """Two virtual machines with user networking, both at 10.0.2.15 behind the address of their hosts: whom they
+    are told to join they reach, nobody reaches them but over their links; members all the same (R6.8)."""
+    need_binaries()
+    hosts = lab.add_hosts(3)
+    nodes = [Node(hosts[0]).start()]
+    nodes += [Node(lab.add_behind(host), flags=["--join=10.77.0.1"]).start() for host in hosts[1:]]
+    wait_formed(nodes, 10)
+    since = time.time()
+    replicate(nodes)
+    for node in nodes[1:]:
+        for one, other in ((nodes[0], node), (node, nodes[0])):
+            wait_for(lambda: one.ctl(f"--node={other.name}", "version").returncode == 0, 10,
+                     f"{other.name} is asked by {one.name}")
+    expect(fails(nodes, since), "nobody is called failed")
+
+
+def test_small_packets_only(lab):
+    """What is between two machines carries 1,280 bytes and does not say so, as tunnels do whose ICMP is filtered:
+    values larger than a packet get through, and doctor has nothing to say."""
+    need_binaries()
+    hosts = lab.add_hosts(2)
+    for namespace, name in ((hosts[1].netns, "eth0"), (lab.switch, hosts[0].port), (hosts[0].netns, "eth0")):
+        namespace.ip(f"link set {name} gso_max_segs 1\n")  # as packets are on a wire
+    lab.block("meta length > 1280 drop")
+    nodes = start_mesh(lab, 2, hosts=hosts)
+    replicate(nodes, 40000, 5)
+    done = nodes[0].ctl("doctor")
+    expect(done.returncode == 0 and "all is well" in done.stdout, done.stdout)
+
+
 @options(timeout=90)
 def test_restarts_without_udp(lab):
     """The same, and nodes come back with nothing but their memory: one, then all."""

@@ -197,6 +197,41 @@ static void link_local_is_proven_with_its_scope(void **state)
     mini_free(&m);
 }
 
+/* Behind NAT a machine does not know the address that others see; its record names one that leads nowhere.
+ * What it asks is answered where it asks from, or it would never be a member. */
+static void answers_go_where_questions_come_from(void **state)
+{
+    (void) state;
+    struct mini *m = mini_new(NULL);
+    const struct addr outside = addr_v4(192, 168, 7, 7, 40001);
+    struct swim_msg answer, challenge;
+    struct swim_msg join = {.type = SWIM_JOIN, .nonce = 5, .record = record_at(m, 5, &lan, 1)};
+    size_t from = m->log_count;
+    hear_from(m, &outside, DATAGRAM_MESH, &join);
+    assert_true(mini_sent(m, SWIM_ANSWER, &answer));
+    assert_true(addr_eq(&m->log[from].to, &outside));
+    struct swim_msg confirm = {
+        .type = SWIM_CONFIRM, .echo = answer.nonce, .record = record_at(m, 5, &lan, 1)};
+    hear_from(m, &outside, DATAGRAM_MESH, &confirm);
+    assert_true(mini_sent(m, SWIM_CHALLENGE, &challenge));
+    struct swim_msg echo = {.type = SWIM_ECHO, .echo = challenge.nonce};
+    hear_from(m, &outside, DATAGRAM_PAIR, &echo);
+    assert_int_equal(mini_status(m, 1), STATUS_ALIVE);
+    struct swim_msg ping = {.type = SWIM_PING, .nonce = 9};
+    from = m->log_count;
+    hear_from(m, &outside, DATAGRAM_PAIR, &ping);
+    size_t acks = 0;
+    for (size_t i = from; i < m->log_count; i++) {
+        acks += m->log[i].swim == SWIM_ACK && addr_eq(&m->log[i].to, &outside);
+    }
+    assert_int_equal(acks, 1);
+    /* Where it is reached is what its record says: what comes from elsewhere may have been sent on. */
+    struct member_view view;
+    assert_true(mini_view(m, 1, &view));
+    assert_true(addr_eq(&view.addr, &lan));
+    mini_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +240,7 @@ int main(void)
         cmocka_unit_test(member_moves),
         cmocka_unit_test(all_addresses_are_asked),
         cmocka_unit_test(link_local_is_proven_with_its_scope),
+        cmocka_unit_test(answers_go_where_questions_come_from),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

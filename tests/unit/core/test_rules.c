@@ -45,8 +45,9 @@ static bool watch_effects(struct mesh *m, size_t from, const struct effect *fx)
     return true;
 }
 
-/* Who copies a JOIN, and sends it with a stranger's address, makes us send nothing to the stranger. */
-static void a_join_is_answered_where_its_record_says(void **state)
+/* Behind NAT a JOIN comes from where its record does not say, and is answered there. Who copies one, and sends it
+ * with a stranger's address, makes us send little to the stranger. */
+static void a_copied_join_sends_little_to_strangers(void **state)
 {
     (void) state;
     struct mini *joiner = mini_new(NULL);
@@ -63,8 +64,17 @@ static void a_join_is_answered_where_its_record_says(void **state)
     ev.as.datagram.from = mini_addr(25); /* in no record */
     mesh_hear(m, 0, ev, &join);
     assert_int_equal(w.datagrams, 1);
+    assert_true(addr_eq(&w.to, &ev.as.datagram.from));
     struct addr named = mini_addr(7);
-    assert_true(addr_same_place(&w.to, &named));
+    size_t to_stranger = 0;
+    for (unsigned i = 0; i < 1000; i++) {
+        mesh_hear(m, 0, ev, &join);
+        bool is_named = addr_same_place(&w.to, &named);
+        assert_true(is_named || addr_eq(&w.to, &ev.as.datagram.from));
+        to_stranger += !is_named;
+        mesh_run(m, 10 * MINI_MS);
+    }
+    assert_in_range(to_stranger, 1, 20 + 10 * 5);
     mesh_free(&m);
     mini_free(&joiner);
 }
@@ -173,7 +183,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_unasked_datagram_proves_no_address),
-        cmocka_unit_test(a_join_is_answered_where_its_record_says),
+        cmocka_unit_test(a_copied_join_sends_little_to_strangers),
         cmocka_unit_test(probes_end_later_by_the_time_we_were_deaf),
         cmocka_unit_test(suspicion_lasts_longer_in_a_mesh_of_two),
         cmocka_unit_test(no_connect_is_evidence_at_an_address_that_is_not_proven),

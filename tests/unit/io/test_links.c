@@ -10,6 +10,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sodium.h>
@@ -191,6 +192,43 @@ static void up_frames_both_ways_and_down(void **state)
     run_ms(ends, 50);
     assert_string_equal(a.log, "+b b:2=y ");
     assert_int_equal(links_count(a.links), 0);
+    pair_close(&a, &b);
+}
+
+/* Of this end or of the other one; 0: not connected by TCP. */
+static uint16_t port_of(int fd, bool is_other)
+{
+    struct sockaddr_in6 sa; /* IPv4's has its port at the same place */
+    socklen_t size = sizeof sa;
+    int rc = is_other ? getpeername(fd, (struct sockaddr *) &sa, &size)
+                      : getsockname(fd, (struct sockaddr *) &sa, &size);
+    bool is_ip = rc == 0 && (sa.sin6_family == AF_INET || sa.sin6_family == AF_INET6);
+    return is_ip ? ntohs(sa.sin6_port) : 0;
+}
+
+/* At both ends of a link, where loopback would take 64 KiB. */
+static void packets_are_no_larger_than_datagrams(void **state)
+{
+    (void) state;
+    struct end a, b;
+    unsigned seen = 0;
+    pair_open(&a, &b);
+    struct end *ends[] = {&a, &b, NULL};
+    assert_int_equal(links_dial(a.links, &b.id, &b.addr), HM_OK);
+    run_until(ends, &a, "+b ");
+    run_until(ends, &b, "+a ");
+    for (int fd = 3; fd < 256; fd++) {
+        uint16_t to = port_of(fd, true);
+        if (to == 0 || (to != b.addr.port && port_of(fd, false) != b.addr.port)) {
+            continue;
+        }
+        int most = 0;
+        socklen_t size = sizeof most;
+        seen++;
+        assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &most, &size), 0);
+        assert_in_range(most, 500, HM_DATAGRAM_BYTES_MAX + 8 - 20); /* UDP's head is 8 bytes, TCP's 20 */
+    }
+    assert_int_equal(seen, 2);
     pair_close(&a, &b);
 }
 
@@ -607,6 +645,7 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(up_frames_both_ways_and_down),
+        cmocka_unit_test(packets_are_no_larger_than_datagrams),
         cmocka_unit_test(hangup_by_the_accepting_end),
         cmocka_unit_test(both_dial_and_one_remains),
         cmocka_unit_test(dialling_again_replaces),
