@@ -46,6 +46,7 @@
 
 #define EXIT_REFUSED 1
 #define EXIT_USAGE 2
+#define CHECK_TOLD_SECONDS 3     /* a check of the store that takes so long is told of */
 #define DESCRIPTORS_WANTED 65536 /* a socket per link, client and peer, with room to spare */
 
 extern char **environ;
@@ -235,10 +236,21 @@ static void print_version(void)
 
 /* ---- start ----------------------------------------------------------------------------------- */
 
+static void check_goes_on(void *ctx, unsigned seconds)
+{
+    struct meshd *m = ctx;
+    service_starting(&m->service, "looking whether the store is sound, for %u s now", seconds);
+    if (seconds == CHECK_TOLD_SECONDS) {
+        log_line(m->log, NOTE_INFO, LOG_FIELDS({"path", m->paths.data_dir}),
+                 "looking whether the store is sound: all of it is read, which a slow disk makes long");
+    }
+}
+
 static int check_store(struct meshd *m, struct why *moved, struct why *why)
 {
     struct why said = {""};
-    switch (store_check(m->paths.data_dir, &said)) {
+    const struct store_check_watch watch = {check_goes_on, m};
+    switch (store_check(m->paths.data_dir, &watch, &said)) {
     case STORE_MOVED:
         *moved = said; /* told once it is clear that the node starts */
         return HM_OK;

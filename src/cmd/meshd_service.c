@@ -7,10 +7,12 @@
 #include "base/err.h"
 #include "io/clock.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #define STATUS_NS (1000 * NS_PER_MS)
+#define START_NS (60 * NS_PER_S) /* what comes after a step of the start takes less */
 
 void service_init(struct service *s)
 {
@@ -78,6 +80,17 @@ static void members_changed(void *ctx)
         s->status_at_ns = s->told_ns + STATUS_NS;
         arm(s);
     }
+}
+
+void service_starting(struct service *s, const char *format, ...)
+{
+    char text[sizeof s->status];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    sdnotify_extend(&s->notify, START_NS);
+    sdnotify_status(&s->notify, "%s", text);
 }
 
 void service_started(struct service *s, driver_t *driver)

@@ -19,6 +19,9 @@ struct service {
 
 /* At the start, before any child process. */
 void service_init(struct service *s);
+/* The start goes on, with what the text says: it is not to be given up for another minute. */
+void service_starting(struct service *s, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /* The node runs: ready, and from now on watched. */
 void service_started(struct service *s, driver_t *driver);
 void service_reloading(struct service *s);

@@ -84,6 +84,13 @@ static void tell(const struct sdnotify *n, const char *message)
     }
 }
 
+void sdnotify_extend(const struct sdnotify *n, uint64_t ns)
+{
+    char message[MESSAGE_BYTES];
+    snprintf(message, sizeof message, "EXTEND_TIMEOUT_USEC=%" PRIu64, ns / 1000);
+    tell(n, message);
+}
+
 void sdnotify_ready(const struct sdnotify *n)
 {
     tell(n, "READY=1");

@@ -29,6 +29,8 @@ void sdnotify_fini(struct sdnotify *n);
 
 bool sdnotify_is_on(const struct sdnotify *n);
 
+/* The start may take so much longer, from now on. */
+void sdnotify_extend(const struct sdnotify *n, uint64_t ns);
 void sdnotify_ready(const struct sdnotify *n);
 void sdnotify_reloading(const struct sdnotify *n); /* to be followed by sdnotify_ready */
 void sdnotify_stopping(const struct sdnotify *n);

@@ -36,9 +36,16 @@ enum store_check {
     STORE_REFUSED, /* cannot be used: no permission, full disk, NFS, newer format; why says */
 };
 
+/* Is told each second that the check is not done yet: all of the file is read, and a disk may be slow. */
+struct store_check_watch {
+    void (*goes_on)(void *ctx, unsigned seconds);
+    void *ctx;
+};
+
 /* Checks data_dir/store in a child process. Call before any thread or ZeroMQ context exists (it
- * forks), with the lock on data_dir held. */
-enum store_check store_check(const char *data_dir, struct why *why);
+ * forks), with the lock on data_dir held. watch: NULL: nobody wants to know. */
+enum store_check store_check(const char *data_dir, const struct store_check_watch *watch,
+                             struct why *why);
 
 /* True if a store was begun in data_dir, whatever became of it. */
 bool store_is_there(const char *data_dir);

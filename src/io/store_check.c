@@ -3,8 +3,9 @@
  * and crashes, asserts or loops when it lies. The child reads the records and the list of free
  * pages, and writes records anew in a transaction that it throws away, so that it runs the
  * code that the daemon will run; of the registry, which may be large, only its beginning. A crash of
- * its, or no verdict in time, condemns the file; a signal from outside does not. Before that it looks
- * at every page (io/store_pages): damage that harms only a later write is found nowhere else. */
+ * its, or work without end, condemns the file; a signal from outside does not, nor does a slow disk: what
+ * counts is the child's CPU time. Before that it looks at every page (io/store_pages): damage that harms
+ * only a later write is found nowhere else. */
 #define _GNU_SOURCE
 #include "io/store.h"
 
@@ -16,6 +17,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,12 +25,15 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define CHECK_PATH_BYTES 4096
-#define CHECK_SECONDS_MAX 60 /* then the child hangs: a good disk reads a gigabyte in that time */
+/* Of CPU time; after more the child loops. A gigabyte takes a second on a PC, some on a Raspberry Pi. */
+#define CHECK_CPU_SECONDS 60
+#define CHECK_CPU_SECONDS_PER_GIB 60
 #define STORE_BAD_PREFIX "store.bad-"
 #define STORE_BAD_MAX 3          /* kept for whoever wants to know what happened */
 #define CHECK_RECORDS_MAX 100000 /* written on trial: keeps the transaction small */
@@ -258,6 +263,18 @@ static struct verdict judge(const char *path)
     return sound;
 }
 
+static void limit_cpu(const char *path)
+{
+    char file[CHECK_PATH_BYTES + 16];
+    struct stat st;
+    struct itimerval limit = {.it_value = {.tv_sec = CHECK_CPU_SECONDS}};
+    snprintf(file, sizeof file, "%s/data.mdb", path);
+    if (stat(file, &st) == 0) {
+        limit.it_value.tv_sec += (time_t) (st.st_size >> 30) * CHECK_CPU_SECONDS_PER_GIB;
+    }
+    setitimer(ITIMER_PROF, &limit, NULL);
+}
+
 /* Never returns. Quiet: liblmdb writes to stderr before it aborts. */
 static _Noreturn void child(const char *path, int fd)
 {
@@ -270,7 +287,7 @@ static _Noreturn void child(const char *path, int fd)
         signal(sig, SIG_DFL);
     }
     sigprocmask(SIG_UNBLOCK, &all, NULL);
-    alarm(CHECK_SECONDS_MAX);
+    limit_cpu(path);
     if (null >= 0) {
         dup2(null, STDOUT_FILENO);
         dup2(null, STDERR_FILENO);
@@ -286,7 +303,7 @@ static _Noreturn void child(const char *path, int fd)
  * the store. */
 static bool is_killed_by_others(int status)
 {
-    static const int by_itself[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGALRM};
+    static const int by_itself[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGPROF};
     bool is_other = WIFSIGNALED(status);
     for (size_t i = 0; i < sizeof by_itself / sizeof by_itself[0] && is_other; i++) {
         is_other = WTERMSIG(status) != by_itself[i];
@@ -294,7 +311,21 @@ static bool is_killed_by_others(int status)
     return is_other;
 }
 
-static struct verdict ask_child(const char *path)
+/* Until the child has said something, or has ended. */
+static void wait_for_word(int fd, const struct store_check_watch *watch)
+{
+    struct pollfd word = {.fd = fd, .events = POLLIN};
+    unsigned seconds = 0;
+    int ready = 0;
+    while (ready == 0 || (ready < 0 && errno == EINTR)) {
+        ready = poll(&word, 1, watch == NULL ? -1 : 1000);
+        if (ready == 0) {
+            watch->goes_on(watch->ctx, ++seconds);
+        }
+    }
+}
+
+static struct verdict ask_child(const char *path, const struct store_check_watch *watch)
 {
     int fds[2];
     int status = 0;
@@ -314,6 +345,7 @@ static struct verdict ask_child(const char *path)
         text_copy(refused.text, sizeof refused.text, "no process left to check it");
         return refused;
     }
+    wait_for_word(fds[0], watch);
     ssize_t got;
     while ((got = read(fds[0], &v, sizeof v)) < 0 && errno == EINTR) {
     }
@@ -391,7 +423,8 @@ bool store_is_there(const char *data_dir)
     return store_db_path(data_dir, path, sizeof path) == HM_OK && stat(path, &st) == 0;
 }
 
-enum store_check store_check(const char *data_dir, struct why *why)
+enum store_check store_check(const char *data_dir, const struct store_check_watch *watch,
+                             struct why *why)
 {
     char path[CHECK_PATH_BYTES];
     char file[CHECK_PATH_BYTES + 16];
@@ -409,7 +442,7 @@ enum store_check store_check(const char *data_dir, struct why *why)
     if (is_gone && !was_used) {
         return STORE_SOUND; /* new; store_open says what may be wrong with the directory */
     }
-    struct verdict v = is_gone ? condemn("its file data.mdb is gone") : ask_child(path);
+    struct verdict v = is_gone ? condemn("its file data.mdb is gone") : ask_child(path, watch);
     if (v.check == STORE_MOVED) {
         v.check = move_aside(path, v.text, why);
         prune(data_dir);

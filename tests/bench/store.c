@@ -228,7 +228,7 @@ static double start_ms(struct bench *b, const char *dir)
     struct why why;
     store_close(&b->store);
     uint64_t begun_ns = clock_boot_ns();
-    if (store_check(dir, &why) != STORE_SOUND) {
+    if (store_check(dir, NULL, &why) != STORE_SOUND) {
         die(why.text);
     }
     double checked = (double) (clock_boot_ns() - begun_ns) / 1e6;

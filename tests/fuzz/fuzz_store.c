@@ -135,7 +135,7 @@ static void use(void)
     struct store_db db = {0};
     struct store_loaded loaded = {0};
     struct why why = {.text = ""};
-    enum store_check check = store_check(dir, &why);
+    enum store_check check = store_check(dir, NULL, &why);
     FUZZ_ASSERT(check == STORE_SOUND || check == STORE_MOVED);
     FUZZ_ASSERT((check == STORE_MOVED) == (why.text[0] != '\0'));
     int result = store_db_open(&db, dir, &why);

@@ -61,6 +61,8 @@ static void all_messages(void **state)
     sdnotify_init(&n, path, "30000000", NULL, 7);
     assert_true(sdnotify_is_on(&n));
     assert_int_equal(n.watchdog_ns, 30000000000ULL);
+    sdnotify_extend(&n, 60000000000ULL);
+    assert_string_equal(heard(), "EXTEND_TIMEOUT_USEC=60000000");
     sdnotify_ready(&n);
     assert_string_equal(heard(), "READY=1");
     sdnotify_watchdog(&n);

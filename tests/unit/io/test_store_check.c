@@ -17,7 +17,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,14 +27,25 @@
 #define FLIPS 300
 
 static int ends_check_with; /* a signal; 0: none */
+static bool is_looping;     /* the check */
+static pid_t *checks;       /* who checks; shared with it; NULL: nobody asks */
 
 /* Only the process that checks asks for it, before it looks at the store. */
-unsigned alarm(unsigned seconds)
+int setitimer(__itimer_which_t which, const struct itimerval *wanted, struct itimerval *ret_old)
 {
+    static const struct itimerval soon = {.it_value = {.tv_usec = 20000}};
+    int (*next)(__itimer_which_t, const struct itimerval *, struct itimerval *);
+    *(void **) &next = dlsym(RTLD_NEXT, "setitimer");
+    if (checks != NULL) {
+        *checks = getpid();
+    }
     if (ends_check_with != 0) {
         kill(getpid(), ends_check_with);
     }
-    return ((unsigned (*)(unsigned)) dlsym(RTLD_NEXT, "alarm"))(seconds);
+    int rc = next(which, is_looping ? &soon : wanted, ret_old);
+    while (is_looping) {
+    }
+    return rc;
 }
 
 struct place {
@@ -162,9 +175,9 @@ static void test_what_is_written_is_read(void **state)
     struct why why;
     size_t count, dropped;
     place_make(&p);
-    assert_int_equal(store_check(p.dir, &why), STORE_SOUND); /* nothing there yet */
+    assert_int_equal(store_check(p.dir, NULL, &why), STORE_SOUND); /* nothing there yet */
     fill(&p);
-    assert_int_equal(store_check(p.dir, &why), STORE_SOUND);
+    assert_int_equal(store_check(p.dir, NULL, &why), STORE_SOUND);
     assert_int_equal(store_db_open(&db, p.dir, &why), HM_OK);
     load_and_compare(&db, &count, &dropped);
     assert_int_equal(count, RECORDS);
@@ -271,7 +284,7 @@ static void test_sound_stores_stay(void **state)
             }
             if (i % 150 == 149) {
                 store_db_close(&db);
-                enum store_check check = store_check(p.dir, &why);
+                enum store_check check = store_check(p.dir, NULL, &why);
                 if (check != STORE_SOUND) {
                     print_error("run %d, transaction %d: %s\n", run, i, why.text);
                 }
@@ -288,7 +301,7 @@ static void test_sound_stores_stay(void **state)
 static void use_as_daemon(const struct place *p, enum store_check *ret_check)
 {
     struct why why = {""};
-    enum store_check check = store_check(p->dir, &why);
+    enum store_check check = store_check(p->dir, NULL, &why);
     *ret_check = check;
     assert_int_not_equal(check, STORE_REFUSED);
     fflush(NULL);
@@ -382,7 +395,7 @@ static bool is_told(const struct place *p, int fd, uint8_t *bytes, size_t size, 
         }
         if (count + dropped != RECORDS) {
             write_file(p->file, bytes, size); /* opening it may have made what was missing */
-            count = store_check(p->dir, &why) == STORE_MOVED ? RECORDS - dropped : count;
+            count = store_check(p->dir, NULL, &why) == STORE_MOVED ? RECORDS - dropped : count;
         }
     }
     exact_free(copy);
@@ -444,7 +457,7 @@ static void test_set_aside_is_pruned(void **state)
     for (int i = 0; i < 8; i++) {
         fill(&p);
         write_file(p.file, (const uint8_t *) "damaged", 7);
-        assert_int_equal(store_check(p.dir, &why), STORE_MOVED);
+        assert_int_equal(store_check(p.dir, NULL, &why), STORE_MOVED);
         assert_non_null(strstr(why.text, "store.bad-"));
     }
     DIR *d = opendir(p.dir);
@@ -466,12 +479,12 @@ static void test_a_lost_file_is_told(void **state)
     place_make(&p);
     fill(&p);
     assert_int_equal(unlink(p.file), 0);
-    assert_int_equal(store_check(p.dir, &why), STORE_MOVED);
+    assert_int_equal(store_check(p.dir, NULL, &why), STORE_MOVED);
     assert_non_null(strstr(why.text, "gone"));
-    assert_int_equal(store_check(p.dir, &why), STORE_SOUND);
+    assert_int_equal(store_check(p.dir, NULL, &why), STORE_SOUND);
     fill(&p);
     write_file(p.file, (const uint8_t *) "", 0);
-    assert_int_equal(store_check(p.dir, &why), STORE_MOVED);
+    assert_int_equal(store_check(p.dir, NULL, &why), STORE_MOVED);
     assert_non_null(strstr(why.text, "empty"));
     remove_tree(p.dir);
 }
@@ -489,14 +502,14 @@ static void test_a_killed_check_condemns_nothing(void **state)
     fill(&p);
     for (size_t i = 0; i < ARRAY_COUNT(from_outside); i++) {
         ends_check_with = from_outside[i];
-        assert_int_equal(store_check(p.dir, &why), STORE_REFUSED);
+        assert_int_equal(store_check(p.dir, NULL, &why), STORE_REFUSED);
         assert_non_null(strstr(why.text, strsignal(from_outside[i])));
     }
     ends_check_with = 0;
-    assert_int_equal(store_check(p.dir, &why), STORE_SOUND);
+    assert_int_equal(store_check(p.dir, NULL, &why), STORE_SOUND);
     for (size_t i = 0; i < ARRAY_COUNT(by_itself); i++) {
         ends_check_with = by_itself[i];
-        assert_int_equal(store_check(p.dir, &why), STORE_MOVED);
+        assert_int_equal(store_check(p.dir, NULL, &why), STORE_MOVED);
         ends_check_with = 0;
         fill(&p);
     }
@@ -520,6 +533,40 @@ static void test_keys_are_checked(void **state)
     assert_null(b);
 }
 
+/* A check that stands still, as behind a slow disk, goes on after two seconds. */
+static void goes_on(void *ctx, unsigned seconds)
+{
+    unsigned *told = ctx;
+    assert_int_equal(seconds, ++*told);
+    if (seconds >= 2) {
+        kill(*checks, SIGCONT);
+    }
+}
+
+/* A disk that is slow says nothing against the store; work without end does. */
+static void test_a_slow_check_condemns_nothing(void **state)
+{
+    (void) state;
+    struct place p;
+    struct why why = {""};
+    unsigned told = 0;
+    const struct store_check_watch watch = {goes_on, &told};
+    checks = mmap(NULL, sizeof *checks, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(checks, MAP_FAILED);
+    place_make(&p);
+    fill(&p);
+    ends_check_with = SIGSTOP;
+    assert_int_equal(store_check(p.dir, &watch, &why), STORE_SOUND);
+    assert_true(told >= 2);
+    ends_check_with = 0;
+    is_looping = true;
+    assert_int_equal(store_check(p.dir, &watch, &why), STORE_MOVED);
+    is_looping = false;
+    munmap(checks, sizeof *checks);
+    checks = NULL;
+    remove_tree(p.dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -528,6 +575,7 @@ int main(void)
         cmocka_unit_test(test_nothing_is_lost_silently), cmocka_unit_test(test_set_aside_is_pruned),
         cmocka_unit_test(test_a_lost_file_is_told),      cmocka_unit_test(test_keys_are_checked),
         cmocka_unit_test(test_a_killed_check_condemns_nothing),
+        cmocka_unit_test(test_a_slow_check_condemns_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

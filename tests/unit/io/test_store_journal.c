@@ -210,7 +210,7 @@ static void test_killed_with_a_filled_journal(void **state)
     for (int start = 0; start < 3; start++) {
         uint64_t from = 2 + 5 * (uint64_t) start;
         die_with_journal(from, from + 4);
-        assert_int_equal(store_check(dir, &why), STORE_SOUND);
+        assert_int_equal(store_check(dir, NULL, &why), STORE_SOUND);
         s = open_store();
         assert_null(store_lost(s));
         assert_all(s, from + 4);
@@ -320,7 +320,7 @@ static void test_damaged_files(void **state)
         } else {
             change_journal(0, cut_to, 100);
         }
-        assert_int_equal(store_check(dir, &why), STORE_SOUND);
+        assert_int_equal(store_check(dir, NULL, &why), STORE_SOUND);
         s = open_store();
         assert_non_null(store_lost(s));
         assert_non_null(strstr(store_lost(s), "gone, cut short or unreadable"));

@@ -521,7 +521,7 @@ static void judge(size_t cut, uint64_t seed)
     prng_init(&p, seed);
     scratch_make(to);
     uint64_t acknowledged = make_disk(to, cut, &p);
-    enum store_check check = store_check(to, &why);
+    enum store_check check = store_check(to, NULL, &why);
     if (check != STORE_SOUND) {
         print_error("cut %zu, seed %" PRIu64 ": %s\n", cut, seed, why.text);
     }
@@ -585,7 +585,7 @@ static void test_a_lie_is_found(void **state)
         scratch_make(to);
         uint64_t acknowledged = make_disk(to, call_count, &p);
         calls[i].size = size;
-        if (store_check(to, &why) != STORE_SOUND) {
+        if (store_check(to, NULL, &why) != STORE_SOUND) {
             found++;
         } else {
             store_t *s = open_store(to);

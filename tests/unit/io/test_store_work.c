@@ -197,7 +197,7 @@ static void test_compact(void **state)
     assert_filled(s);
     store_close(&s);
     struct why why;
-    assert_int_equal(store_check(dir, &why), STORE_SOUND);
+    assert_int_equal(store_check(dir, NULL, &why), STORE_SOUND);
     s = open_store();
     assert_filled(s);
     store_close(&s);
@@ -232,7 +232,7 @@ static void test_compact_cut_off(void **state)
         assert_true(WIFEXITED(status));
         was_cut = WEXITSTATUS(status) == 9;
         assert_true(was_cut || WEXITSTATUS(status) == 0);
-        assert_int_equal(store_check(dir, &why), STORE_SOUND);
+        assert_int_equal(store_check(dir, NULL, &why), STORE_SOUND);
         s = open_store();
         assert_filled(s);
         assert_false(is_there("store.new"));
