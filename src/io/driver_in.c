@@ -19,6 +19,9 @@ static void take_datagram(driver_t *d, const struct addr *from, struct span byte
         metric_add(&d->metrics, (enum metric) seal_result_metric(result), 1);
     }
     if (result == SEAL_OPENED) {
+        if (!by_mail) {
+            driver_heard_on(d, udp_came_on(d->udp)); /* first: what follows has our record in it */
+        }
         if (head.cls == DATAGRAM_PAIR && !by_mail) {
             udp_answer_here(d->udp);
         }

@@ -81,6 +81,21 @@ void driver_tell_addresses(driver_t *d)
     driver_step(d, &ev);
 }
 
+void driver_heard_on(driver_t *d, unsigned index)
+{
+    char text[HM_RECORD_ADDRS_MAX * ADDR_TEXT_BYTES];
+    struct netif_list now;
+    if (!netif_hear(&d->wish, &d->netifs, index) || netif_list_read(&d->wish, &now) != HM_OK) {
+        return;
+    }
+    d->netifs = now;
+    log_line(d->log, NOTE_INFO,
+             LOG_FIELDS({"interface", d->wish.heard[d->wish.heard_count - 1]},
+                        {"addresses", addresses_text(d, text, sizeof text)}),
+             "a member was heard on a tunnel: it is used from now on");
+    driver_tell_addresses(d);
+}
+
 bool driver_read_netif(void *ctx)
 {
     driver_t *d = ctx;

@@ -100,5 +100,7 @@ void driver_log_interfaces(const driver_t *d);
 /* Tells sockets, beacon and core of the interfaces as they were last listed. */
 void driver_tell_addresses(driver_t *d);
 bool driver_read_netif(void *ctx);
+/* A datagram of the mesh came in on this interface. */
+void driver_heard_on(driver_t *d, unsigned index);
 
 #endif

@@ -30,6 +30,18 @@ static bool name_is_made(const char *name)
     return false;
 }
 
+/* Of these, what leads to other machines. (What containers make has one address on each machine.) */
+static bool name_is_tunnel(const char *name)
+{
+    static const char *const tunnels[] = {"tun", "tap", "wg", "zt"};
+    for (size_t i = 0; i < sizeof tunnels / sizeof tunnels[0]; i++) {
+        if (strncmp(name, tunnels[i], strlen(tunnels[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static struct addr addr_of(const struct sockaddr *sa)
 {
     struct addr a = {0};
@@ -60,6 +72,29 @@ static bool is_named(const struct netif_wish *wish, const char *name)
 {
     for (size_t i = 0; i < wish->named_count; i++) {
         if (strcmp(wish->named[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_heard(const struct netif_wish *wish, const char *name)
+{
+    for (size_t i = 0; i < wish->heard_count; i++) {
+        if (strcmp(wish->heard[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool netif_hear(struct netif_wish *wish, const struct netif_list *list, unsigned index)
+{
+    for (size_t i = 0; i < list->look_count; i++) {
+        const struct netif_look *look = &list->looks[i];
+        if (look->index == index && look->why == NETIF_MADE && name_is_tunnel(look->name) &&
+            wish->heard_count < NETIF_HEARD_MAX) {
+            text_copy(wish->heard[wish->heard_count++], NETIF_NAME_BYTES, look->name);
             return true;
         }
     }
@@ -209,7 +244,7 @@ static enum netif_why why_used(const struct netif_wish *wish, const struct netif
     if (wish->named_count > 0) {
         return NETIF_NAMED;
     }
-    return n->is_made ? NETIF_MADE : NETIF_REAL;
+    return is_heard(wish, n->name) ? NETIF_HEARD : n->is_made ? NETIF_MADE : NETIF_REAL;
 }
 
 static bool has_same(const struct netif_list *list, const struct netif *n)
@@ -311,7 +346,7 @@ static void settle_made(struct netif_list *list)
         has_real = has_real || list->looks[i].why == NETIF_REAL;
     }
     for (size_t i = 0; i < list->look_count; i++) {
-        if (list->looks[i].why == NETIF_MADE && !has_real) {
+        if ((list->looks[i].why == NETIF_MADE || list->looks[i].why == NETIF_HEARD) && !has_real) {
             list->looks[i].why = NETIF_FOR_WANT;
         }
     }
@@ -423,6 +458,7 @@ bool netif_is_used(enum netif_why why)
     case NETIF_NAMED:
     case NETIF_BOUND:
     case NETIF_FOR_WANT:
+    case NETIF_HEARD:
     case NETIF_LOOPBACK:
         return true;
     case NETIF_MADE:
@@ -447,6 +483,8 @@ const char *netif_why_text(enum netif_why why)
         return "has the address given with --bind";
     case NETIF_FOR_WANT:
         return "made by containers, virtual machines or tunnels, but no real interface is there";
+    case NETIF_HEARD:
+        return "a tunnel on which a member was heard";
     case NETIF_LOOPBACK:
         return "for the nodes of this machine";
     case NETIF_MADE:

@@ -5,7 +5,8 @@
  * make (by name: docker0, br-…, veth…, virbr…, tun…, wg…, …). Where there is no real one, those
  * count too: in a container or a test namespace eth0 may be anything. Loopback is always listed, so
  * that nodes of one machine find each other; its address is told to others only when there is no
- * other. Interfaces that the user named are taken whatever they are called, and no others. A bind
+ * other. A tunnel is used beside the real ones once a member is heard on it (netif_hear): somebody was
+ * told to join over it, and nobody can know its address otherwise. Interfaces that the user named are taken whatever they are called, and no others. A bind
  * address restricts all of it to the interface that has it. For each interface of the machine the
  * list also says why it is used or not. */
 #ifndef HM_IO_NETIF_H
@@ -19,6 +20,7 @@
 #define NETIF_MAX 32        /* interfaces, and addresses of theirs; made ones are left out first */
 #define NETIF_NAME_BYTES 16 /* IFNAMSIZ */
 #define NETIF_NAMED_MAX 16  /* interfaces that a user may name */
+#define NETIF_HEARD_MAX 4   /* tunnels on which members were heard */
 
 /* What the user said. All zero: every real interface, IPv4 and IPv6. */
 struct netif_wish {
@@ -26,6 +28,8 @@ struct netif_wish {
     struct addr bind;
     char named[NETIF_NAMED_MAX][NETIF_NAME_BYTES];
     size_t named_count;
+    char heard[NETIF_HEARD_MAX][NETIF_NAME_BYTES]; /* by netif_hear, not by the user */
+    size_t heard_count;
 };
 
 /* One address of an interface in use. */
@@ -48,6 +52,7 @@ enum netif_why {
     NETIF_NAMED,      /* used: named by the user */
     NETIF_BOUND,      /* used: has the address bound to */
     NETIF_FOR_WANT,   /* used: made by others, but no real one is there */
+    NETIF_HEARD,      /* used: a tunnel on which a member was heard */
     NETIF_LOOPBACK,   /* used: between the nodes of this machine */
     NETIF_MADE,       /* not used: made by containers, virtual machines or tunnels */
     NETIF_NOT_NAMED,  /* not used: others were named */
@@ -76,6 +81,10 @@ struct netif_list {
 
 /* Lists the interfaces. HM_EIO with errno. A bind address that no interface has gives no items. */
 int netif_list_read(const struct netif_wish *wish, struct netif_list *ret_list);
+
+/* Something of the mesh came in on this interface. True if it is a tunnel that was left out, and is used
+ * from now on: list again. */
+bool netif_hear(struct netif_wish *wish, const struct netif_list *list, unsigned index);
 
 /* What getifaddrs does not tell. */
 struct netif_facts {

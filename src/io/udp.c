@@ -91,6 +91,11 @@ void udp_answer_here(udp_t *u)
     }
 }
 
+unsigned udp_came_on(const udp_t *u)
+{
+    return addr_is_none(&u->last.local) ? 0 : u->last.index;
+}
+
 void udp_set_links(udp_t *u, const unsigned *indexes, size_t count)
 {
     u->link_count = count < UDP_LINKS_MAX ? count : UDP_LINKS_MAX;
@@ -340,6 +345,12 @@ int udp_send(udp_t *u, const struct addr *to, struct span bytes)
     }
     if (to->scope == 0 && addr_is_link_local(to)) {
         return send_on_links(u, fd, to, bytes);
+    }
+    /* In answer to the datagram at hand, whoever sent it: a firewall there lets in only what comes from where it
+     * asked. */
+    bool is_answer = u->last.local.family == to->family && addr_same_ip(&u->last.peer, to);
+    if (is_answer && send_from(fd, to, &u->last, bytes) == HM_OK) {
+        return HM_OK;
     }
     struct via *via = via_of(u, to);
     if (via->local.family == to->family && addr_same_ip(&via->peer, to)) {

@@ -3,7 +3,8 @@
  *
  * What goes to a peer leaves from the address and interface at which that peer last proved to reach
  * us (udp_answer_here), so machines with several interfaces or addresses answer as the one that was
- * asked; to anybody else the kernel's routes choose. An IPv6 link-local address that a record named
+ * asked; so does what is sent to a stranger from within the handler of its datagram. To anybody else
+ * the kernel's routes choose. An IPv6 link-local address that a record named
  * says nothing of the interface: it is tried on each. Port-unreachable reports come from the
  * socket's error queue with the address that we had sent to; other ICMP is ignored. */
 #ifndef HM_IO_UDP_H
@@ -37,6 +38,9 @@ void udp_unbind(udp_t *u);
 /* The datagram just handed up was authentic: from now on, what goes to its sender leaves from the
  * address at which it arrived. Call it from within the handler only. */
 void udp_answer_here(udp_t *u);
+
+/* The interface on which the datagram just handed up came in; 0: not known. From within the handler only. */
+unsigned udp_came_on(const udp_t *u);
 
 /* The interfaces to try for a link-local address without a scope; at most UDP_LINKS_MAX count. */
 #define UDP_LINKS_MAX 8

@@ -381,6 +381,37 @@ def test_behind_nat(lab):
     expect(fails(nodes, since), "nobody is called failed")
 
 
+def test_joined_at_another_address(lab):
+    """The machine has two addresses, and is asked at the one that its own packets do not leave from; who asks has a
+    firewall that lets in only answers."""
+    need_binaries()
+    hosts = lab.add_hosts(2)
+    hosts[0].netns.ip("addr add 10.77.0.101/24 brd + dev eth0\n")
+    hosts[1].close_firewall()
+    nodes = [Node(hosts[0]).start(), Node(hosts[1], flags=["--join=10.77.0.101"]).start()]
+    wait_formed(nodes, 10)
+    replicate(nodes)
+
+
+def test_joined_over_a_tunnel(lab):
+    """Two machines in networks of their own, with a tunnel between them: named with --join, it is used at both ends,
+    and both are reached by datagram there."""
+    need_binaries()
+    hosts = lab.add_hosts(2)
+    hosts[1].netns.ip("link del eth0\n")
+    hosts[1].add_wire("eth0", bridge="br1", address="10.78.0.2/24")
+    for host in hosts:
+        host.add_wire("wg0", bridge="br2", address=f"10.8.0.{host.index + 1}/24")
+    nodes = [Node(hosts[0]).start(), Node(hosts[1], flags=["--join=10.8.0.1"]).start()]
+    wait_formed(nodes, 10)
+    since = time.time()
+    replicate(nodes)
+    for node, other in (nodes, nodes[::-1]):
+        wait_for(lambda: node.address_of(other.name) == f"10.8.0.{other.host.index + 1}:8471", 10,
+                 lambda: f"{other.name} is reached over the tunnel: {node.nodes()}")
+    hold_for(lambda: fails(nodes, since), 3, "a false failure", poll=1)
+
+
 def test_small_packets_only(lab):
     """What is between two machines carries 1,280 bytes and does not say so, as tunnels do whose ICMP is filtered:
     values larger than a packet get through, and doctor has nothing to say."""

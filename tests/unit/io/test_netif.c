@@ -342,6 +342,40 @@ static void test_reasons_have_words(void **state)
     }
 }
 
+/* A tunnel is used once a member is heard on it, beside the real ones; what containers made is not. */
+static void test_heard_tunnel(void **state)
+{
+    (void) state;
+    struct machine *m = calloc(1, sizeof *m);
+    struct netif_wish wish = {0};
+    struct netif_list list;
+    struct addr addrs[4];
+    assert_non_null(m);
+    add_loopback(m);
+    add(m, "eth0", UP, "192.168.1.2");
+    add(m, "wg0", IFF_UP | IFF_RUNNING | IFF_POINTOPOINT | IFF_NOARP, "10.8.0.2");
+    add(m, "docker0", UP, "172.17.0.1");
+    netif_list_make(&wish, m->entries, &m->facts, &list);
+    assert_int_equal(why_of(&list, "wg0"), NETIF_MADE);
+    assert_int_equal(netif_addresses(&list, &wish, addrs, 4), 1);
+    assert_false(netif_hear(&wish, &list, 0)); /* not known where it came in */
+    assert_false(netif_hear(&wish, &list, 2)); /* eth0 */
+    assert_false(netif_hear(&wish, &list, 4)); /* docker0 */
+    assert_true(netif_hear(&wish, &list, 3));
+    netif_list_make(&wish, m->entries, &m->facts, &list);
+    assert_int_equal(why_of(&list, "wg0"), NETIF_HEARD);
+    assert_int_equal(why_of(&list, "docker0"), NETIF_MADE);
+    assert_int_equal(netif_addresses(&list, &wish, addrs, 4), 2);
+    assert_int_equal(addrs[0].ip[0], 192);
+    assert_int_equal(addrs[1].ip[0], 10);
+    assert_false(netif_hear(&wish, &list, 3)); /* it is used already */
+    /* The user's word goes first. */
+    snprintf(wish.named[wish.named_count++], NETIF_NAME_BYTES, "eth0");
+    netif_list_make(&wish, m->entries, &m->facts, &list);
+    assert_int_equal(why_of(&list, "wg0"), NETIF_NOT_NAMED);
+    free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -349,7 +383,7 @@ int main(void)
         cmocka_unit_test(test_bound),           cmocka_unit_test(test_nothing_real),
         cmocka_unit_test(test_cable_and_unfit), cmocka_unit_test(test_many),
         cmocka_unit_test(test_more_than_fit),   cmocka_unit_test(test_labels),
-        cmocka_unit_test(test_reasons_have_words),
+        cmocka_unit_test(test_reasons_have_words), cmocka_unit_test(test_heard_tunnel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
