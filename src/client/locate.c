@@ -29,7 +29,7 @@ static int locate_at(const char *data_dir, char *ret_data_dir, char *ret_socket,
         use(node, ret_data_dir, ret_socket);
     } else {
         text_copy(why, HM_WHY_BYTES, reason.text);
-        code = code == HM_ENOTFOUND ? HM_EUNREACHABLE : code;
+        code = code == HM_ENOTFOUND || code == HM_EBUSY ? HM_EUNREACHABLE : code;
     }
     free(node);
     return code;

@@ -22,6 +22,7 @@
 #define GRACE_MS 250
 #define END_WAIT_MS 3000 /* meshd ends within a second of leaving */
 #define END_POLL_MS 10
+#define STARTING_MAX 16 /* data directories looked at when none is named */
 
 void ctl_error(const char *format, ...)
 {
@@ -102,17 +103,32 @@ static int find_by_dir(struct ctl *ctl, const char *data_dir, bool is_quiet)
     if (is_quiet) {
         return EXIT_NO_DAEMON;
     }
-    if (code == HM_ENOTFOUND) {
-        ctl_error("no meshd runs on the data directory %s", data_dir);
-    } else {
-        ctl_error("%s", why.text[0] != '\0' ? why.text : hm_strerror(code));
-    }
+    ctl_error("%s", why.text[0] != '\0' ? why.text : hm_strerror(code));
     return EXIT_NO_DAEMON;
+}
+
+/* A large store on a slow disk makes a start long. */
+static bool tell_starting(void)
+{
+    static char dirs[STARTING_MAX][PATHS_BYTES];
+    static struct paths_node node;
+    size_t count = paths_guess_dirs(dirs, STARTING_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct why why = {.text = ""};
+        if (paths_node_at(dirs[i], &node, &why) == HM_EBUSY) {
+            ctl_error("%s", why.text);
+            return true;
+        }
+    }
+    return false;
 }
 
 static void tell_none(void)
 {
     static struct paths_closed closed;
+    if (tell_starting()) {
+        return;
+    }
     if (!paths_find_closed(&closed)) {
         ctl_error("no meshd of this user runs on this machine; start one with "
                   "\"meshd --discover=MESH\", or name one with --data-dir or --socket");

@@ -16,7 +16,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,6 +147,9 @@ static void look_at(json_t *lines, const char *dir)
                    (int) node.pid, node.mesh);
         say_process(lines, &node);
         say_socket(lines, node.name, node.socket);
+    } else if (code == HM_EBUSY) {
+        doctor_say(lines, "daemon", "fail", NULL, "wait for it: all of a large store is read first", "%s",
+                   why.text);
     } else if (code == HM_ENOTFOUND) {
         doctor_say(lines, "daemon", "fail", NULL,
                    "start it: systemctl start meshd, or meshd as before; its log says why it ended",
@@ -158,31 +160,6 @@ static void look_at(json_t *lines, const char *dir)
         return;
     }
     say_disk(lines, dir);
-}
-
-/* Directories in which a node of this user or of the system has run. */
-static size_t find_dirs(char (*dirs)[PATHS_BYTES])
-{
-    const char *state = getenv("XDG_STATE_HOME");
-    const char *home = getenv("HOME");
-    char patterns[2][PATHS_BYTES] = {"/var/lib/meshd/*/*/lock", ""};
-    size_t count = 0;
-    if (state != NULL && state[0] == '/') {
-        snprintf(patterns[1], PATHS_BYTES, "%s/meshd/*/*/lock", state);
-    } else if (home != NULL) {
-        snprintf(patterns[1], PATHS_BYTES, "%s/.local/state/meshd/*/*/lock", home);
-    }
-    for (size_t i = 0; i < 2 && patterns[i][0] != '\0'; i++) {
-        glob_t found;
-        if (glob(patterns[i], 0, NULL, &found) == 0) {
-            for (size_t k = 0; k < found.gl_pathc && count < DIRS_MAX; k++) {
-                text_copy(dirs[count], PATHS_BYTES, found.gl_pathv[k]);
-                *strrchr(dirs[count++], '/') = '\0';
-            }
-            globfree(&found);
-        }
-    }
-    return count;
 }
 
 /* ---- the port -------------------------------------------------------------------------------- */
@@ -229,7 +206,7 @@ void doctor_local(json_t *lines, const struct ctl *ctl)
     } else if (ctl->opts->socket != NULL) {
         say_socket(lines, NULL, ctl->opts->socket);
     } else {
-        count = find_dirs(dirs);
+        count = paths_guess_dirs(dirs, DIRS_MAX);
         if (count == 0) {
             doctor_say(lines, "data-dir", "fail", NULL, "start one: meshd --discover=MESH",
                        "no node has ever run here, as far as this user can see");

@@ -82,7 +82,10 @@ struct paths_closed {
     char group[64];
 };
 bool paths_find_closed(struct paths_closed *ret);
-/* The node that runs on this data directory. HM_ENOTFOUND: none does. HM_EDENIED: another user's;
+/* Directories in which a node of this user or of the system has run or is about to, without asking any. Returns
+ * how many. */
+size_t paths_guess_dirs(char (*ret_dirs)[PATHS_BYTES], size_t max);
+/* The node that runs on this data directory. HM_ENOTFOUND: none does; HM_EBUSY: it is starting. HM_EDENIED: another user's;
  * HM_EIO: cannot be read. */
 int paths_node_at(const char *data_dir, struct paths_node *ret_node, struct why *why);
 

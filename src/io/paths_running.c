@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -239,7 +240,7 @@ static int node_read(const char *data_dir, struct paths_node *ret_node, struct w
         return node_unread(data_dir, lock, why);
     }
     if (!held) {
-        return why_set(why, HM_ENOTFOUND, "no meshd runs on %s", data_dir);
+        return why_set(why, HM_ENOTFOUND, "no meshd runs on the data directory %s", data_dir);
     }
     memset(&node, 0, sizeof node);
     text_copy(node.data_dir, sizeof node.data_dir, data_dir);
@@ -251,8 +252,8 @@ static int node_read(const char *data_dir, struct paths_node *ret_node, struct w
     lock_value(text, "key", node.ring, sizeof node.ring);
     node.pid = text_to_u64(pid_text, INT32_MAX, &pid) == 0 ? (pid_t) pid : 0;
     if (node.socket[0] == '\0') {
-        return why_set(why, HM_ENOTFOUND, "the meshd on %s (pid %d) is still starting", data_dir,
-                       (int) node.pid);
+        return why_set(why, HM_EBUSY, "the meshd on %s (pid %d) is still starting; its log says what it does",
+                       data_dir, (int) node.pid);
     }
     *ret_node = node;
     return HM_OK;
@@ -357,6 +358,30 @@ bool paths_find_closed(struct paths_closed *ret)
         }
     }
     return found;
+}
+
+size_t paths_guess_dirs(char (*ret_dirs)[PATHS_BYTES], size_t max)
+{
+    const char *state = getenv("XDG_STATE_HOME");
+    const char *home = getenv("HOME");
+    char patterns[2][PATHS_BYTES] = {"/var/lib/meshd/*/*/lock", ""};
+    size_t count = 0;
+    if (state != NULL && state[0] == '/') {
+        snprintf(patterns[1], PATHS_BYTES, "%s/meshd/*/*/lock", state);
+    } else if (home != NULL) {
+        snprintf(patterns[1], PATHS_BYTES, "%s/.local/state/meshd/*/*/lock", home);
+    }
+    for (size_t i = 0; i < 2 && patterns[i][0] != '\0'; i++) {
+        glob_t found;
+        if (glob(patterns[i], 0, NULL, &found) == 0) {
+            for (size_t k = 0; k < found.gl_pathc && count < max; k++) {
+                text_copy(ret_dirs[count], PATHS_BYTES, found.gl_pathv[k]);
+                *strrchr(ret_dirs[count++], '/') = '\0';
+            }
+            globfree(&found);
+        }
+    }
+    return count;
 }
 
 int paths_node_at(const char *data_dir, struct paths_node *ret_node, struct why *why)

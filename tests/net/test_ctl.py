@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MPL-2.0
 """meshctl: what it prints, whom it asks, and its exit codes."""
+import fcntl
 import json
 import os
 import re
 import select
 import socket
+import struct
 import subprocess
 import time
 
@@ -443,6 +445,24 @@ def test_closed_descriptors(lab):
     done = host.run(["sh", "-c", f"exec {MESHCTL} --data-dir={node.data_dir} kv get a 1>&-"])
     code(done, REFUSED, "nowhere to write")
     expect(node.terminate()[0] == 0, "it ends when it is told to")
+
+
+def test_starting(lab):
+    """A meshd that has its data directory and no socket yet is said to be starting, named or found."""
+    need_binaries()
+    host = lab.add_hosts(1)[0]
+    data_dir = os.path.join(lab.dir, "meshd", "home", "nas")
+    os.makedirs(data_dir)
+    with open(os.path.join(data_dir, "lock"), "w", encoding="ascii") as lock:
+        lock.write("pid 4242\n")
+        lock.flush()
+        fcntl.fcntl(lock, 37, struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))  # F_OFD_SETLK
+        for arguments in ((f"--data-dir={data_dir}",), ()):
+            for command in (("nodes", "list"), ("doctor",)):
+                done = code(host.run([MESHCTL, *arguments, *command], env={**lab.env, "XDG_STATE_HOME": lab.dir}),
+                            NO_DAEMON, command[0])
+                text = done.stdout + done.stderr
+                expect("is still starting" in text and data_dir in text, f"{arguments} {command}: {text}")
 
 
 def test_many_clients(lab):

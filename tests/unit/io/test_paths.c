@@ -264,7 +264,7 @@ static void running_nodes_are_found(void **state)
     assert_int_equal(paths_node_at(conf.data_dir, &node, &why), HM_ENOTFOUND);
     assert_int_equal(paths_lock(&paths, &why), 0);
     assert_int_equal(find_node(conf.data_dir, &node), 0);
-    assert_int_equal(paths_node_at(conf.data_dir, &node, &why), HM_ENOTFOUND); /* still starting */
+    assert_int_equal(paths_node_at(conf.data_dir, &node, &why), HM_EBUSY); /* still starting */
     assert_int_equal(paths_publish(&paths, &id, &conf, &why), 0);
     assert_int_equal(find_node(conf.data_dir, &node), 1);
     assert_string_equal(node.mesh, "unit-test-mesh");
