@@ -337,9 +337,10 @@ static bool has_trouble(const struct ctl_all *all, const char *check)
 static void collect(json_t *lines, const struct ctl_all *all, bool with_interfaces)
 {
     static const char *const order[] = {"interfaces",  "mtu",       "ports",      "key",
-                                        "foreign-key", "strangers", "unanswered", "disk",
-                                        "clock",       "load",      "config",     "services",
-                                        "store",       "limits",    "versions",   NULL};
+                                        "foreign-key", "strangers", "unanswered", "join",
+                                        "disk",        "clock",     "load",       "config",
+                                        "services",    "store",     "limits",     "versions",
+                                        NULL};
     for (size_t k = with_interfaces ? 0 : 1; order[k] != NULL; k++) {
         collect_check(lines, all, order[k]);
     }

@@ -34,6 +34,7 @@ int driver_set_joins(driver_t *d, const char *const *joins, size_t count, struct
     }
     resolve_destroy(&d->resolve);
     d->resolve = fresh;
+    d->joining = (struct joining){.since_ns = 0};
     return HM_OK;
 }
 

@@ -149,6 +149,9 @@ void driver_facts(const driver_t *d, struct facts *facts)
     facts->default_port = DRIVER_PORT_DEFAULT;
     facts->is_port_asked = d->wish.bind.port != 0;
     facts->link_port = d->link_port;
+    facts->join = d->joining.to;
+    facts->has_joins = d->joining.has_more;
+    facts->join_ago_ns = clock_boot_ns() - d->joining.since_ns;
     facts->key_count = keys_ring_count(d->keys);
 }
 

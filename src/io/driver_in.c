@@ -11,6 +11,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#define JOIN_SILENT_NS (6 * NS_PER_S) /* it was tried five times by datagram, and by mail */
+
 static void take_datagram(driver_t *d, const struct addr *from, struct span bytes, bool by_mail)
 {
     struct datagram_head head;
@@ -200,6 +202,38 @@ void driver_on_call_gone(void *ctx, uint64_t client)
     driver_step(ctx, &(struct event){.type = EV_CALL_GONE, .as.call = {.client = client}});
 }
 
+static bool is_own(const driver_t *d, const struct addr *addr)
+{
+    for (size_t i = 0; i < d->netifs.count; i++) {
+        if (addr->port == d->advertise.port && addr_same_ip(addr, &d->netifs.items[i].addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* It is tried again and again, so this comes by for as long as nobody is found. */
+static void note_joining(driver_t *d, const struct addr *to)
+{
+    struct joining *j = &d->joining;
+    char text[ADDR_TEXT_BYTES];
+    uint64_t now_ns = clock_boot_ns();
+    if (is_own(d, to)) {
+        return;
+    }
+    if (addr_is_none(&j->to)) {
+        j->to = *to;
+        j->since_ns = now_ns;
+    }
+    j->has_more |= !addr_eq(&j->to, to);
+    if (!j->is_logged && core_member_count(d->core) == 1 && now_ns - j->since_ns >= JOIN_SILENT_NS) {
+        j->is_logged = true;
+        log_line(d->log, NOTE_WARN, LOG_FIELDS({"addr", addr_format(&j->to, text)}),
+                 "nobody of this mesh answers at the address%s to join; trying again for ever",
+                 j->has_more ? "es" : "");
+    }
+}
+
 bool driver_read_resolve(void *ctx)
 {
     driver_t *d = ctx;
@@ -214,6 +248,7 @@ bool driver_read_resolve(void *ctx)
     }
     struct event ev = {.type = EV_CANDIDATE,
                        .as.candidate = {.addr = report.addr, .source = CANDIDATE_JOIN}};
+    note_joining(d, &report.addr);
     driver_step(d, &ev);
     return true;
 }

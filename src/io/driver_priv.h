@@ -42,6 +42,12 @@ struct driver {
     zre_t *zre;
     local_api_t *api;
     resolve_t *resolve; /* NULL: nothing to resolve */
+    struct joining {
+        struct addr to;    /* the first address that was told and is not ours; none: none was */
+        uint64_t since_ns; /* tried since then */
+        bool has_more;
+        bool is_logged;
+    } joining;
     int netif_fd;       /* -1: changes of addresses are not seen */
     struct netif_list netifs;
     struct heard heard; /* beacons of others */

@@ -25,6 +25,7 @@
 #define HEADER_BYTES 48                 /* IPv6 and UDP */
 #define SANE_WALL_MS 1704067200000u     /* 2024: before this software */
 #define UNANSWERED_NS 15000000000u      /* it was greeted at least twice */
+#define JOIN_SILENT_NS 5000000000u      /* it was tried five times */
 #define STRANGERS_MANY 32               /* beacons of so many who are no members: somebody floods */
 #define DESCRIPTORS_MIN 1024
 #define DIVERGED_NS 60000000000u        /* by then repair passes have mended what they can */
@@ -315,6 +316,24 @@ static void check_unanswered(struct doctor *d)
         addr_format(&last->addr, addr), count > 1 ? "; there are others like it" : "");
 }
 
+/* Alone where it was told that others are. Who answers with another key is told of by foreign-key. */
+static void check_join(struct doctor *d)
+{
+    const struct facts *f = d->facts;
+    char addr[ADDR_TEXT_BYTES];
+    char fix[320];
+    if (addr_is_none(&f->join) || f->join_ago_ns < JOIN_SILENT_NS || core_member_count(d->core) > 1) {
+        return;
+    }
+    addr_format(&f->join, addr);
+    snprintf(fix, sizeof fix,
+             "does meshd run there, in the mesh %s (meshctl status), with this node's key (meshctl doctor there names "
+             "another key)? Does its firewall let in %u/udp (nft list ruleset)?",
+             d->status.mesh, f->join.port);
+    say(d, "join", VERDICT_WARN, fix, "this node is alone: nobody of its mesh answers at %s%s, where it was told to join",
+        addr, f->has_joins ? " and others" : "");
+}
+
 /* ---- machine --------------------------------------------------------------------------------- */
 
 static void check_disk(struct doctor *d)
@@ -490,6 +509,7 @@ static void check_all(struct doctor *d)
     check_foreign_key(d);
     check_strangers(d);
     check_unanswered(d);
+    check_join(d);
     check_disk(d);
     check_clock(d);
     check_load(d);

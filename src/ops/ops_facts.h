@@ -95,6 +95,9 @@ struct facts {
     uint16_t default_port;
     bool is_port_asked; /* the user named it, so it was not the first free one */
     uint16_t link_port;
+    struct addr join; /* which this node was told to join, the first that is not its own; none: it was not */
+    uint64_t join_ago_ns; /* since that was tried first */
+    bool has_joins;       /* there are more */
     struct fact_secret ring;
     struct fact_secret identity;
     size_t key_count;

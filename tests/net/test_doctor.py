@@ -129,6 +129,13 @@ def test_closed_firewall(lab):
     wait_well(nodes[0])
 
 
+def test_joins_in_vain(lab):
+    """Told to join an address where nobody is, and its own: it says that it is alone, and where it looks."""
+    hosts = lab.add_hosts(2)
+    node = Node(hosts[0], flags=["--join=10.77.0.2", "--join=10.77.0.1"]).start()
+    wait_named(node, "join", "answers at 10.77.0.2:8471, where", status="warn", seconds=20)
+
+
 def test_another_key(lab):
     """A mesh of the same name with another key on the wire: every node that hears it says so."""
     nodes = start_mesh(lab, 2)

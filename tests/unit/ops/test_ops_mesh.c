@@ -592,9 +592,9 @@ static void test_doctor_well(void **state)
     json_decref(json);
 }
 
-static size_t doctor_lines(const char *check)
+static size_t lines_of(core_t *core, const char *check)
 {
-    json_t *json = ask(healthy_core(), "doctor", false, true, NO_ARGS);
+    json_t *json = ask(core, "doctor", false, true, NO_ARGS);
     size_t i, count = 0;
     json_t *line;
     json_array_foreach(json_object_get(json, "checks"), i, line)
@@ -603,6 +603,11 @@ static size_t doctor_lines(const char *check)
     }
     json_decref(json);
     return count;
+}
+
+static size_t doctor_lines(const char *check)
+{
+    return lines_of(healthy_core(), check);
 }
 
 /* An interface with an IPv4 and an IPv6 address has one cable and one size of packets. */
@@ -733,6 +738,25 @@ static void test_doctor_names_who_does_not_answer(void **state)
     assert_string_equal(doctor_says(healthy_core(), "unanswered", "10.0.0.66:5670 beacons here"), "warn");
     machine.is_flooded = true;
     assert_int_equal(doctor_lines("unanswered"), 0);
+    well();
+}
+
+/* Alone, although it was told where others are. */
+static void test_doctor_names_whom_it_joins_in_vain(void **state)
+{
+    (void) state;
+    well();
+    core_t *lonely = healthy_core();
+    lonely->member_count = 1;
+    machine.join = addr_v4(10, 0, 0, 9, 8471);
+    machine.join_ago_ns = 60000000000u;
+    assert_string_equal(doctor_says(lonely, "join", "answers at 10.0.0.9:8471, where"), "warn");
+    machine.has_joins = true;
+    assert_string_equal(doctor_says(lonely, "join", "10.0.0.9:8471 and others"), "warn");
+    machine.join_ago_ns = 1000000000u; /* it was tried just now */
+    assert_int_equal(lines_of(lonely, "join"), 0);
+    machine.join_ago_ns = 60000000000u;
+    assert_int_equal(lines_of(healthy_core(), "join"), 0); /* it has others */
     well();
 }
 
@@ -1153,6 +1177,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_doctor_of_the_registry, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_names_what_was_met, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_names_who_does_not_answer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_doctor_names_whom_it_joins_in_vain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_knocks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doctor_of_many_fits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_nodes_by_name, set_up, tear_down),
