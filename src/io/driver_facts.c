@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define FORMER_TOLD_NS 30000000000u /* meshctl looks at the beacons of the last 15 s */
 #define FLOODED_SHOWN_NS 15000000000u
 
 /* Tables read best with one entry a line. */
@@ -105,6 +106,17 @@ static void netif_facts(const driver_t *d, struct facts *facts)
     }
 }
 
+static void former_facts(const driver_t *d, struct facts *facts)
+{
+    uint64_t now_ns = clock_boot_ns();
+    for (size_t i = 0; i < FACT_FORMER_MAX; i++) {
+        const struct former *f = &d->former[i];
+        if (f->lost_ns != 0 && now_ns - f->lost_ns < FORMER_TOLD_NS) {
+            facts->former[facts->former_count++] = f->addr;
+        }
+    }
+}
+
 static void beacon_facts(const driver_t *d, struct facts *facts)
 {
     uint64_t now_ns = clock_boot_ns();
@@ -142,6 +154,7 @@ static void disk_facts(const driver_t *d, struct facts *facts)
 void driver_facts(const driver_t *d, struct facts *facts)
 {
     netif_facts(d, facts);
+    former_facts(d, facts);
     beacon_facts(d, facts);
     disk_facts(d, facts);
     facts->bound = d->wish.bind;

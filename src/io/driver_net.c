@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/limits.h"
+#include "io/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -96,6 +97,31 @@ void driver_heard_on(driver_t *d, unsigned index)
     driver_tell_addresses(d);
 }
 
+static bool has_address(const struct netif_list *list, const struct addr *addr)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (addr_same_ip(&list->items[i].addr, addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Others have heard us there, and will remember that for a while. */
+static void note_former(driver_t *d, const struct netif_list *now)
+{
+    for (size_t i = 0; i < d->netifs.count; i++) {
+        struct former *oldest = &d->former[0];
+        if (has_address(now, &d->netifs.items[i].addr)) {
+            continue;
+        }
+        for (size_t k = 1; k < FACT_FORMER_MAX; k++) {
+            oldest = d->former[k].lost_ns < oldest->lost_ns ? &d->former[k] : oldest;
+        }
+        *oldest = (struct former){.addr = d->netifs.items[i].addr, .lost_ns = clock_boot_ns()};
+    }
+}
+
 bool driver_read_netif(void *ctx)
 {
     driver_t *d = ctx;
@@ -105,6 +131,7 @@ bool driver_read_netif(void *ctx)
         return false;
     }
     bool is_same = netif_lists_equal(&now, &d->netifs);
+    note_former(d, &now);
     d->netifs = now; /* what is said of an interface may be new though no address is */
     if (!is_same) {
         log_line(d->log, NOTE_INFO,

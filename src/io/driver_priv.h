@@ -50,6 +50,10 @@ struct driver {
     } joining;
     int netif_fd;       /* -1: changes of addresses are not seen */
     struct netif_list netifs;
+    struct former {
+        struct addr addr;
+        uint64_t lost_ns; /* 0: free */
+    } former[FACT_FORMER_MAX]; /* addresses that were ours; the oldest gives way */
     struct heard heard; /* beacons of others */
     struct store_measure measured; /* the last time that the disk was tried */
     bool is_measured;

@@ -48,10 +48,10 @@ static void put_networks(struct buf *b, const struct facts *f)
     }
 }
 
-/* Its own addresses: a beacon with its identity from elsewhere is not its own. */
+/* Its own addresses, also those of a moment ago: a beacon with its identity from elsewhere is not its own. */
 static void put_addresses(struct buf *b, const struct facts *f)
 {
-    size_t count = 0;
+    size_t count = f->former_count;
     for (size_t i = 0; i < f->netif_count; i++) {
         count += addr_is_none(&f->netifs[i].addr) ? 0 : 1;
     }
@@ -62,6 +62,10 @@ static void put_addresses(struct buf *b, const struct facts *f)
         if (!addr_is_none(&f->netifs[i].addr)) {
             mp_str(b, addr_format_ip(&f->netifs[i].addr, text));
         }
+    }
+    for (size_t i = 0; i < f->former_count; i++) {
+        char text[ADDR_TEXT_BYTES];
+        mp_str(b, addr_format_ip(&f->former[i], text));
     }
 }
 

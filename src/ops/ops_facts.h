@@ -37,6 +37,7 @@ struct fact_peer {
 };
 
 #define FACT_NETIFS_MAX 64
+#define FACT_FORMER_MAX 8
 #define FACT_TEXT_BYTES 192
 #define FACT_LONG_BYTES 400
 #define FACT_NAME_BYTES 16
@@ -87,6 +88,8 @@ struct fact_gauge {
 struct facts {
     struct fact_netif netifs[FACT_NETIFS_MAX];
     size_t netif_count;
+    struct addr former[FACT_FORMER_MAX]; /* addresses that it had until a moment ago */
+    size_t former_count;
     struct fact_beacon beacons[HM_BEACONS_HEARD_MAX];
     size_t beacon_count;
     bool is_flooded; /* by beacons, these seconds */

@@ -213,7 +213,7 @@ static const struct op_field doctor_around[] = {
     {"time", NULL, FIELD_TIME, false, "its wall clock"},
     {"view", NULL, FIELD_HEX, false, "hash of its member list"},
     {"networks", NULL, FIELD_LIST, false, "broadcast addresses that it beacons to, as texts"},
-    {"addresses", NULL, FIELD_LIST, false, "its own addresses in use, as texts"},
+    {"addresses", NULL, FIELD_LIST, false, "its own addresses in use, and those of the last 30 s, as texts"},
     {"beacons", NULL, FIELD_LIST, false, "beacons of members that it heard"},
     {"beacons.id", NULL, FIELD_ID, false, "whose"},
     {"beacons.address", NULL, FIELD_ADDRESS, false, "from where"},

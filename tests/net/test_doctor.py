@@ -129,6 +129,19 @@ def test_closed_firewall(lab):
     wait_well(nodes[0])
 
 
+def test_cable_to_wifi(lab):
+    """Cable and Wi-Fi in one subnet, beaconing both; the cable is pulled: that the old address was heard a moment ago is
+    no copied identity."""
+    hosts = lab.add_hosts(2)
+    hosts[1].add_wire("wlan0", bridge="br0", address="10.77.0.102/24")
+    nodes = start_mesh(lab, 2, hosts=hosts)
+    wait_well(nodes[0])
+    hosts[1].netns.ip("link set eth0 down\naddr flush dev eth0\n")
+    wait_for(lambda: nodes[0].address_of("n2").startswith("10.77.0.102:"), 10, lambda: f"{nodes[0].nodes()}")
+    lines = doctor(nodes[0])[0]
+    expect(find(lines, "identity", status="ok"), f"nobody's identity is copied: {lines}")
+
+
 def test_joins_in_vain(lab):
     """Told to join an address where nobody is, and its own: it says that it is alone, and where it looks."""
     hosts = lab.add_hosts(2)
