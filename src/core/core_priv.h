@@ -531,6 +531,9 @@ void overlay_hangup(core_t *c, struct member *m);
 void overlay_moved(core_t *c, struct member *m);
 /* Dials m although it is no neighbour: a guest link, closed when it was idle for a while. */
 void overlay_want_link(core_t *c, struct member *m);
+/* The same because m could not connect to us. It is not asked to try in turn: two that let nobody in would
+ * ask each other for ever. */
+void overlay_asked_to_dial(core_t *c, struct member *m);
 /* One of those that m is linked to, at random, as far as the rings say; may be self. NULL: there is nobody
  * but m. Looks at all members. */
 struct member *overlay_neighbour_of(core_t *c, const struct member *m);

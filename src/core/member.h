@@ -128,6 +128,7 @@ struct member {
     uint64_t unwanted_since_ns;
     unsigned dial_failures;
     bool is_asked_to_dial;    /* since we dial it now */
+    bool is_dialled_for_it;   /* because it asked for that: it is not asked in turn */
     bool is_our_guest;        /* dialled by us although it is no neighbour */
     bool is_linked_early;     /* its link came up before we may speak: used from then on */
     bool wants_link;          /* no neighbour, but to be dialled: a full exchange or a call */

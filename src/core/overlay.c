@@ -141,7 +141,7 @@ static uint64_t dial_again_ns(const struct member *m)
 static void ask_to_dial(core_t *c, struct member *m)
 {
     struct swim_msg msg = {.type = SWIM_DIAL};
-    if (!m->is_asked_to_dial && !m->is_neighbour) {
+    if (!m->is_asked_to_dial && !m->is_dialled_for_it && !m->is_neighbour) {
         m->is_asked_to_dial = true;
         send_pair_to(c, m, &m->addr, &msg);
     }
@@ -176,8 +176,15 @@ static uint64_t waits_since(const core_t *c, struct member *m)
     return m->link_wait_ns;
 }
 
-/* When many are asked at once, the guest that is done longest makes room for the next. False: all of
- * them are in use. */
+/* Of two guests whose links nobody uses: who needs none first, then the one that has had it longest. */
+static bool makes_room_before(const struct member *a, const struct member *b)
+{
+    bool is_needed = reach_needs_link(a);
+    return is_needed == reach_needs_link(b) ? a->link_since_ns < b->link_since_ns : !is_needed;
+}
+
+/* When many are asked at once, the guest that is done longest makes room for the next; if need be also one
+ * that no datagram reaches: others vouch for it. False: all of them are in use. */
 static bool has_room_for_guest(core_t *c)
 {
     struct member *idle = NULL;
@@ -188,9 +195,8 @@ static bool has_room_for_guest(core_t *c)
             continue;
         }
         count++;
-        bool is_idle = m->link == LINK_UP && m->path != PATH_LINK && c->sync_guest != m &&
-                       !call_uses_link(c, m);
-        if (is_idle && (idle == NULL || m->link_since_ns < idle->link_since_ns)) {
+        bool is_idle = m->link == LINK_UP && c->sync_guest != m && !call_uses_link(c, m);
+        if (is_idle && (idle == NULL || makes_room_before(m, idle))) {
             idle = m;
         }
     }
@@ -288,10 +294,18 @@ void overlay_tick(core_t *c)
 void overlay_want_link(core_t *c, struct member *m)
 {
     m->unwanted_since_ns = 0;
+    m->is_dialled_for_it = false;
     if (m->link == LINK_NONE) {
         m->wants_link = true;
         overlay_touch(c);
     }
+}
+
+void overlay_asked_to_dial(core_t *c, struct member *m)
+{
+    bool is_ours = m->wants_link;
+    overlay_want_link(c, m);
+    m->is_dialled_for_it = !is_ours;
 }
 
 void overlay_link_up(core_t *c, struct member *m)

@@ -602,7 +602,7 @@ void swim_message(core_t *c, struct member *m, const struct swim_msg *msg, const
     case SWIM_PING_REQ: on_ping_req(c, m, msg); break;
     case SWIM_RELAYED:
     case SWIM_NACK: on_helper(c, msg); break;
-    case SWIM_DIAL: overlay_want_link(c, m); break;
+    case SWIM_DIAL: overlay_asked_to_dial(c, m); break;
     case SWIM_ECHO:
     case SWIM_GOSSIP: break;
     case SWIM_CHALLENGE:

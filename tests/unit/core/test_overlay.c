@@ -213,6 +213,139 @@ static void the_lower_id_dials(void **state)
     mini_free(&m);
 }
 
+#define MANY 20 /* more than are linked */
+
+/* A member that is up and no neighbour. */
+static size_t a_guest(struct mini *m)
+{
+    for (size_t i = 1; i <= MANY; i++) {
+        const struct member *member = roster_find(&m->core->roster, &m->peer[i].id);
+        if (member_is_up(member) && !member->is_neighbour) {
+            return i;
+        }
+    }
+    fail_msg("all are neighbours");
+    return 0;
+}
+
+static struct mini *mesh_of_many(void)
+{
+    struct mini *m = mini_new(NULL);
+    mini_meet_all(m, MANY);
+    mini_run(m, 30 * MINI_SECOND); /* each has answered a datagram */
+    m->log_count = 0;
+    return m;
+}
+
+/* Whom it asked to dial asked it in turn when that was in vain, and so on for ever. */
+static void who_dials_when_asked_asks_nobody(void **state)
+{
+    (void) state;
+    struct mini *m = mesh_of_many();
+    size_t guest = a_guest(m);
+    struct swim_msg ask = {.type = SWIM_DIAL};
+    mini_hear(m, guest, DATAGRAM_PAIR, &ask);
+    mini_run(m, 30 * MINI_SECOND);
+    assert_int_equal(mini_count(m, FX_DIAL, SWIM_JOIN, guest), 3);
+    assert_int_equal(mini_count(m, FX_DATAGRAM, SWIM_DIAL, guest), 0);
+    m->peer[guest].answers = false; /* now it is its own wish */
+    mini_run(m, 30 * MINI_SECOND);
+    assert_true(mini_count(m, FX_DATAGRAM, SWIM_DIAL, guest) > 0);
+    mini_free(&m);
+}
+
+/* UDP to a suspect may be blocked, and TCP not. */
+static void a_suspect_is_dialled_at_once(void **state)
+{
+    (void) state;
+    struct mini *m = mesh_of_many();
+    size_t guest = a_guest(m);
+    m->peer[guest].answers = false;
+    while (mini_status(m, guest) == STATUS_ALIVE) {
+        assert_int_equal(mini_count(m, FX_DIAL, SWIM_JOIN, guest), 0);
+        mini_run(m, 5 * MINI_MS);
+    }
+    mini_run(m, 50 * MINI_MS);
+    assert_int_equal(mini_count(m, FX_DIAL, SWIM_JOIN, guest), 1);
+    mini_free(&m);
+}
+
+static void link_event(struct mini *m, enum event_type type, size_t peer)
+{
+    struct event ev = {.type = type, .as.link.peer = m->peer[peer].id};
+    mini_step(m, &ev);
+}
+
+/* It answers what it is asked over the link. */
+static void answer_over_link(struct mini *m, size_t peer, uint64_t for_ns)
+{
+    uint64_t until_ns = m->now_ns + for_ns;
+    uint64_t nonce = 0; /* the link's PING has that of the datagram */
+    while (m->now_ns < until_ns) {
+        mini_run(m, 10 * MINI_MS);
+        for (size_t i = 0; i < m->log_count; i++) {
+            struct mini_fx l = m->log[i];
+            struct swim_msg ack = {.type = SWIM_ACK, .echo = nonce};
+            struct event ev = {.type = EV_FRAME, .as.frame = {m->peer[peer].id, FRAME_SWIM, {0}}};
+            if (l.peer == peer && l.type == FX_DATAGRAM && l.swim == SWIM_PING) {
+                nonce = l.nonce;
+            } else if (l.peer == peer && l.type == FX_FRAME && l.frame == FRAME_SWIM && l.swim == SWIM_PING) {
+                buf_clear(&m->b);
+                swim_msg_write(&m->b, &ack);
+                ev.as.frame.body = buf_span(&m->b);
+                mini_step(m, &ev);
+            }
+        }
+        assert_int_equal(mini_count(m, FX_HANGUP, SWIM_JOIN, peer), 0);
+        m->log_count = 0;
+    }
+}
+
+/* A guest's link is closed when it was not needed for a while. It is needed where only it has an answer. */
+static void a_link_that_is_needed_is_kept(void **state)
+{
+    (void) state;
+    struct mini *m = mesh_of_many();
+    size_t guest = a_guest(m);
+    struct event unreachable = {.type = EV_UNREACHABLE, .as.unreachable.to = mini_addr(guest)};
+    while (mini_count(m, FX_DATAGRAM, SWIM_PING, guest) == 0) {
+        mini_run(m, 10 * MINI_MS); /* its turn comes again in 20 s, more or less */
+    }
+    m->log_count = 0;
+    m->peer[guest].answers = false;
+    link_event(m, EV_LINK_UP, guest);
+    mini_step(m, &unreachable); /* so it is probed now */
+    answer_over_link(m, guest, 18 * MINI_SECOND);
+    struct member_view view;
+    assert_true(mini_view(m, guest, &view) && view.status == STATUS_ALIVE);
+    assert_int_equal(view.path, PATH_DIRECT); /* that it changed is known after three probes */
+    m->peer[guest].answers = true;
+    mini_run(m, 80 * MINI_SECOND);
+    assert_int_equal(mini_count(m, FX_HANGUP, SWIM_JOIN, guest), 1);
+    mini_free(&m);
+}
+
+/* As long as it is not known that datagrams get there. */
+static void news_go_over_the_link_first(void **state)
+{
+    (void) state;
+    struct mini *m = mini_new(NULL);
+    mini_meet_all(m, 3);
+    m->peer[1].answers = false;
+    link_event(m, EV_LINK_UP, 1);
+    m->log_count = 0;
+    mini_tell_claim(m, 2, CLAIM_SUSPECT, 0, 50, 1); /* it tells all that it lives */
+    assert_int_equal(mini_count(m, FX_DATAGRAM, SWIM_GOSSIP, 1), 0);
+    assert_int_equal(mini_count(m, FX_FRAME, SWIM_GOSSIP, 1), 1);
+    assert_int_equal(mini_count(m, FX_DATAGRAM, SWIM_GOSSIP, 3), 1);
+    m->peer[1].answers = true;
+    mini_run(m, 10 * MINI_SECOND);
+    m->log_count = 0;
+    mini_tell_claim(m, 2, CLAIM_SUSPECT, 0, 60, 1);
+    assert_int_equal(mini_count(m, FX_DATAGRAM, SWIM_GOSSIP, 1), 1);
+    mini_free(&m);
+}
+
 static void links_end_with_their_member(void **state)
 {
     (void) state;
@@ -237,6 +370,10 @@ int main(void)
         cmocka_unit_test(symmetric_and_bounded),
         cmocka_unit_test(the_failed_are_left_out),
         cmocka_unit_test(the_lower_id_dials),
+        cmocka_unit_test(who_dials_when_asked_asks_nobody),
+        cmocka_unit_test(a_suspect_is_dialled_at_once),
+        cmocka_unit_test(a_link_that_is_needed_is_kept),
+        cmocka_unit_test(news_go_over_the_link_first),
         cmocka_unit_test(links_end_with_their_member),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -134,12 +134,105 @@ static void who_cannot_be_linked_to_holds_up_nobody(void **state)
     }
 }
 
+#define WALLED 31 /* its firewall drops datagrams, but those of one */
+#define GUESTS 12 /* so many that are no neighbours a node dials: GUESTS_MAX in overlay.c */
+
+struct wall {
+    size_t open_to;
+    bool without_helpers; /* it gets no helper to do anything */
+};
+
+static bool firewall(struct mesh *m, size_t from, const struct effect *fx)
+{
+    const struct wall *w = m->arg;
+    struct swim_msg msg;
+    if (from == WALLED && fx->type == FX_FRAME && fx->as.frame.type == FRAME_SWIM) {
+        assert_int_equal(swim_msg_read(fx->as.frame.body, &msg), HM_OK);
+        return !w->without_helpers || msg.type != SWIM_PING_REQ;
+    }
+    size_t to = fx->type == FX_DATAGRAM ? mesh_by_addr(m, &fx->as.datagram.to) : MESH_NOBODY;
+    return (from != WALLED || to == MESH_NOBODY || to == w->open_to) &&
+           (to != WALLED || from == w->open_to);
+}
+
+static void call_from_walled(struct mesh *m, size_t to, uint32_t deadline_ms, const char *op)
+{
+    struct api_request request = {.deadline_ms = deadline_ms};
+    struct buf b;
+    text_copy(request.op, sizeof request.op, op);
+    text_copy(request.node, sizeof request.node, m->node[to].name);
+    buf_init(&b, HM_REQUEST_BYTES_MAX);
+    api_request_write(&b, &request);
+    struct event ev = {.type = EV_CALL, .as.call = {1, buf_span(&b)}};
+    mesh_step(m, WALLED, &ev);
+    buf_fini(&b);
+}
+
+static void echo_from_walled(struct mesh *m, size_t to)
+{
+    size_t replies = m->node[WALLED].replies;
+    call_from_walled(m, to, 5000, "echo");
+    mesh_run(m, MINI_SECOND);
+    assert_int_equal(m->node[WALLED].replies, replies + 1);
+    assert_int_equal(m->node[WALLED].reply_code, HM_OK);
+}
+
+/* How often the node had something to do within so long, by its own clock. */
+static size_t deadlines(struct mesh *m, size_t i, uint64_t for_ns)
+{
+    uint64_t until_ns = m->now_ns + for_ns;
+    size_t count = 0;
+    while (m->now_ns < until_ns) {
+        uint64_t at_ns = core_deadline_ns(m->node[i].core);
+        count += at_ns <= until_ns;
+        mesh_run(m, (at_ns < until_ns ? at_ns : until_ns) - m->now_ns);
+    }
+    return count;
+}
+
+/* Whom only a link reached kept it for good. When there were as many as there are places, nobody else could be
+ * asked for anything, and whoever had been suspected was tried every 20 ms, for ever. */
+static void guests_that_need_their_links_leave_room(void **state)
+{
+    (void) state;
+    struct mesh *m = mesh_new_started(MESH_NODES_MAX);
+    struct wall w = {0};
+    size_t guest[GUESTS], count = 0;
+    mesh_run(m, 40 * MINI_SECOND);
+    m->passes = firewall;
+    m->arg = &w;
+    for (size_t i = 0; i < WALLED && count < GUESTS; i++) {
+        if (!mesh_view(m, WALLED, i).is_linked) {
+            guest[count++] = i;
+        }
+    }
+    assert_int_equal(count, GUESTS);
+    w.open_to = guest[GUESTS - 1];
+    for (size_t i = 0; i < GUESTS - 1; i++) {
+        call_from_walled(m, guest[i], 150000, "events");
+    }
+    mesh_run(m, 200 * MINI_SECOND);
+    echo_from_walled(m, w.open_to);
+    for (size_t i = 0; i < GUESTS; i++) {
+        assert_true(mesh_view(m, WALLED, guest[i]).is_linked);
+        assert_true(mesh_view(m, WALLED, guest[i]).path == (i < GUESTS - 1 ? PATH_LINK : PATH_DIRECT));
+    }
+    echo_from_walled(m, find(m, WALLED, false, MESH_NOBODY));
+    assert_false(mesh_view(m, WALLED, w.open_to).is_linked); /* it needs none: it made room first */
+    w.without_helpers = true; /* whom it has no link to it suspects now, every time */
+    mesh_run(m, 100 * MINI_SECOND);
+    assert_true(mesh_metric(m, WALLED, M_SUSPICIONS) > 0);
+    assert_in_range(deadlines(m, WALLED, 60 * MINI_SECOND), 60, 600);
+    mesh_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(labels_of_the_dead_are_not_asked_for),
         cmocka_unit_test(a_guest_link_stays_while_a_call_uses_it),
         cmocka_unit_test(who_cannot_be_linked_to_holds_up_nobody),
+        cmocka_unit_test(guests_that_need_their_links_leave_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

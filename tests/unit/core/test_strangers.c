@@ -49,11 +49,8 @@ static void news_are_for_those_who_take_them(void **state)
     mini_free(&m);
 }
 
-/* Who has just come was met by few others. It hears of all from those that it is linked to. */
-static void one_of_them_is_linked(void **state)
+static void the_linked_one_hears_it_all(size_t guest)
 {
-    size_t guest = MET + 7;
-    (void) state;
     struct mini *m = young_mesh();
     link_up(m, guest);
     m->log_count = 0;
@@ -73,6 +70,15 @@ static void one_of_them_is_linked(void **state)
     assert_true(rounds >= 5);
     assert_int_equal(to_guest, rounds);
     mini_free(&m);
+}
+
+/* Who has just come was met by few others. It hears of all from those that it is linked to. Who was met is told
+ * over the link, too: datagrams may have ceased to arrive. */
+static void one_of_them_is_linked(void **state)
+{
+    (void) state;
+    the_linked_one_hears_it_all(MET + 7);
+    the_linked_one_hears_it_all(MET - 1);
 }
 
 /* With nobody to tell, news wait. */
