@@ -129,6 +129,8 @@ struct member {
     unsigned dial_failures;
     bool is_asked_to_dial;    /* since we dial it now */
     bool is_dialled_for_it;   /* because it asked for that: it is not asked in turn */
+    struct addr asks_from;    /* where its last PING came from, if its record does not name that */
+    uint64_t asks_from_ns;
     bool is_our_guest;        /* dialled by us although it is no neighbour */
     bool is_linked_early;     /* its link came up before we may speak: used from then on */
     bool wants_link;          /* no neighbour, but to be dialled: a full exchange or a call */

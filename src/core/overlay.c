@@ -13,6 +13,7 @@
 #define SETTLE_EACH_NS (100000)    /* larger ones in large meshes, where looking costs more */
 #define DIAL_TIMEOUT_NS (3 * SECOND_NS)
 #define DIAL_SLOW_NS (SECOND_NS / 2) /* a LAN takes a few ms */
+#define ASKS_FROM_NS (60 * SECOND_NS) /* a router that translates addresses remembers it so long, perhaps */
 #define UNWANTED_NS (15 * SECOND_NS) /* a link nobody needs any more is kept so long */
 #define DIAL_BACKOFF_MAX 5
 #define PATIENCE_NS (3 * SECOND_NS) /* until the higher id dials */
@@ -144,6 +145,9 @@ static void ask_to_dial(core_t *c, struct member *m)
     if (!m->is_asked_to_dial && !m->is_dialled_for_it && !m->is_neighbour) {
         m->is_asked_to_dial = true;
         send_pair_to(c, m, &m->addr, &msg);
+        if (m->asks_from_ns != 0 && c->now_ns - m->asks_from_ns < ASKS_FROM_NS) {
+            send_pair_to(c, m, &m->asks_from, &msg); /* behind NAT it is heard nowhere else */
+        }
     }
 }
 

@@ -471,6 +471,8 @@ static bool is_named(const struct member *m, const struct addr *addr)
 static void send_ack(core_t *c, struct member *m, const struct addr *from, struct swim_msg *ack)
 {
     if (from != NULL && !is_named(m, from)) {
+        m->asks_from = *from;
+        m->asks_from_ns = c->now_ns;
         struct span update = update_of_record(c, m);
         struct swim_msg msg = {.type = SWIM_GOSSIP, .updates = &update, .update_count = 1};
         if (update.data != NULL) {

@@ -136,6 +136,29 @@ static void who_lets_nobody_in_is_asked(void **state)
     mesh_free(&m);
 }
 
+/* What a node behind NAT says comes from an address that its record does not name; nothing reaches it at the one that
+ * it names. Those that have no link to it ask it where it asks from. */
+static void who_is_behind_nat_is_asked(void **state)
+{
+    (void) state;
+    size_t odd = 7;
+    struct mesh *m = mesh_new_started(20);
+    mesh_kill(m, odd);
+    mesh_start(m, odd);
+    m->node[odd].addrs[0] = addr_v4(192, 168, 7, 7, 40001);
+    mesh_run(m, 60 * MINI_SECOND);
+    for (size_t i = 0; i < m->count; i++) {
+        assert_int_equal(mesh_status(m, i, odd), STATUS_ALIVE);
+        ask_op(m, "knock", i, odd, 1, 5000);
+    }
+    mesh_run(m, 4 * MINI_SECOND);
+    for (size_t i = 0; i < m->count; i++) {
+        assert_int_equal(m->node[i].replies, 1);
+        assert_int_equal(m->node[i].reply_code, HM_OK);
+    }
+    mesh_free(&m);
+}
+
 /* A request with so many bytes of arguments to node 1, which gives them back. */
 static void ask_echo(struct mesh *m, size_t arg_bytes, uint64_t client)
 {
@@ -181,6 +204,7 @@ int main(void)
         cmocka_unit_test(one_member_cannot_take_all_that_may_wait),
         cmocka_unit_test(all_of_many_are_asked),
         cmocka_unit_test(who_lets_nobody_in_is_asked),
+        cmocka_unit_test(who_is_behind_nat_is_asked),
         cmocka_unit_test(too_many_that_wait_are_told_to_come_again),
         cmocka_unit_test(large_values_travel),
     };
