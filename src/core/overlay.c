@@ -11,7 +11,7 @@
 #define ALL_LINKED_MAX 9           /* members, self included: 8 links */
 #define SETTLE_NS (20 * MS_NS)     /* changes come in groups; */
 #define SETTLE_EACH_NS (100000)    /* larger ones in large meshes, where looking costs more */
-#define DIAL_TIMEOUT_NS (3 * SECOND_NS)
+#define DIAL_TIMEOUT_NS (6 * SECOND_NS) /* the driver gives up after 5: UP_NS in io/links_dialled.c */
 #define DIAL_SLOW_NS (SECOND_NS / 2) /* a LAN takes a few ms */
 #define ASKS_FROM_NS (60 * SECOND_NS) /* a router that translates addresses remembers it so long, perhaps */
 #define UNWANTED_NS (15 * SECOND_NS) /* a link nobody needs any more is kept so long */

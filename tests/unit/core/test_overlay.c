@@ -346,6 +346,20 @@ static void news_go_over_the_link_first(void **state)
     mini_free(&m);
 }
 
+/* With 300 ms each way, a link takes 3 s: five round trips. It was given up just then, again and again. */
+static void a_slow_link_is_waited_for(void **state)
+{
+    (void) state;
+    struct mini *m = mesh_of_nine();
+    mini_run(m, 100 * MINI_MS);
+    assert_in_range(dialled(m, true), 1, LAST - 1);
+    mini_run(m, 5 * MINI_SECOND); /* the driver's limit */
+    assert_int_equal(mini_count(m, FX_HANGUP, SWIM_JOIN, MINI_PEERS), 0);
+    mini_run(m, MINI_SECOND);
+    assert_int_equal(mini_count(m, FX_HANGUP, SWIM_JOIN, MINI_PEERS), dialled(m, true));
+    mini_free(&m);
+}
+
 static void links_end_with_their_member(void **state)
 {
     (void) state;
@@ -374,6 +388,7 @@ int main(void)
         cmocka_unit_test(a_suspect_is_dialled_at_once),
         cmocka_unit_test(a_link_that_is_needed_is_kept),
         cmocka_unit_test(news_go_over_the_link_first),
+        cmocka_unit_test(a_slow_link_is_waited_for),
         cmocka_unit_test(links_end_with_their_member),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
