@@ -27,7 +27,7 @@
 #define FLIPS 300
 
 static int ends_check_with; /* a signal; 0: none */
-static bool is_looping;     /* the check */
+static volatile bool is_looping; /* the check: a loop that does nothing else may be left out otherwise */
 static pid_t *checks;       /* who checks; shared with it; NULL: nobody asks */
 
 /* Only the process that checks asks for it, before it looks at the store. */
