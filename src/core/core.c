@@ -204,7 +204,7 @@ static void fire(core_t *c, struct timer *t)
     case TIMER_STORE: persist_everything(c); break;
     case TIMER_GATHER: /* persist_flush and plumtree_settle see what time it is */
     case TIMER_PUSH: break;
-    case TIMER_RELAYS: swim_relays_tick(c); break;
+    case TIMER_RELAYS: relay_tick(c); break;
     case TIMER_CANDIDATES: session_candidates_tick(c); break;
     case TIMER_REMEMBERED: ask_remembered(c); break;
     case TIMER_REFUTE: self_refute(c, NULL); break;

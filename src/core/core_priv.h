@@ -15,6 +15,7 @@
  *     service.c   our own services              service_read.c  everybody's
  *     leave.c     leaving, and the end
  *     knock.c     proving for `meshctl doctor` what arrives
+ *     relay.c     probes for others, who had no answer
  */
 #ifndef HM_CORE_PRIV_H
 #define HM_CORE_PRIV_H
@@ -333,6 +334,8 @@ struct span next_frame(core_t *c, enum frame_type type, struct span body);
 void next_add_field(const core_t *c, struct buf *b); /* one more at the end of an array of its own */
 void next_say_unknown(core_t *c, struct member *m);
 void send_frame_swim(core_t *c, struct member *m, const struct swim_msg *msg);
+/* By datagram and over the link, if there is one: UDP may be what does not work, or the link. */
+void send_pair_both_ways(core_t *c, struct member *m, const struct swim_msg *msg);
 /* Message with hash, coordinate and what gossip fits, to an address or (to NULL) over the link;
  * `about` first, if the receiver is not thought alive: it must hear what is said of it (Lifeguard's
  * buddy system). */
@@ -472,11 +475,17 @@ bool reach_needs_link(const struct member *m);
 /* It takes what we send: we have met, or there is a link. A stranger drops it and asks who we are. */
 bool reach_hears_us(const struct member *m);
 
+/* relay.c */
+/* m asks us to probe another. */
+void relay_asked(core_t *c, struct member *m, const struct swim_msg *msg);
+/* m answers with this echo: true if it was such a probe that it answers; whoever asked for it is told. */
+bool relay_answered(core_t *c, const struct member *m, uint64_t echo);
+void relay_tick(core_t *c);
+
 /* swim.c */
 void swim_message(core_t *c, struct member *m, const struct swim_msg *msg, const struct addr *from);
 /* To a PING from there that could not be taken when it came. */
 void swim_answer(core_t *c, struct member *m, uint64_t nonce, const struct addr *from);
-void swim_relays_tick(core_t *c);
 void swim_period(core_t *c);
 void swim_failed_period(core_t *c);
 void swim_probe_tick(core_t *c, struct member *m);

@@ -112,6 +112,16 @@ uint64_t member_incarnation(const struct member *m)
     return m->rec.incarnation > m->dead_incarnation ? m->rec.incarnation : m->dead_incarnation;
 }
 
+bool record_names(const struct node_record *rec, const struct addr *addr)
+{
+    for (size_t i = 0; i < rec->addr_count; i++) {
+        if (addr_same_place(addr, &rec->addrs[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool member_is_up(const struct member *m)
 {
     return m->status == STATUS_ALIVE || m->status == STATUS_SUSPECT;

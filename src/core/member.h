@@ -174,6 +174,8 @@ struct span member_record(const struct member *m);
 uint64_t member_incarnation(const struct member *m);
 /* alive or suspect: it takes part. */
 bool member_is_up(const struct member *m);
+/* The address is one of those in the record. */
+bool record_names(const struct node_record *rec, const struct addr *addr);
 /* To be called around every change of status or incarnation, so that the view hash follows. */
 void roster_hash_out(struct roster *r, const struct member *m);
 void roster_hash_in(struct roster *r, const struct member *m);

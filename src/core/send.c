@@ -205,6 +205,14 @@ void send_swim(core_t *c, struct member *m, const struct addr *to, struct swim_m
     }
 }
 
+void send_pair_both_ways(core_t *c, struct member *m, const struct swim_msg *msg)
+{
+    send_pair_to(c, m, &m->addr, msg);
+    if (m->link == LINK_UP) {
+        send_frame_swim(c, m, msg);
+    }
+}
+
 void tell_one(core_t *c, struct member *to, struct span update)
 {
     if (update.data != NULL) {

@@ -47,16 +47,6 @@ static bool cookie_is_fresh(const core_t *c, const struct node_id *id, uint64_t 
     return value == cookie(c, id, period) || (period > 0 && value == cookie(c, id, period - 1));
 }
 
-static bool is_named(const struct addr *addr, const struct node_record *rec)
-{
-    for (size_t i = 0; i < rec->addr_count; i++) {
-        if (addr_same_place(addr, &rec->addrs[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* The address to answer to: where it came from. A machine behind NAT names only one that leads nowhere from here. But who
  * has recorded a JOIN can send it again with anybody's address, so few are answered where no record says; the others
  * where theirs does, as mail is, which is not sent to an address. */
@@ -64,7 +54,7 @@ static struct addr answer_address(core_t *c, const struct event *ev, const struc
 {
     struct addr none = {.family = 0};
     const struct addr *from = &ev->as.datagram.from;
-    if (is_named(from, rec) ||
+    if (record_names(rec, from) ||
         (!ev->as.datagram.by_mail &&
          tokens_take(&c->elsewhere_tokens, c->now_ns, ELSEWHERE_PER_SECOND, ELSEWHERE_BURST))) {
         return *from;
@@ -74,11 +64,9 @@ static struct addr answer_address(core_t *c, const struct event *ev, const struc
 
 static void prove_address(struct member *m, const struct addr *from)
 {
-    for (size_t i = 0; from != NULL && i < m->rec.addr_count; i++) {
-        if (addr_same_place(from, &m->rec.addrs[i])) {
-            m->addr = *from;
-            m->addr_proven = true;
-        }
+    if (from != NULL && record_names(&m->rec, from)) {
+        m->addr = *from;
+        m->addr_proven = true;
     }
 }
 
@@ -427,10 +415,8 @@ static bool is_alive_there(const core_t *c, const struct addr *addr, const struc
     }
     for (size_t i = 0; i < c->probe_order.count; i++) {
         const struct member *m = c->probe_order.items[i];
-        for (size_t j = 0; m->status == STATUS_ALIVE && j < m->rec.addr_count; j++) {
-            if (addr_same_place(&m->rec.addrs[j], addr)) {
-                return true;
-            }
+        if (m->status == STATUS_ALIVE && record_names(&m->rec, addr)) {
+            return true;
         }
     }
     return false;

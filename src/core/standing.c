@@ -82,10 +82,8 @@ void standing_change(core_t *c, struct member *m, enum member_status status, enu
 /* Keeps the address if the record still names it; else the first candidate, unproven. */
 static void settle_address(struct member *m)
 {
-    for (size_t i = 0; i < m->rec.addr_count; i++) {
-        if (addr_same_place(&m->addr, &m->rec.addrs[i])) {
-            return;
-        }
+    if (record_names(&m->rec, &m->addr)) {
+        return;
     }
     m->addr_proven = false;
     m->addr_next = 0;

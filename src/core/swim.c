@@ -208,15 +208,6 @@ static void choose_helpers(core_t *c, struct helpers *h, size_t k)
                            h->chosen + h->count);
 }
 
-/* By datagram and over the link, if there is one: UDP may be what does not work, or the link. */
-static void send_both_ways(core_t *c, struct member *m, const struct swim_msg *msg)
-{
-    send_pair_to(c, m, &m->addr, msg);
-    if (m->link == LINK_UP) {
-        send_frame_swim(c, m, msg);
-    }
-}
-
 /* SWIM's are random. One of ours is likely to be linked to the target, and one is linked to us: where one
  * of the two is behind a firewall that drops datagrams, most random ones could not help. */
 static void ask_helpers(core_t *c, struct member *m)
@@ -226,7 +217,7 @@ static void ask_helpers(core_t *c, struct member *m)
     choose_helpers(c, &h, k < ORDER_PICK_MAX ? k : ORDER_PICK_MAX);
     for (size_t i = 0; i < h.count; i++) {
         struct swim_msg ask = {.type = SWIM_PING_REQ, .nonce = m->watch->nonce, .target = m->id};
-        send_both_ways(c, h.chosen[i], &ask);
+        send_pair_both_ways(c, h.chosen[i], &ask);
     }
     m->watch->helpers_asked += (unsigned) h.count;
     if (h.count > 0) {
@@ -410,33 +401,9 @@ static void probe_answered(core_t *c, struct member *m, enum member_path how)
     watch_release(c, m);
 }
 
-static struct relay *relay_by_nonce(core_t *c, uint64_t nonce)
-{
-    for (size_t i = 0; i < HM_RELAYS_MAX; i++) {
-        if (c->relays[i].nonce == nonce && nonce != 0) {
-            return &c->relays[i];
-        }
-    }
-    return NULL;
-}
-
-static void relay_tell(core_t *c, const struct relay *r, enum swim_type type)
-{
-    struct member *requester = roster_find(&c->roster, &r->requester);
-    struct swim_msg msg = {.type = type, .echo = r->their_nonce, .target = r->target};
-    if (requester != NULL && type == SWIM_RELAYED) {
-        send_both_ways(c, requester, &msg);
-    } else if (requester != NULL) {
-        send_pair(c, requester, &msg); /* each that arrives is counted */
-    }
-}
-
 static void on_ack(core_t *c, struct member *m, const struct swim_msg *msg, bool over_link)
 {
-    struct relay *r = relay_by_nonce(c, msg->echo);
-    if (r != NULL && node_id_eq(&r->target, &m->id)) {
-        relay_tell(c, r, SWIM_RELAYED);
-        r->nonce = 0;
+    if (relay_answered(c, m, msg->echo)) {
         return;
     }
     struct watch *w = m->watch;
@@ -455,22 +422,12 @@ static void on_ack(core_t *c, struct member *m, const struct swim_msg *msg, bool
     probe_answered(c, m, over_link ? PATH_LINK : PATH_DIRECT);
 }
 
-static bool is_named(const struct member *m, const struct addr *addr)
-{
-    for (size_t i = 0; i < m->rec.addr_count; i++) {
-        if (addr_same_place(addr, &m->rec.addrs[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* To where the question came from. If its record does not name that, the record goes there, too: what is behind
  * NAT knows it, what has moved has a newer one, and a copy learns that there is another. from NULL: over the
  * link. */
 static void send_ack(core_t *c, struct member *m, const struct addr *from, struct swim_msg *ack)
 {
-    if (from != NULL && !is_named(m, from)) {
+    if (from != NULL && !record_names(&m->rec, from)) {
         m->asks_from = *from;
         m->asks_from_ns = c->now_ns;
         struct span update = update_of_record(c, m);
@@ -496,79 +453,6 @@ static void on_ping(core_t *c, struct member *m, const struct swim_msg *msg,
     coord_from_wire(&msg->coord, &m->coord);
     m->has_coord = true;
     send_ack(c, m, from, &ack);
-}
-
-/* It asks twice, by datagram and over the link. */
-static bool is_asked_already(const core_t *c, const struct member *m, const struct swim_msg *msg)
-{
-    for (size_t i = 0; i < HM_RELAYS_MAX; i++) {
-        const struct relay *r = &c->relays[i];
-        if (r->nonce != 0 && !r->nacked && r->their_nonce == msg->nonce &&
-            node_id_eq(&r->requester, &m->id) && node_id_eq(&r->target, &msg->target)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* NULL: none, or m has its share; it could keep all of them from the others otherwise. */
-static struct relay *free_relay(core_t *c, const struct member *m)
-{
-    struct relay *r = NULL;
-    size_t its = 0;
-    for (size_t i = 0; i < HM_RELAYS_MAX; i++) {
-        bool is_free = c->relays[i].nonce == 0;
-        its += !is_free && node_id_eq(&c->relays[i].requester, &m->id);
-        r = is_free && r == NULL ? &c->relays[i] : r;
-    }
-    return its < HM_RELAYS_PER_MEMBER_MAX ? r : NULL;
-}
-
-static void on_ping_req(core_t *c, struct member *m, const struct swim_msg *msg)
-{
-    struct member *target = roster_find(&c->roster, &msg->target);
-    if (is_asked_already(c, m, msg)) {
-        return;
-    }
-    struct relay *r = free_relay(c, m);
-    if (target == NULL || target == c->self || target == m || r == NULL) {
-        core_count(c, r == NULL ? M_DROP_FULL : M_DROP_MALFORMED);
-        return;
-    }
-    r->nonce = core_nonce(c);
-    r->nacked = false;
-    r->their_nonce = msg->nonce;
-    r->requester = m->id;
-    r->target = target->id;
-    /* Lifeguard: the nack comes at 80 % of the helper's own timeout. */
-    r->until_ns = c->now_ns + c->params.probe_timeout_ns / 10 * 8;
-    core_arm_earlier(c, TIMER_RELAYS, r->until_ns);
-    struct swim_msg ping = {.type = SWIM_PING, .nonce = r->nonce};
-    send_swim(c, target, &target->addr, &ping);
-    if (target->link == LINK_UP) {
-        send_swim(c, target, NULL, &ping);
-    }
-}
-
-void swim_relays_tick(core_t *c)
-{
-    uint64_t next = TIMER_NEVER;
-    for (size_t i = 0; i < HM_RELAYS_MAX; i++) {
-        struct relay *r = &c->relays[i];
-        if (r->nonce != 0 && r->until_ns <= c->now_ns && !r->nacked) {
-            relay_tell(c, r, SWIM_NACK);
-            r->nacked = true; /* over a slow path an ack may still come in time */
-            r->until_ns = c->now_ns + c->params.probe_fail_ns;
-        } else if (r->nonce != 0 && r->until_ns <= c->now_ns) {
-            r->nonce = 0;
-        }
-        if (r->nonce != 0 && r->until_ns < next) {
-            next = r->until_ns;
-        }
-    }
-    if (next != TIMER_NEVER) {
-        core_arm(c, TIMER_RELAYS, next);
-    }
 }
 
 /* A helper's word about the member that we asked it to probe. */
@@ -601,7 +485,7 @@ void swim_message(core_t *c, struct member *m, const struct swim_msg *msg, const
         sync_view_seen(c, msg->view_hash);
         repair_state_seen(c, m, msg->registry);
         break;
-    case SWIM_PING_REQ: on_ping_req(c, m, msg); break;
+    case SWIM_PING_REQ: relay_asked(c, m, msg); break;
     case SWIM_RELAYED:
     case SWIM_NACK: on_helper(c, msg); break;
     case SWIM_DIAL: overlay_asked_to_dial(c, m); break;
