@@ -246,7 +246,7 @@ static void one_word_about_a_stranger_makes_us_look(void **state)
         m->peer[10].answers = answers == 1;
         assert_int_equal(tell_of_stranger(m, 10, 5, 5, 1), STATUS_SUSPECT);
         mini_react(m, from);
-        mini_run(m, 8 * MINI_SECOND);
+        mini_run(m, 12 * MINI_SECOND);
         assert_int_equal(mini_status(m, 10), answers ? STATUS_SUSPECT : STATUS_FAILED);
         if (answers) { /* it hears of the suspicion, and answers with a newer record */
             mini_tell_record(m, 10, 10, 6, RECORD_ALIVE);

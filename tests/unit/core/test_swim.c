@@ -139,6 +139,46 @@ static void silence_is_suspected_then_judged(void **state)
     }
 }
 
+/* Peer 2 is known by the word of others, where nobody answers: it may have moved. Their suspicions do not hurry us. */
+static void the_unmet_have_time_to_find_us(void **state)
+{
+    (void) state;
+    for (size_t others = 1; others <= 5; others += 2) {
+        struct mini *m = mini_new(NULL);
+        mini_meet(m, 1, 5);
+        m->peer[1].answers = true;
+        for (size_t i = 3; i <= others; i++) {
+            mini_meet(m, i, 5);
+            m->peer[i].answers = true;
+        }
+        mini_tell_record(m, 1, 2, 5, RECORD_ALIVE);
+        while (mini_status(m, 2) == STATUS_ALIVE) {
+            mini_run(m, MINI_MS);
+        }
+        for (size_t i = 3; i <= others; i++) {
+            mini_tell_claim(m, i, CLAIM_SUSPECT, 2, 5, 1);
+        }
+        mini_run(m, 10 * MINI_SECOND - 2 * MINI_MS);
+        assert_int_equal(mini_status(m, 2), STATUS_SUSPECT);
+        mini_run(m, MINI_SECOND);
+        assert_int_equal(mini_status(m, 2), STATUS_FAILED);
+        mini_free(&m);
+    }
+}
+
+/* A verdict of two who have met it needs no patience of ours. */
+static void who_has_met_it_judges_for_the_others(void **state)
+{
+    (void) state;
+    struct mini *m = mini_new(NULL);
+    mini_meet_all(m, 4);
+    mini_tell_record(m, 1, 5, 5, RECORD_ALIVE);
+    mini_run(m, 100 * MINI_MS);
+    mini_tell_claim(m, 1, CLAIM_FAILED, 5, 5, 2);
+    assert_int_equal(mini_status(m, 5), STATUS_FAILED);
+    mini_free(&m);
+}
+
 static void confirmations_shorten_it(void **state)
 {
     (void) state;
@@ -403,6 +443,8 @@ int main(void)
         cmocka_unit_test(alone_it_is_silent),
         cmocka_unit_test(helpers_in_every_small_mesh),
         cmocka_unit_test(silence_is_suspected_then_judged),
+        cmocka_unit_test(the_unmet_have_time_to_find_us),
+        cmocka_unit_test(who_has_met_it_judges_for_the_others),
         cmocka_unit_test(confirmations_shorten_it),
         cmocka_unit_test(a_helpers_answer_is_an_answer),
         cmocka_unit_test(only_the_right_ack_counts),
