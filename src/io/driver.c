@@ -45,7 +45,6 @@ static void step_once(driver_t *d, struct event *ev)
                      "out of memory: an event was dropped; it will be made up for by the protocol");
     }
     store_view_done(d->store);
-    d->store_spoke |= store_take_heard_aside(d->store);
     if (store_view_error(d->store) != NULL) {
         /* What it decided stands on records that are there and were not seen: nothing of it is done. */
         log_line(d->log, NOTE_ERROR, LOG_FIELDS({"reason", store_view_error(d->store)}),
@@ -282,7 +281,7 @@ static int make_core(driver_t *d, const struct driver_conf *conf)
 static int watch_all(driver_t *d)
 {
     reactor_t *r = d->reactor;
-    int rc = reactor_add_socket(r, store_socket(d->store), REACTOR_REST, driver_read_store, d);
+    int rc = reactor_add_fd(r, store_fd(d->store), REACTOR_READ, REACTOR_REST, driver_read_store, d);
     for (size_t i = 0; i < BEACON_FDS; i++) {
         if (beacon_fd(d->beacon, i) >= 0) {
             rc |= reactor_add_fd(r, beacon_fd(d->beacon, i), REACTOR_READ, REACTOR_REST,
@@ -444,7 +443,6 @@ static void after_turn(driver_t *d)
         d->store_spoke = false;
         while (driver_read_store(d)) {
         }
-        reactor_touched(d->reactor, d);
     }
     links_check(d->links, now_ns);
     store_rest(d->store, now_ns);

@@ -68,7 +68,7 @@ struct driver {
     bool members_stale; /* told at the turn's end */
     bool stepping;
     bool store_failed; /* its last report */
-    bool store_spoke; /* the store may have a report although its socket is silent */
+    bool store_spoke; /* the store may have a report although its descriptor is still */
     bool stopped;
     int exit_code;
     uint64_t stop_by_ns; /* TIMER_NEVER until a shutdown was asked for */

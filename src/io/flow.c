@@ -22,13 +22,12 @@ static uint64_t bytes_received(int fd)
     return info.tcpi_bytes_received;
 }
 
-void flow_read(struct flow *flow, int fd)
-{
-    flow->received = bytes_received(fd);
-}
-
-bool flow_is_endless(const struct flow *flow, int fd)
+bool flow_is_endless(struct flow *flow, int fd)
 {
     uint64_t received = bytes_received(fd);
+    if (flow->is_read) {
+        flow->is_read = false;
+        flow->received = received;
+    }
     return received > flow->received && received - flow->received > HM_LINK_UNREAD_BYTES_MAX;
 }

@@ -5,7 +5,10 @@
  *   file 1  | head | 38 | 39 | 40 | 22 …
  *
  * The files are filled with zeros a piece ahead: a write over what is there costs the file system nothing
- * but the write; one that makes the file longer has its own journal written too. */
+ * but the write; one that makes the file longer has its own journal written too.
+ *
+ * Records go past the page cache (O_DIRECT, and O_DSYNC: on the disk when the write returns) where the file system lets them:
+ * a sync after a write has to find the page first. Hence whole blocks, from memory that begins at one. */
 #define _GNU_SOURCE
 #include "io/journal.h"
 
@@ -25,6 +28,7 @@
 struct journal {
     uint8_t id[JOURNAL_ID_BYTES];
     int fd[JOURNAL_FILES];
+    int direct[JOURNAL_FILES]; /* the same file, past the page cache; -1: this file system does not let us */
     size_t filled[JOURNAL_FILES]; /* bytes that the file has */
     uint64_t last[JOURNAL_FILES]; /* the newest number in it since the start; 0: none */
     unsigned current;             /* the file that is appended to */
@@ -33,7 +37,7 @@ struct journal {
     uint64_t applied;
     uint64_t broken; /* this append failed; 0: none did */
     uint64_t written;
-    uint8_t *buffer;
+    uint8_t *buffer; /* aligned to a block */
     size_t room;
 };
 
@@ -111,7 +115,7 @@ int journal_open(const char *path, const uint8_t id[JOURNAL_ID_BYTES], uint64_t 
     journal_t *j = calloc(1, sizeof *j);
     int rc = j == NULL ? ENOMEM : 0;
     for (unsigned i = 0; j != NULL && i < JOURNAL_FILES; i++) {
-        j->fd[i] = -1;
+        j->fd[i] = j->direct[i] = -1;
     }
     for (unsigned i = 0; rc == 0 && i < JOURNAL_FILES; i++) {
         struct stat st;
@@ -120,6 +124,7 @@ int journal_open(const char *path, const uint8_t id[JOURNAL_ID_BYTES], uint64_t 
             rc = errno;
         }
         if (rc == 0) {
+            (void) open_file(path, i, O_WRONLY | O_DIRECT | O_DSYNC, &j->direct[i]);
             j->filled[i] = (size_t) st.st_size - (size_t) st.st_size % JOURNAL_BLOCK_BYTES;
         }
     }
@@ -135,6 +140,14 @@ int journal_open(const char *path, const uint8_t id[JOURNAL_ID_BYTES], uint64_t 
     return 0;
 }
 
+static void stop_direct(journal_t *j, unsigned i)
+{
+    if (j->direct[i] >= 0) {
+        close(j->direct[i]);
+        j->direct[i] = -1;
+    }
+}
+
 void journal_close(journal_t **p)
 {
     journal_t *j = *p;
@@ -145,6 +158,7 @@ void journal_close(journal_t **p)
         if (j->fd[i] >= 0) {
             close(j->fd[i]);
         }
+        stop_direct(j, i);
     }
     free(j->buffer);
     free(j);
@@ -201,6 +215,9 @@ static int reach(journal_t *j, size_t end)
     wanted = wanted < journal_file_bytes ? wanted : journal_file_bytes;
     wanted = wanted > end ? wanted : end;
     int rc = write_zeros(j->fd[j->current], filled, wanted);
+    if (rc == 0 && fdatasync(j->fd[j->current]) != 0) {
+        rc = errno;
+    }
     if (rc == 0) {
         j->filled[j->current] = wanted;
         j->written += wanted - filled;
@@ -222,11 +239,19 @@ size_t journal_content_bytes(const struct store_batch *batch)
     return bytes;
 }
 
+static void let_go_of_buffer(journal_t *j)
+{
+    free(j->buffer);
+    j->buffer = NULL;
+    j->room = 0;
+}
+
 static int make_room(journal_t *j, size_t bytes)
 {
     if (bytes > j->room) {
-        uint8_t *buffer = realloc(j->buffer, bytes);
-        if (buffer == NULL) {
+        let_go_of_buffer(j);
+        void *buffer = NULL;
+        if (posix_memalign(&buffer, JOURNAL_BLOCK_BYTES, bytes) != 0) {
             return ENOMEM;
         }
         j->buffer = buffer;
@@ -246,13 +271,19 @@ static size_t fill_buffer(journal_t *j, const struct store_batch *first)
     return (size_t) (to - j->buffer) - JOURNAL_HEAD_BYTES;
 }
 
-static void let_go_of_buffer(journal_t *j)
+/* Writes what is in the buffer, and syncs it. */
+static int write_record(journal_t *j, size_t bytes)
 {
-    if (j->room > KEPT_BYTES) {
-        free(j->buffer);
-        j->buffer = NULL;
-        j->room = 0;
+    int fd = j->fd[j->current];
+    if (j->direct[j->current] >= 0) {
+        int rc = write_all(j->direct[j->current], j->buffer, bytes, j->at);
+        if (rc != EINVAL) {
+            return rc;
+        }
+        stop_direct(j, j->current); /* opened so, but it wants larger blocks, or another address */
     }
+    int rc = write_all(fd, j->buffer, bytes, j->at);
+    return rc == 0 && fdatasync(fd) != 0 ? errno : rc;
 }
 
 int journal_append(journal_t *j, const struct store_batch *first, uint64_t *ret_number,
@@ -281,12 +312,11 @@ int journal_append(journal_t *j, const struct store_batch *first, uint64_t *ret_
     }
     HM_ASSERT(fill_buffer(j, first) == content);
     journal_seal(j->buffer, j->id, j->next, content);
-    rc = write_all(j->fd[j->current], j->buffer, bytes, j->at);
+    rc = write_record(j, bytes);
     j->written += bytes;
-    if (rc == 0 && fdatasync(j->fd[j->current]) != 0) {
-        rc = errno;
+    if (j->room > KEPT_BYTES) {
+        let_go_of_buffer(j);
     }
-    let_go_of_buffer(j);
     *ret_number = j->next;
     *ret_bytes = bytes;
     j->last[j->current] = j->next;

@@ -233,7 +233,7 @@ static bool read_router(void *ctx)
     if (a != NULL && more >= HM_LINK_PARTS_MAX) {
         cut_accepted(l, a);
     } else if (a != NULL) {
-        flow_read(&a->flow, a->fd);
+        a->flow.is_read = true;
         if (links_take(l, &a->peer, &msg, a->up)) {
             accepted_hello(l, a);
         }

@@ -124,7 +124,7 @@ static bool read_dialled(void *ctx)
     if (multipart_skip(d->socket) >= HM_LINK_PARTS_MAX) {
         cut_dialled(d);
     } else {
-        flow_read(&d->flow, d->fd);
+        d->flow.is_read = true;
         if (links_take(d->links, &d->peer, &msg, d->up)) {
             dialled_hello(d);
         }

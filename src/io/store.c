@@ -2,8 +2,6 @@
 /* The store as the loop sees it: batches in, reports out, what was stored before, and what is committed.
  * See store.h; what goes to and fro is in store_flow.c, the other sides are store_appender.c and store_actor.c.
  *
- * The pipes never block, because fewer batches are outstanding than they hold.
- *
  * Failures keep the order of reports. When the appender fails, it discards every batch of the same
  * generation; the generation rises when the loop has taken that report. What the loop itself
  * refuses (refused_from) is reported after everything that is still outstanding. */
@@ -19,6 +17,7 @@
 #ifdef __GLIBC__
 #    include <malloc.h>
 #endif
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,7 +73,7 @@ static int open_journal(store_t *s, const struct store_db *db, struct why *why)
         return why_set(why, store_db_code(rc), "cannot open the journal of the store in %s: %s",
                        db->path, store_db_text(rc));
     }
-    s->journal_state = store_appender_new(journal, s->endpoint);
+    s->journal_state = store_appender_new(journal, s->to_journal, s->reports);
     if (s->journal_state == NULL) {
         journal_close(&journal);
         return out_of_memory(why);
@@ -97,7 +96,7 @@ static int open_db(store_t *s, const char *data_dir, struct why *why)
         rc = open_journal(s, db, why);
     }
     if (rc == HM_OK) {
-        s->tables_state = store_actor_new(db, is_mostly_free(db), s->endpoint);
+        s->tables_state = store_actor_new(db, is_mostly_free(db), s->to_tables, s->reports);
         rc = s->tables_state != NULL ? HM_OK : out_of_memory(why);
     }
     if (rc != HM_OK) {
@@ -124,9 +123,18 @@ static int begin_reading(store_t *s, struct why *why)
                       : why_set(why, HM_EIO, "cannot read the store: %s", store_db_text(error));
 }
 
+static int open_channels(store_t *s, struct why *why)
+{
+    s->reports = channel_new(sizeof(struct store_actor_report));
+    s->to_journal = channel_new(sizeof(struct store_order));
+    s->to_tables = channel_new(sizeof(struct store_order));
+    return s->reports != NULL && s->to_journal != NULL && s->to_tables != NULL
+               ? HM_OK
+               : why_set(why, HM_ENOMEM, "cannot make the store's channels: %s", strerror(errno));
+}
+
 static int start_threads(store_t *s, struct why *why)
 {
-    char at[sizeof s->endpoint + 1];
     int error = threads_can_start(THREADS);
     if (error != 0) {
         return why_set(why, HM_ENOMEM,
@@ -134,13 +142,15 @@ static int start_threads(store_t *s, struct why *why)
                        "(ulimit -u, TasksMax, --pids-limit) and memory (ulimit -v)",
                        THREADS, strerror(error));
     }
-    snprintf(at, sizeof at, "@%s", s->endpoint);
-    s->reports = zsock_new_pull(at);
-    s->tables = s->reports == NULL ? NULL : zactor_new(store_actor_run, s->tables_state);
-    s->journal = s->tables == NULL ? NULL : zactor_new(store_appender_run, s->journal_state);
-    return s->journal != NULL
+    error = pthread_create(&s->tables_thread, NULL, store_actor_run, s->tables_state);
+    s->is_tables_running = error == 0;
+    if (error == 0) {
+        error = pthread_create(&s->journal_thread, NULL, store_appender_run, s->journal_state);
+        s->is_journal_running = error == 0;
+    }
+    return error == 0
                ? HM_OK
-               : why_set(why, HM_ENOMEM, "cannot start the store's threads: %s", strerror(errno));
+               : why_set(why, HM_ENOMEM, "cannot start the store's threads: %s", strerror(error));
 }
 
 int store_open(const char *data_dir, store_t **ret_store, struct why *why)
@@ -151,10 +161,10 @@ int store_open(const char *data_dir, store_t **ret_store, struct why *why)
     }
     s->generation = 1;
     s->day = clock_wall_ms() / DAY_MS;
-    /* The clock: libzmq forgets a name some time after its socket was closed. */
-    snprintf(s->endpoint, sizeof s->endpoint, "inproc://store-%p-%llx", (void *) s,
-             (unsigned long long) clock_boot_ns());
-    int rc = open_db(s, data_dir, why);
+    int rc = open_channels(s, why);
+    if (rc == HM_OK) {
+        rc = open_db(s, data_dir, why);
+    }
     if (rc == HM_OK) {
         rc = begin_reading(s, why);
     }
@@ -176,19 +186,21 @@ static void end_threads(store_t *s)
     bool is_news;
     s->view.is_reading = false;
     store_flow_send(s);
-    while (s->journal != NULL && s->outstanding > 0) {
-        store_flow_take(s, true, &report, &is_news);
-    }
-    zactor_destroy(&s->journal);
-    store_flow_settle(s);
-    store_flow_hand_on(s);
-    if (s->tables != NULL &&
-        store_flow_order(s->tables, &(struct store_order){.wish = WISH_END}) == HM_OK) {
-        while (!s->is_ended) {
+    if (s->is_journal_running) {
+        while (s->outstanding > 0) {
             store_flow_take(s, true, &report, &is_news);
         }
+        channel_put(s->to_journal, &(struct store_order){.wish = WISH_STOP});
+        pthread_join(s->journal_thread, NULL);
     }
-    zactor_destroy(&s->tables);
+    store_flow_settle(s);
+    if (s->is_tables_running) {
+        store_flow_hand_on(s);
+        channel_put(s->to_tables, &(struct store_order){.wish = WISH_END});
+        pthread_join(s->tables_thread, NULL);
+        while (store_flow_take(s, false, &report, &is_news)) {
+        }
+    }
 }
 
 void store_close(store_t **p)
@@ -198,13 +210,15 @@ void store_close(store_t **p)
         return;
     }
     end_threads(s);
-    zsock_destroy(&s->reports);
     store_flow_free(s);
     store_loaded_fini(&s->loaded);
     store_view_close(&s->view.lmdb);
     store_overlay_fini(&s->view.overlay);
     store_appender_free(&s->journal_state);
     store_actor_free(&s->tables_state);
+    channel_destroy(&s->to_tables);
+    channel_destroy(&s->to_journal);
+    channel_destroy(&s->reports);
     free(s);
     *p = NULL;
 }
@@ -305,9 +319,9 @@ int store_persist(store_t *store, uint64_t batch, const struct store_entry *entr
     return rc;
 }
 
-void *store_socket(const store_t *store)
+int store_fd(const store_t *store)
 {
-    return zsock_resolve(store->reports);
+    return channel_fd(store->reports);
 }
 
 static int take_refusal(store_t *store, struct store_report *ret_report)
@@ -335,13 +349,6 @@ int store_take(store_t *store, struct store_report *ret_report)
     return take_refusal(store, ret_report);
 }
 
-bool store_take_heard_aside(store_t *store)
-{
-    bool is_heard_aside = store->is_heard_aside;
-    store->is_heard_aside = false;
-    return is_heard_aside;
-}
-
 size_t store_outstanding(const store_t *store)
 {
     return store->outstanding;
@@ -349,17 +356,18 @@ size_t store_outstanding(const store_t *store)
 
 /* ---- wishes ---------------------------------------------------------------------------------- */
 
-static bool wish_for(store_t *store, enum store_wish wish)
+static void wish_for(store_t *store, enum store_wish wish)
 {
     if (wish != WISH_MEASURE) {
         store_flow_hand_on(store); /* so that the tables have what was acknowledged until now */
     }
-    return store_flow_order(store->tables, &(struct store_order){.wish = wish}) == HM_OK;
+    channel_put(store->to_tables, &(struct store_order){.wish = wish});
 }
 
 void store_measure(store_t *store)
 {
-    if (store->measuring_since_ns == 0 && wish_for(store, WISH_MEASURE)) {
+    if (store->measuring_since_ns == 0) {
+        wish_for(store, WISH_MEASURE);
         store->measuring_since_ns = clock_boot_ns();
     }
 }
@@ -385,9 +393,7 @@ int store_work(store_t *store, enum store_work_kind kind, uint64_t *ret_number)
         *ret_number = store->work.number;
         return HM_EBUSY;
     }
-    if (!wish_for(store, kind == STORE_WORK_CHECK ? WISH_CHECK : WISH_COMPACT)) {
-        return HM_EFULL;
-    }
+    wish_for(store, kind == STORE_WORK_CHECK ? WISH_CHECK : WISH_COMPACT);
     store->work = (struct store_work){.kind = kind, .number = store->work.number + 1};
     *ret_number = store->work.number;
     return HM_OK;

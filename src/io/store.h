@@ -67,7 +67,7 @@ void store_load_done(store_t *store);
 /* Hands over one batch (FX_PERSIST); entries are copied. batch rises with each call. What cannot be
  * taken (HM_EFULL: STORE_BATCHES_MAX or STORE_BYTES_MAX are outstanding; HM_ENOMEM; HM_EINVAL: a key of no or too many
  * bytes, no such table) is reported by store_take like any failed batch: on an error call it soon,
- * since the socket may stay silent. */
+ * since the descriptor may stay still. */
 int store_persist(store_t *store, uint64_t batch, const struct store_entry *entries, size_t count);
 
 /* What is committed, for core_conf; lives as long as the store. The loop's thread only. */
@@ -84,8 +84,8 @@ const char *store_view_error(const store_t *store);
  * store_damaged counts it. NULL: nothing. */
 const char *store_lost(const store_t *store);
 
-/* The socket to poll for reading. */
-void *store_socket(const store_t *store);
+/* The descriptor to poll for reading. Then take until there is nothing. */
+int store_fd(const store_t *store);
 
 struct store_report {
     uint64_t batch;
@@ -106,7 +106,7 @@ struct store_measure {
 };
 
 /* Takes what was measured since. HM_ENOTFOUND: nothing new. It comes on
- * the store's socket and is set aside by store_take. */
+ * the store's descriptor and is set aside by store_take. */
 int store_take_measure(store_t *store, struct store_measure *ret_measure);
 
 /* Since when a measurement has been under way (boot clock); 0: none is. */
@@ -116,10 +116,6 @@ uint64_t store_measuring_since(const store_t *store);
  * twice as many in each, and wakes the loop half as often, as when it takes the first one at once. */
 void store_gather(store_t *store);
 void store_hand_over(store_t *store);
-
-/* True once after a read of the view had to wait for the store to be opened anew, and took reports from the store's
- * socket meanwhile: store_take has them, whether the socket stirs or not. */
-bool store_take_heard_aside(store_t *store);
 
 /* Batches handed over and not yet reported. */
 size_t store_outstanding(const store_t *store);

@@ -29,8 +29,7 @@ struct store_actor {
     struct store_db *db;  /* the store */
     struct store_db *old; /* replaced, perhaps still read by the loop; NULL: none */
     bool is_to_compact; /* once, by itself */
-    zsock_t *reports;
-    void *socket;
+    channel_t *orders, *reports;
     struct store_batch *first, *last; /* durable, not in the tables */
     uint64_t record;                  /* the tables will have all up to here */
     uint64_t due_ns;                  /* a checkpoint; NEVER_NS: nothing waits */
@@ -39,7 +38,7 @@ struct store_actor {
     struct store_counts counts;
     uint64_t readers_checked_ns;
     int io_fd; /* what this thread has written; -1: the kernel does not tell */
-    bool is_ended, is_terminated;
+    bool is_ended;
     bool wants_measure, wants_check, wants_compact;
     bool is_lost; /* nobody can tell which file is the store: nothing is written any more */
     struct store_scan scan; /* work NULL: none is under way */
@@ -49,7 +48,7 @@ struct store_actor {
 static void tell(struct store_actor *a, struct store_actor_report *report)
 {
     report->counts = a->counts;
-    store_tell(a->reports, report);
+    channel_put(a->reports, report);
 }
 
 /* "wchar: N" of /proc/thread-self/io: bytes that this thread passed to write calls. */
@@ -317,12 +316,11 @@ static void take_order(struct store_actor *a, const struct store_order *order)
 /* Until something comes or is due. */
 static void wait_for_news(struct store_actor *a)
 {
-    zmq_pollitem_t item = {a->socket, 0, ZMQ_POLLIN, 0};
     uint64_t now_ns = clock_boot_ns();
     if (a->due_ns == NEVER_NS) {
-        zmq_poll(&item, 1, -1);
+        channel_wait(a->orders, -1);
     } else if (a->due_ns > now_ns) {
-        zmq_poll(&item, 1, (long) ((a->due_ns - now_ns) / 1000000 + 1));
+        channel_wait(a->orders, (int) ((a->due_ns - now_ns) / 1000000 + 1));
     }
 }
 
@@ -334,42 +332,33 @@ static void turn(struct store_actor *a)
     if (!a->wants_check && !a->wants_compact && !a->wants_measure) {
         wait_for_news(a);
     }
-    while (!a->is_ended && store_take_order(a->socket, ZMQ_DONTWAIT, &order, &a->is_terminated)) {
+    while (!a->is_ended && channel_take(a->orders, &order)) {
         take_order(a, &order);
     }
-    a->is_ended |= a->is_terminated;
     if (a->is_ended || a->due_ns <= clock_boot_ns()) {
         checkpoint(a);
     }
     do_work(a);
 }
 
-void store_actor_run(zsock_t *pipe, void *args)
+void *store_actor_run(void *arg)
 {
-    struct store_actor *a = args;
-    a->socket = zsock_resolve(pipe);
+    struct store_actor *a = arg;
     a->io_fd = open_count();
     a->readers_checked_ns = clock_boot_ns();
-    zsock_signal(pipe, 0);
     while (!a->is_ended) {
         turn(a);
     }
-    struct store_actor_report r = {.kind = REPORT_ENDED};
-    struct store_order order;
-    tell(a, &r);
-    while (!a->is_terminated) {
-        store_take_order(a->socket, 0, &order, &a->is_terminated);
-    }
+    return NULL;
 }
 
-struct store_actor *store_actor_new(struct store_db *db, bool compacts, const char *endpoint)
+struct store_actor *store_actor_new(struct store_db *db, bool compacts, channel_t *orders, channel_t *reports)
 {
     struct store_actor *a = calloc(1, sizeof *a);
-    zsock_t *reports = a == NULL ? NULL : zsock_new_push(endpoint);
-    if (reports == NULL) {
-        free(a);
+    if (a == NULL) {
         return NULL;
     }
+    a->orders = orders;
     a->reports = reports;
     a->db = db;
     a->is_to_compact = compacts;
@@ -391,7 +380,6 @@ void store_actor_free(struct store_actor **p)
     if (a->old != NULL) {
         release_old(a);
     }
-    zsock_destroy(&a->reports);
     store_db_close(a->db);
     free(a->db);
     free(a->scan.work);

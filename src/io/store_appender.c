@@ -23,8 +23,7 @@
 
 struct store_appender {
     journal_t *journal;
-    zsock_t *reports;
-    void *socket;
+    channel_t *orders, *reports;
     struct store_batch *first, *last; /* what waits, in order; bounded by what may be outstanding */
     uint64_t failed_generation;
     int failing; /* the tables cannot be written: LMDB's or errno's code; 0: they can */
@@ -39,27 +38,6 @@ struct record_group {
     size_t count, bytes;
     size_t content_bytes; /* in the journal */
 };
-
-/* ---- what all threads of the store do -------------------------------------------------------- */
-
-bool store_take_order(void *socket, int flags, struct store_order *ret, bool *is_ended)
-{
-    int got = zmq_recv(socket, ret, sizeof *ret, flags);
-    if (got == (int) sizeof *ret) {
-        return true;
-    }
-    if (got >= 0 || zmq_errno() == ETERM) {
-        *is_ended = true; /* "$TERM", the only other message */
-    }
-    return false;
-}
-
-void store_tell(zsock_t *reports, const struct store_actor_report *report)
-{
-    void *socket = zsock_resolve(reports);
-    while (zmq_send(socket, report, sizeof *report, 0) < 0 && zmq_errno() == EINTR) {
-    }
-}
 
 /* ---- a group --------------------------------------------------------------------------------- */
 
@@ -95,7 +73,7 @@ static void settle(struct store_appender *a, const struct record_group *g, struc
     r->batch = r->reason == HM_OK ? g->last->number : first->number;
     r->batches = first;
     r->counts = a->counts;
-    store_tell(a->reports, r);
+    channel_put(a->reports, r);
 }
 
 static void fail_group(struct store_appender *a, const struct record_group *g, int code, uint64_t record)
@@ -151,8 +129,8 @@ static bool try_group(struct store_appender *a)
         return true;
     }
     if (a->failing == 0 && !a->is_waiting_told) {
-        store_tell(a->reports,
-                   &(struct store_actor_report){.kind = REPORT_WAITS, .counts = a->counts});
+        channel_put(a->reports,
+                    &(struct store_actor_report){.kind = REPORT_WAITS, .counts = a->counts});
         a->is_waiting_told = true;
     }
     return false;
@@ -196,47 +174,41 @@ static void take_order(struct store_appender *a, const struct store_order *order
         a->failing = order->code;
         fail_all(a, order->code);
         break;
+    case WISH_STOP:
+        a->is_ended = true;
+        break;
     default:
         HM_ASSERT(!"an order that is not the appender's");
     }
 }
 
-/* What is there; what comes first is awaited, unless there is something to do. */
-static void take_orders(struct store_appender *a, bool is_waiting)
-{
-    struct store_order order;
-    int flags = is_waiting ? 0 : ZMQ_DONTWAIT;
-    while (!a->is_ended && store_take_order(a->socket, flags, &order, &a->is_ended)) {
-        take_order(a, &order);
-        flags = ZMQ_DONTWAIT;
-    }
-}
-
 /* ---- its life -------------------------------------------------------------------------------- */
 
-void store_appender_run(zsock_t *pipe, void *args)
+void *store_appender_run(void *arg)
 {
-    struct store_appender *a = args;
-    a->socket = zsock_resolve(pipe);
+    struct store_appender *a = arg;
+    struct store_order order;
     /* The other thread counts what LMDB writes there; then the sum is known. */
     a->counts.is_bytes_known = access("/proc/thread-self/io", R_OK) == 0;
-    zsock_signal(pipe, 0);
     bool is_going = false;
     while (!a->is_ended || is_going) {
-        take_orders(a, !is_going);
+        while (channel_take(a->orders, &order)) {
+            take_order(a, &order);
+        }
         is_going = a->first != NULL && try_group(a) && a->first != NULL;
+        if (!is_going && !a->is_ended) {
+            channel_wait(a->orders, -1);
+        }
     }
+    return NULL;
 }
 
-struct store_appender *store_appender_new(journal_t *journal, const char *endpoint)
+struct store_appender *store_appender_new(journal_t *journal, channel_t *orders, channel_t *reports)
 {
     struct store_appender *a = calloc(1, sizeof *a);
     if (a != NULL) {
-        a->reports = zsock_new_push(endpoint);
-        if (a->reports == NULL) {
-            free(a);
-            return NULL;
-        }
+        a->orders = orders;
+        a->reports = reports;
         a->journal = journal;
     }
     return a;
@@ -248,7 +220,6 @@ void store_appender_free(struct store_appender **p)
     if (a == NULL) {
         return;
     }
-    zsock_destroy(&a->reports);
     journal_close(&a->journal);
     store_batches_destroy(&a->first);
     free(a);

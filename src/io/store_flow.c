@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "io/clock.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,20 +25,6 @@
 #define CHECKPOINT_BYTES journal_file_bytes
 #define CHECKPOINT_BATCHES 4096
 #define CHECKPOINT_AFTER_NS (60 * (uint64_t) 1000000000) /* a write now and then shares it: ten pages, or more */
-
-int store_flow_order(zactor_t *to, const struct store_order *order)
-{
-    return zmq_send(zsock_resolve(to), order, sizeof *order, ZMQ_DONTWAIT) == (int) sizeof *order
-               ? HM_OK
-               : HM_EFULL;
-}
-
-/* One that must arrive; there are few. At the end the appender is gone before the actor. */
-static void must_order(zactor_t *to, const struct store_order *order)
-{
-    while (to != NULL && zmq_send(zsock_resolve(to), order, sizeof *order, 0) < 0 && zmq_errno() == EINTR) {
-    }
-}
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
@@ -62,22 +49,21 @@ static struct store_batch *take_all(struct store_chain *c)
     return first;
 }
 
-/* In order: batches, then what is to be burnt behind them. If the pipe is full: with the next report. */
+/* In order: batches, then what is to be burnt behind them. */
 void store_flow_hand_on(store_t *s)
 {
     if (s->to_apply.first != NULL) {
         struct store_order order = {.wish = WISH_APPLY, .batches = s->to_apply.first};
         uint64_t record = s->to_apply.last->record;
-        if (store_flow_order(s->tables, &order) != HM_OK) {
-            return;
-        }
+        channel_put(s->to_tables, &order);
         take_all(&s->to_apply);
         s->to_apply_since_ns = 0;
         store_overlay_close(&s->view.overlay, record);
     }
     if (s->to_burn != 0) {
         struct store_order order = {.wish = WISH_BURN, .record = s->to_burn};
-        s->to_burn = store_flow_order(s->tables, &order) == HM_OK ? 0 : s->to_burn;
+        channel_put(s->to_tables, &order);
+        s->to_burn = 0;
     }
 }
 
@@ -85,8 +71,8 @@ void store_flow_ask_for_checkpoint(store_t *s)
 {
     if (!s->is_checkpoint_asked) {
         store_flow_hand_on(s);
-        s->is_checkpoint_asked =
-            store_flow_order(s->tables, &(struct store_order){.wish = WISH_CHECKPOINT}) == HM_OK;
+        channel_put(s->to_tables, &(struct store_order){.wish = WISH_CHECKPOINT});
+        s->is_checkpoint_asked = true;
     }
 }
 
@@ -152,7 +138,7 @@ void store_flow_send(store_t *s)
     struct store_order order = {.wish = WISH_APPEND, .batches = s->to_append.first};
     if (order.batches != NULL) {
         take_all(&s->to_append);
-        must_order(s->journal, &order);
+        channel_put(s->to_journal, &order);
     }
 }
 
@@ -162,12 +148,6 @@ void store_flow_free(store_t *s)
     store_batches_destroy(&s->durable.first);
     store_batches_destroy(&s->applied.first);
     store_batches_destroy(&s->to_apply.first);
-    for (struct aside *a = s->aside_first; a != NULL; a = s->aside_first) {
-        s->aside_first = a->next;
-        store_batches_destroy(&a->report.batches);
-        free(a->report.work);
-        free(a);
-    }
 }
 
 /* ---- what the threads tell ------------------------------------------------------------------- */
@@ -216,7 +196,7 @@ static void take_applied(store_t *s, struct store_actor_report *r)
     s->is_checkpoint_asked = false;
     s->applied_record = r->record;
     s->failing = 0;
-    must_order(s->journal, &(struct store_order){.wish = WISH_APPLIED, .record = r->record});
+    channel_put(s->to_journal, &(struct store_order){.wish = WISH_APPLIED, .record = r->record});
 }
 
 static void take_failing(store_t *s, const struct store_actor_report *r)
@@ -226,7 +206,7 @@ static void take_failing(store_t *s, const struct store_actor_report *r)
     s->failing = r->code;
     note_error(s, r->text);
     if (is_new || s->outstanding > 0) {
-        must_order(s->journal, &(struct store_order){.wish = WISH_FAILING, .code = r->code});
+        channel_put(s->to_journal, &(struct store_order){.wish = WISH_FAILING, .code = r->code});
     }
 }
 
@@ -259,7 +239,7 @@ static void take_replacement(store_t *s, const struct store_db *db)
     int rc = store_view_open(v, db);
     v->is_awaited = rc == MDB_PANIC;
     v->error = v->is_awaited ? 0 : rc;
-    must_order(s->tables, &(struct store_order){.wish = WISH_RELEASE});
+    channel_put(s->to_tables, &(struct store_order){.wish = WISH_RELEASE});
 }
 
 static void take_counts(store_t *s, const struct store_actor_report *r)
@@ -275,16 +255,12 @@ static void take_counts(store_t *s, const struct store_actor_report *r)
 
 static bool receive(store_t *s, bool is_waiting, struct store_actor_report *ret)
 {
-    struct aside *first = s->aside_first;
-    if (first != NULL) {
-        *ret = first->report;
-        s->aside_first = first->next;
-        s->aside_last = first->next == NULL ? NULL : s->aside_last;
-        free(first);
-        return true;
+    bool is_there = channel_take(s->reports, ret);
+    while (!is_there && is_waiting) {
+        channel_wait(s->reports, -1);
+        is_there = channel_take(s->reports, ret);
     }
-    return zmq_recv(zsock_resolve(s->reports), ret, sizeof *ret, is_waiting ? 0 : ZMQ_DONTWAIT) ==
-           (int) sizeof *ret;
+    return is_there;
 }
 
 bool store_flow_take(store_t *s, bool is_waiting, struct store_report *ret_report,
@@ -320,40 +296,32 @@ bool store_flow_take(store_t *s, bool is_waiting, struct store_report *ret_repor
     case REPORT_REPLACED:
         take_replacement(s, r.db);
         break;
-    case REPORT_ENDED:
-        s->is_ended = true;
-        break;
     }
     store_flow_settle(s);
     return true;
 }
 
+static bool is_replacement(const void *message)
+{
+    const struct store_actor_report *r = message;
+    return r->kind == REPORT_REPLACED;
+}
+
+/* What else is told meanwhile waits where it is, for the loop. */
 bool store_flow_mend(void *ctx)
 {
     store_t *s = ctx;
+    struct store_actor_report r;
     uint64_t until_ns = clock_boot_ns() + MEND_NS;
-    s->is_heard_aside = true;
-    while (clock_boot_ns() < until_ns) {
-        zmq_pollitem_t item = {zsock_resolve(s->reports), 0, ZMQ_POLLIN, 0};
-        struct aside *a = zmq_poll(&item, 1, 100) > 0 ? calloc(1, sizeof *a) : NULL;
-        if (a == NULL) {
-            continue;
-        }
-        if (zmq_recv(item.socket, &a->report, sizeof a->report, ZMQ_DONTWAIT) !=
-            (int) sizeof a->report) {
-            free(a);
-        } else if (a->report.kind == REPORT_REPLACED) {
-            take_replacement(s, a->report.db);
-            free(a);
-            if (!s->view.lmdb.is_awaited) {
-                return s->view.lmdb.error == 0;
-            }
-        } else if (s->aside_last == NULL) {
-            s->aside_first = s->aside_last = a;
+    bool is_mended = false;
+    while (!is_mended && clock_boot_ns() < until_ns) {
+        if (channel_take_wanted(s->reports, is_replacement, &r)) {
+            take_replacement(s, r.db);
+            is_mended = !s->view.lmdb.is_awaited;
         } else {
-            s->aside_last->next = a;
-            s->aside_last = a;
+            channel_wait(s->reports, 100);
         }
     }
-    return false;
+    channel_stir(s->reports);
+    return is_mended && s->view.lmdb.error == 0;
 }

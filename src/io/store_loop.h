@@ -7,10 +7,7 @@
 #include "io/store_priv.h"
 #include "io/store_rest.h"
 
-struct aside {
-    struct aside *next;
-    struct store_actor_report report;
-};
+#include <pthread.h>
 
 /* Batches in order. */
 struct store_chain {
@@ -19,15 +16,13 @@ struct store_chain {
 
 struct store {
     const struct store_db *db; /* the actor's; we read it only */
-    struct store_actor *tables_state; /* the actor's, from zactor_new to zactor_destroy */
+    struct store_actor *tables_state; /* the actor's while its thread runs */
     struct store_appender *journal_state;
-    zactor_t *tables;  /* the actor */
-    zactor_t *journal; /* the appender */
-    zsock_t *reports;  /* of both */
-    char endpoint[64]; /* of these */
+    pthread_t tables_thread, journal_thread;
+    bool is_tables_running, is_journal_running;
+    channel_t *to_tables, *to_journal; /* orders */
+    channel_t *reports;                /* of both */
     struct store_merged view;
-    struct aside *aside_first, *aside_last; /* reports that a reader in need found before its own */
-    bool is_heard_aside;                    /* such a reader used the socket of reports */
     struct store_loaded loaded;
     struct store_replayed replayed;
     char lost[224]; /* what the start found damaged in the journal */
@@ -62,7 +57,6 @@ struct store {
     uint64_t day; /* since 1970, and what was written when it began */
     uint64_t day_began_bytes;
     bool is_full;
-    bool is_ended; /* the actor is */
     char error[128];
     uint64_t error_wall_ms;
     struct store_work work;
@@ -71,7 +65,7 @@ struct store {
 
 /* store_flow.c */
 
-/* Takes the next report off the socket and does what it says. False: there was none (with is_waiting: waits for one).
+/* Takes the next report and does what it says. False: there was none (with is_waiting: waits for one).
  * *ret_is_news: it is one for the core. */
 bool store_flow_take(store_t *s, bool is_waiting, struct store_report *ret_report,
                      bool *ret_is_news);
@@ -86,8 +80,6 @@ void store_flow_hand_on(store_t *s);
 void store_flow_tick(store_t *s, uint64_t now_ns);
 /* One that is not answered yet is enough. */
 void store_flow_ask_for_checkpoint(store_t *s);
-/* HM_EFULL: the pipe is. */
-int store_flow_order(zactor_t *to, const struct store_order *order);
 /* A reader waits until a dead environment is replaced; ctx is the store. */
 bool store_flow_mend(void *ctx);
 /* Frees what nobody has any more. */

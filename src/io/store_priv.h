@@ -6,22 +6,21 @@
  *   loop -- batch --> appender -- durable, or failed --> loop -- durable ones --> actor -- applied --> loop
  *                        ^-------------------- applied, or it fails -----------------------------------'
  *
- * A batch is one block of memory that goes along. Each thread has a pipe from the loop; both tell it through one
- * socket. */
+ * A batch is one block of memory that goes along. Each thread has a channel from the loop; both tell it through one. */
 #ifndef HM_IO_STORE_PRIV_H
 #define HM_IO_STORE_PRIV_H
 
+#include "io/channel.h"
 #include "io/journal.h"
 #include "io/store.h"
 #include "io/store_db.h"
-
-#include <czmq.h>
 
 enum store_wish {
     /* of the appender */
     WISH_APPEND = 'A', /* batches, one or several */
     WISH_APPLIED,      /* the tables have all up to `record` */
     WISH_FAILING,      /* they cannot be written (code): fail what waits */
+    WISH_STOP,         /* settle what waits, and end */
     /* of the actor */
     WISH_APPLY,      /* batches */
     WISH_BURN,       /* `record` failed: it counts as applied, so that no start looks at it */
@@ -30,7 +29,7 @@ enum store_wish {
     WISH_CHECK,      /* look at every record */
     WISH_COMPACT,
     WISH_RELEASE, /* the loop no longer reads the environment that was replaced */
-    WISH_END,     /* apply all, answer REPORT_ENDED, and write no more */
+    WISH_END,     /* apply all, and end */
 };
 
 struct store_order {
@@ -50,7 +49,6 @@ enum store_report_kind {
     REPORT_MEASURE,
     REPORT_WORK,     /* as far as it is; the last one says so */
     REPORT_REPLACED, /* db is the store from now on: answered by WISH_RELEASE */
-    REPORT_ENDED,
 };
 
 struct store_actor_report {
@@ -70,26 +68,21 @@ struct store_actor_report {
     char text[128];
 };
 
-/* Takes the next order from a pipe. False: nothing (flags ZMQ_DONTWAIT), or the end, which *is_ended says. */
-bool store_take_order(void *socket, int flags, struct store_order *ret, bool *is_ended);
-/* Tells the loop. There is room for a report for each outstanding batch. */
-void store_tell(zsock_t *reports, const struct store_actor_report *report);
-
 /* store_appender.c. Owned by its thread while that lives, before and after that by the loop's. */
 struct store_appender;
-/* Takes the journal; tells the loop at the endpoint. NULL: out of memory. */
-struct store_appender *store_appender_new(journal_t *journal, const char *endpoint);
+/* Takes the journal; the channels are borrowed. NULL: out of memory. */
+struct store_appender *store_appender_new(journal_t *journal, channel_t *orders, channel_t *reports);
 void store_appender_free(struct store_appender **p);
-/* The function of the zactor; args is a struct store_appender. */
-void store_appender_run(zsock_t *pipe, void *args);
+/* The thread's function; arg is a struct store_appender. */
+void *store_appender_run(void *arg);
 
 /* store_actor.c, likewise. */
 struct store_actor;
 /* Takes the open db. With compacts, it compacts it once when the start is over. NULL: out of memory. */
-struct store_actor *store_actor_new(struct store_db *db, bool compacts, const char *endpoint);
+struct store_actor *store_actor_new(struct store_db *db, bool compacts, channel_t *orders, channel_t *reports);
 /* Closes what it has open. */
 void store_actor_free(struct store_actor **p);
-void store_actor_run(zsock_t *pipe, void *args);
+void *store_actor_run(void *arg);
 
 /* store_replay.c: puts into the tables what the journal has after db->applied. As store_open. */
 struct store_replayed {

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 static size_t count_entries(struct span content)

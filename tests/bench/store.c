@@ -13,13 +13,13 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
-#include <zmq.h>
 
 #define KEY_BYTES 40    /* kv/ and a path, a 0 and the dot's hash */
 #define VALUE_BYTES 260 /* an entry of a 100-byte value */
@@ -107,8 +107,8 @@ static size_t wait_report(struct bench *b)
     struct store_report r;
     size_t before = store_outstanding(b->store);
     while (store_take(b->store, &r) != HM_OK) {
-        zmq_pollitem_t item = {store_socket(b->store), 0, ZMQ_POLLIN, 0};
-        zmq_poll(&item, 1, -1);
+        struct pollfd item = {.fd = store_fd(b->store), .events = POLLIN};
+        poll(&item, 1, -1);
     }
     if (r.reason != HM_OK) {
         die(r.text);

@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "io/store.h"
 
-#include <zmq.h>
+#include <poll.h>
 
 #define WAIT_MS 20000
 
@@ -41,16 +41,16 @@ static inline store_t *open_store(void)
     return s;
 }
 
-static inline void wait_socket(store_t *s)
+static inline void wait_news(store_t *s)
 {
-    zmq_pollitem_t item = {store_socket(s), 0, ZMQ_POLLIN, 0};
-    assert_true(zmq_poll(&item, 1, WAIT_MS) > 0);
+    struct pollfd item = {.fd = store_fd(s), .events = POLLIN};
+    assert_true(poll(&item, 1, WAIT_MS) > 0);
 }
 
 static inline void wait_report(store_t *s, struct store_report *ret)
 {
     while (store_take(s, ret) != HM_OK) {
-        wait_socket(s);
+        wait_news(s);
     }
 }
 

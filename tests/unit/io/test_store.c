@@ -177,7 +177,7 @@ static void wait_measure(store_t *s, struct store_measure *ret)
 {
     struct store_report r;
     while (store_take_measure(s, ret) != HM_OK) {
-        wait_socket(s);
+        wait_news(s);
         while (store_take(s, &r) == HM_OK) {
         }
     }

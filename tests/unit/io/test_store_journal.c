@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "../unit.h"
 
+#include "no_direct.h"
 #include "scratch_store.h"
 
 #include "base/omap.h"
@@ -58,6 +59,16 @@ ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at)
     if (journal_fails > 0 && is_of(fd, "/journal.") && takes_one(&journal_fails)) {
         write_it(fd, bytes, size / 2, at);
         errno = EIO;
+        return -1;
+    }
+    if (journal_sync_fails > 0 && (fcntl(fd, F_GETFL) & O_DSYNC) != 0 && is_of(fd, "/journal.") &&
+        takes_one(&journal_sync_fails)) {
+        write_it(fd, bytes, size, at);
+        errno = EIO;
+        return -1;
+    }
+    if (is_direct_refused(fd)) {
+        errno = EINVAL;
         return -1;
     }
     struct stat st;
@@ -461,8 +472,7 @@ static void test_tables_fail_before_they_are_read(void **state)
         usleep(1000);
     }
     assert_all(s, 2);
-    assert_true(store_take_heard_aside(s)); /* what was told meanwhile waits in the store */
-    assert_false(store_take_heard_aside(s));
+    wait_news(s); /* what was told meanwhile waits, and says so */
     metas_fail = false;
     checkpoint(s);
     put(s, 3);
@@ -496,7 +506,7 @@ static void test_gathered_while_tables_fail(void **state)
     store_gather(s);
     uint64_t begun_ns = clock_boot_ns();
     assert_int_equal(store_persist(s, n, &e, 1), HM_OK);
-    wait_socket(s); /* the turn goes on meanwhile, and reads what the threads tell */
+    wait_news(s); /* the turn goes on meanwhile, and reads what the threads tell */
     if (store_take(s, &r) != HM_OK) {
         store_hand_over(s);
         wait_report(s, &r);
@@ -752,6 +762,14 @@ static void test_a_step_holds_what_it_read(void **state)
     store_close(&s);
 }
 
+static int needed_it(void **state)
+{
+    (void) state;
+    bool is_used = direct_refused > 0;
+    direct_refused = 0;
+    return is_used ? 0 : -1;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -773,5 +791,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_overlay_reads_like_a_map, scratch_setup, remove_dir),
         cmocka_unit_test_setup_teardown(test_a_step_holds_what_it_read, scratch_setup, remove_dir),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("past the page cache", tests, NULL, NULL);
+    has_no_direct = true;
+    failed += cmocka_run_group_tests_name("through it", tests, NULL, needed_it);
+    has_no_direct = false;
+    takes_no_direct = true;
+    failed += cmocka_run_group_tests_name("through it, as is found late", tests, NULL, needed_it);
+    return failed;
 }

@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include "../unit.h"
 
+#include "no_direct.h"
 #include "scratch.h"
 
 #include "base/err.h"
@@ -19,9 +20,9 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <lmdb.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/uio.h>
-#include <zmq.h>
 
 #define WAIT_MS 20000
 #define BATCHES 110
@@ -235,8 +236,8 @@ static void take_reports(store_t *s, uint64_t up_to)
 {
     struct store_report r = {.batch = 0};
     while (r.batch < up_to) {
-        zmq_pollitem_t item = {store_socket(s), 0, ZMQ_POLLIN, 0};
-        assert_true(zmq_poll(&item, 1, WAIT_MS) > 0);
+        struct pollfd item = {.fd = store_fd(s), .events = POLLIN};
+        assert_true(poll(&item, 1, WAIT_MS) > 0);
         while (store_take(s, &r) == HM_OK) {
             assert_int_equal(r.reason, HM_OK);
             pthread_mutex_lock(&lock);
@@ -292,11 +293,11 @@ static const struct store_work *take_work(store_t *s)
     const struct store_work *work;
     struct store_report r;
     while ((work = store_take_work(s)) == NULL) {
-        zmq_pollitem_t item = {store_socket(s), 0, ZMQ_POLLIN, 0};
+        struct pollfd item = {.fd = store_fd(s), .events = POLLIN};
         if (store_take(s, &r) != HM_OK && (work = store_take_work(s)) != NULL) {
             break;
         }
-        assert_true(zmq_poll(&item, 1, WAIT_MS) > 0);
+        assert_true(poll(&item, 1, WAIT_MS) > 0);
     }
     return work;
 }
@@ -360,7 +361,7 @@ static int watch_a_migration(void **state)
     (void) state;
     begin_watching(true);
     store_t *s = open_store(dir);
-    run_batches(s, 2, 8);
+    run_batches(s, 2, 14);
     store_close(&s);
     is_watching = false;
     return 0;
@@ -616,6 +617,12 @@ int main(void)
     if (pthread_atfork(take_lock, give_lock, give_lock) != 0) {
         return 1;
     }
-    int failed = cmocka_run_group_tests(tests, watch_a_store, forget);
-    return failed + cmocka_run_group_tests(more, watch_a_migration, forget);
+    int failed = 0;
+    for (int i = 0; i < 2; i++) {
+        has_no_direct = i == 1;
+        failed += cmocka_run_group_tests_name(i == 0 ? "past the page cache" : "through it", tests,
+                                              watch_a_store, forget);
+        failed += cmocka_run_group_tests(more, watch_a_migration, forget);
+    }
+    return failed;
 }

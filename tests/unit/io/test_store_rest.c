@@ -91,7 +91,7 @@ static uint64_t checkpoints_by_now(store_t *s)
     struct store_measure measure;
     store_measure(s);
     while (store_take_measure(s, &measure) != HM_OK) {
-        wait_socket(s);
+        wait_news(s);
         assert_int_equal(store_take(s, &r), HM_ENOTFOUND);
     }
     return store_counts(s).checkpoints;

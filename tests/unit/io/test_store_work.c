@@ -79,7 +79,7 @@ static const struct store_work *wait_work(store_t *s)
         if (store_take(s, &r) != HM_OK && (work = store_take_work(s)) != NULL) {
             break;
         }
-        wait_socket(s);
+        wait_news(s);
     }
     assert_true(work->is_done);
     return work;
@@ -176,7 +176,7 @@ static void test_compact(void **state)
     assert_int_equal(store_work(s, STORE_WORK_CHECK, &number), HM_EBUSY);
     struct store_entry e = {STORE_DOTS, span_of("dot", 3), span_of("x", 1)};
     assert_int_equal(store_persist(s, ++batch, &e, 1), HM_OK);
-    wait_socket(s);
+    wait_news(s);
     assert_filled(s);
     struct store_report r;
     wait_report(s, &r);
@@ -222,7 +222,7 @@ static void test_compact_cut_off(void **state)
             struct store_report r;
             store_work(s, STORE_WORK_COMPACT, &number);
             while (store_take(s, &r) != HM_OK && store_take_work(s) == NULL) {
-                wait_socket(s);
+                wait_news(s);
             }
             calls_left = -1;
             _exit(0);
