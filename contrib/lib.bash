@@ -15,7 +15,7 @@ build_packages()
         (. /etc/os-release && [ "${ID:-}" = debian ] && [ "${VERSION_ID:-99}" -ge 13 ]); then
         msgpack=libmsgpack-c-dev
     fi
-    echo gcc libc6-dev make autoconf automake pkgconf libzmq3-dev libczmq-dev libsodium-dev \
+    echo gcc libc6-dev make autoconf automake pkgconf libzmq3-dev libsodium-dev \
         liblmdb-dev $msgpack libfyaml-dev libjansson-dev
 }
 

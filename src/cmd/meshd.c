@@ -31,7 +31,6 @@
 #include "io/store.h"
 #include "ops/ops_dispatch.h"
 
-#include <czmq.h>
 #include <errno.h>
 #include <lmdb.h>
 #include <signal.h>
@@ -43,6 +42,7 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zmq.h>
 
 #define EXIT_REFUSED 1
 #define EXIT_USAGE 2
@@ -229,9 +229,8 @@ static void print_version(void)
     int lmdb[3];
     zmq_version(&zmq[0], &zmq[1], &zmq[2]);
     (void) mdb_version(&lmdb[0], &lmdb[1], &lmdb[2]);
-    printf("meshd %s\nlibzmq %d.%d.%d, czmq %d.%d.%d, libsodium %s, lmdb %d.%d.%d\n",
-           PACKAGE_VERSION, zmq[0], zmq[1], zmq[2], CZMQ_VERSION_MAJOR, CZMQ_VERSION_MINOR,
-           CZMQ_VERSION_PATCH, sodium_version_string(), lmdb[0], lmdb[1], lmdb[2]);
+    printf("meshd %s\nlibzmq %d.%d.%d, libsodium %s, lmdb %d.%d.%d\n", PACKAGE_VERSION, zmq[0], zmq[1],
+           zmq[2], sodium_version_string(), lmdb[0], lmdb[1], lmdb[2]);
 }
 
 /* ---- start ----------------------------------------------------------------------------------- */
@@ -514,7 +513,6 @@ int main(int argc, char **argv)
                         "which it is): install 4.3.2 or newer\n");
         return EXIT_REFUSED;
     }
-    setenv("ZSYS_SIGHANDLER", "false", 1); /* CZMQ takes no signals */
     meshd_token_wipe_given(argc, argv);
     service_init(&m.service);
     m.reload.argc = argc;

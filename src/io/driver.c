@@ -8,11 +8,11 @@
 #include "io/clock.h"
 #include "io/conf.h"
 
-#include <czmq.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zmq.h>
 
 #define PORTS_TRIED_MAX 1000      /* nodes on one machine that take default ports */
 #define LINK_PORT_OFFSET 1000     /* the link port is P + 1000 if free: the same after a restart */
@@ -217,7 +217,7 @@ static int make_links(driver_t *d)
 static int make_parts(driver_t *d)
 {
     const struct udp_handler udp = {d, driver_on_datagram, driver_on_unreachable};
-    d->zmq_ctx = zsys_init();
+    d->zmq_ctx = zmq_ctx_new();
     d->reactor = reactor_new();
     if (d->zmq_ctx == NULL || d->reactor == NULL) {
         return HM_ENOMEM;
@@ -421,6 +421,9 @@ void driver_destroy(driver_t **p)
     reactor_destroy(&d->reactor);
     if (d->curve_secret != NULL) {
         sodium_free(d->curve_secret);
+    }
+    if (d->zmq_ctx != NULL) {
+        zmq_ctx_term(d->zmq_ctx); /* waits for what lingers: LINGER_MS at most */
     }
     buf_fini(&d->sealed);
     buf_fini(&d->opened);

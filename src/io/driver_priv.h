@@ -31,7 +31,7 @@ struct driver {
     uint16_t link_port;
     struct metrics metrics;
     reactor_t *reactor;
-    void *zmq_ctx; /* CZMQ's, process-wide */
+    void *zmq_ctx;
     store_t *store;
     seal_t *seal;
     udp_t *udp;

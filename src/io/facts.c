@@ -6,7 +6,6 @@
 #include "base/text.h"
 #include "io/file.h"
 
-#include <czmq.h>
 #include <dirent.h>
 #include <lmdb.h>
 #include <net/if.h>
@@ -19,6 +18,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include <zmq.h>
 
 #define USER_BYTES_MAX 4096 /* an entry of the user database */
 
@@ -73,9 +73,8 @@ void facts_process(struct facts *facts)
     zmq_version(&zmq[0], &zmq[1], &zmq[2]);
     (void) mdb_version(&lmdb[0], &lmdb[1], &lmdb[2]);
     snprintf(facts->libraries, sizeof facts->libraries,
-             "libzmq %d.%d.%d, czmq %d.%d.%d, libsodium %s, lmdb %d.%d.%d", zmq[0], zmq[1], zmq[2],
-             CZMQ_VERSION_MAJOR, CZMQ_VERSION_MINOR, CZMQ_VERSION_PATCH, sodium_version_string(),
-             lmdb[0], lmdb[1], lmdb[2]);
+             "libzmq %d.%d.%d, libsodium %s, lmdb %d.%d.%d", zmq[0], zmq[1], zmq[2],
+             sodium_version_string(), lmdb[0], lmdb[1], lmdb[2]);
     facts->descriptors = count_descriptors();
     facts->descriptors_max = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (uint64_t) limit.rlim_cur : 0;
 }

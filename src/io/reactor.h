@@ -46,8 +46,8 @@ struct reactor_timer {
 reactor_t *reactor_new(void); /* NULL: out of memory, or of descriptors */
 void reactor_destroy(reactor_t **p);
 
-/* HM_ENOMEM, also when the descriptor is there already. The descriptor or socket is borrowed: remove it before closing it. Sockets are raw
- * ZeroMQ sockets: for a zsock_t or a zactor_t pass zsock_resolve(x). */
+/* HM_ENOMEM, also when the descriptor is there already. The descriptor or socket is borrowed: remove it before closing it. Sockets are
+ * ZeroMQ's. */
 int reactor_add_fd(reactor_t *r, int fd, unsigned want, enum reactor_class cls,
                    reactor_read_fn *read, void *ctx);
 int reactor_add_socket(reactor_t *r, void *zmq_socket, enum reactor_class cls,

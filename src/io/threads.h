@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Whether threads can be had. libzmq ends the process when one of its threads does not start, and CZMQ
- * waits for ever for an actor that did not: who is about to make some asks here first, while a line can
- * still say what is wrong. */
+/* Whether threads can be had. libzmq ends the process when one of its threads does not start: who is about to make
+ * some asks here first, while a line can still say what is wrong. */
 #ifndef HM_IO_THREADS_H
 #define HM_IO_THREADS_H
 
