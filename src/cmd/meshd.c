@@ -48,6 +48,7 @@
 #define EXIT_USAGE 2
 #define CHECK_TOLD_SECONDS 3     /* a check of the store that takes so long is told of */
 #define DESCRIPTORS_WANTED 65536 /* a socket per link, client and peer, with room to spare */
+#define DESCRIPTORS_NEEDED 128   /* a small mesh's: 35, and 4 for each link; without one libzmq ends the process */
 
 extern char **environ;
 
@@ -159,13 +160,22 @@ static void measure(void *ctx)
 
 /* ---- process --------------------------------------------------------------------------------- */
 
-static void raise_descriptor_limit(void)
+/* False: it may not have as many as are needed, and that was said. */
+static bool raise_descriptor_limit(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < DESCRIPTORS_WANTED) {
         limit.rlim_cur = limit.rlim_max < DESCRIPTORS_WANTED ? limit.rlim_max : DESCRIPTORS_WANTED;
+        if (limit.rlim_cur < DESCRIPTORS_NEEDED) {
+            fprintf(stderr,
+                    "meshd: it may have only %llu files and sockets open, and needs %d: raise that limit "
+                    "(ulimit -n, LimitNOFILE= of a unit, --ulimit nofile= of a container)\n",
+                    (unsigned long long) limit.rlim_cur, DESCRIPTORS_NEEDED);
+            return false;
+        }
         (void) setrlimit(RLIMIT_NOFILE, &limit); /* what we have will do for small meshes */
     }
+    return true;
 }
 
 /* A reload asked for during the start (the check of a large store takes seconds) waits for its end. */
@@ -517,7 +527,9 @@ int main(int argc, char **argv)
     service_init(&m.service);
     m.reload.argc = argc;
     m.reload.argv = argv;
-    raise_descriptor_limit();
+    if (!raise_descriptor_limit()) {
+        return EXIT_REFUSED;
+    }
     struct log_conf log = {.fd = STDERR_FILENO,
                            .format = m.conf.log_format,
                            .level = m.conf.log_level,

@@ -340,6 +340,16 @@ def test_descriptors(lab):
     expect(limits == (5000, 5000), f"its limits are {limits}")
 
 
+def test_too_few_descriptors(lab):
+    """A hard limit that libzmq would abort at: one line that says what to raise."""
+    need_binaries()
+    host = lab.add_hosts(1)[0]
+    for most in (24, 127):
+        node = Node(host, name=f"n{most}", extra=lambda most=most: resource.setrlimit(resource.RLIMIT_NOFILE, (most, most)))
+        refused(node.start().process, 1, rf"only {most} files.*needs 128.*ulimit -n")
+    one_node(lab, extra=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128)))
+
+
 def test_files_that_may_not_grow(lab):
     """ulimit -f: too little for the store is told in a line, and a log that is at its end stops no node."""
     need_binaries()
