@@ -8,8 +8,8 @@
  *     suspect, not observer ── twice that ────> own probe; whoever judges has seen it himself
  *     alive ── refused twice, at two nodes ───> failed, without suspicion: its process is gone
  *
- * The timeout is Lifeguard's: the more observers, the shorter; of a member that was not heard in this run it is long. Evidence (a port-unreachable, a link's end)
- * is no verdict: it only starts a probe and a TCP connect at once. */
+ * The timeout is Lifeguard's: the more observers, the shorter; of a member that was not heard in this run it is
+ * long. Evidence (a port-unreachable, a link's end) is no verdict: it only starts a probe and a TCP connect at once. */
 #include "base/err.h"
 #include "core/core_priv.h"
 #include "core/suspicion.h"
@@ -78,7 +78,8 @@ static uint64_t verdict_at(const core_t *c, const struct member *m)
     uint64_t since = w->last_ack_ns > w->suspect_since_ns ? w->last_ack_ns : w->suspect_since_ns;
     /* Who has heard it in this run judges its death. If nobody has, all that is known is where it was. */
     bool is_unmet = m->last_heard_ns == 0 && !doubt_is_plain(c);
-    uint64_t timeout = is_unmet ? UNMET_NS : timeout_of(c, m);
+    uint64_t timeout = timeout_of(c, m);
+    timeout = is_unmet && timeout < UNMET_NS ? UNMET_NS : timeout;
     uint64_t at = since + (w->is_observer || doubt_is_plain(c) ? timeout : 2 * timeout);
     uint64_t from = reach_may_judge_ns(c, m);
     return at > from ? at : from;

@@ -3,8 +3,9 @@
  *
  * libzmq keeps the frames of a message until the last one is there, and nothing in it bounds their
  * number: ZMQ_MAXMSGSIZE is for one frame, ZMQ_RCVHWM counts whole messages. The kernel knows how
- * many bytes came, so a link on which 24 MiB came and no message is cut: more than the
- * 8 frames that libzmq takes before us, one more, and the kernel's buffer can hold. */
+ * many bytes came, so a link on which 48 MiB came and no message is cut: more than the
+ * 8 frames that libzmq takes before us, one more, and the kernel's buffer (32 MiB at most) can hold. What
+ * came between the last message and the next look is forgiven. */
 #ifndef HM_IO_FLOW_H
 #define HM_IO_FLOW_H
 

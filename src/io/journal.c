@@ -215,6 +215,7 @@ static int reach(journal_t *j, size_t end)
     wanted = wanted < journal_file_bytes ? wanted : journal_file_bytes;
     wanted = wanted > end ? wanted : end;
     int rc = write_zeros(j->fd[j->current], filled, wanted);
+    /* Now rather than with the next records: a direct write waits for dirty pages in its way. */
     if (rc == 0 && fdatasync(j->fd[j->current]) != 0) {
         rc = errno;
     }
@@ -277,10 +278,10 @@ static int write_record(journal_t *j, size_t bytes)
     int fd = j->fd[j->current];
     if (j->direct[j->current] >= 0) {
         int rc = write_all(j->direct[j->current], j->buffer, bytes, j->at);
-        if (rc != EINVAL) {
+        if (rc != EINVAL && rc != EOPNOTSUPP) {
             return rc;
         }
-        stop_direct(j, j->current); /* opened so, but it wants larger blocks, or another address */
+        stop_direct(j, j->current); /* opened so, but it cannot, or wants larger blocks */
     }
     int rc = write_all(fd, j->buffer, bytes, j->at);
     return rc == 0 && fdatasync(fd) != 0 ? errno : rc;

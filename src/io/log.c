@@ -10,12 +10,12 @@
 #include "base/text.h"
 #include "io/log_limit.h"
 #include "io/log_line.h"
+#include "io/threads.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -293,19 +293,14 @@ log_t *log_new(const struct log_conf *conf)
 int log_start(log_t *log)
 {
     pthread_attr_t attr;
-    sigset_t all, before;
     HM_ASSERT(!log->has_writer);
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, WRITER_STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&log->writer, &attr, writer_main, log);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int rc = threads_start(&log->writer, &attr, "meshd-log", writer_main, log);
     pthread_attr_destroy(&attr);
     if (rc != 0) {
         return HM_EIO;
     }
-    pthread_setname_np(log->writer, "meshd-log");
     log->has_writer = true;
     return HM_OK;
 }

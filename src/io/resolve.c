@@ -10,13 +10,13 @@
 #include "io/clock.h"
 #include "io/sockaddr.h"
 #include "io/srv.h"
+#include "io/threads.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -242,20 +242,15 @@ int resolve_target_read(const char *text, uint16_t default_port, struct resolve_
     return HM_OK;
 }
 
-/* Starts the detached thread with all signals blocked: they are the loop's. */
 static int start_thread(struct worker *w)
 {
     pthread_t thread;
     pthread_attr_t attr;
-    sigset_t all, before;
     if (pthread_attr_init(&attr) != 0) {
         return ENOMEM;
     }
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    int rc = pthread_create(&thread, &attr, work, w);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int rc = threads_start(&thread, &attr, NULL, work, w);
     pthread_attr_destroy(&attr);
     return rc;
 }

@@ -23,7 +23,7 @@
 
 #define REST_WAITING_BYTES ((size_t) 512 << 10) /* of the journal: in memory, too */
 #define DAY_MS ((uint64_t) 24 * 3600 * 1000)
-#define THREADS 4 /* two of libzmq and two of ours */
+#define THREADS 4 /* two of ours, and two that libzmq starts for the links and cannot do without */
 
 /* Compacted by itself, once the start is over: a copy that hardly anybody will notice. */
 #define COMPACT_FILE_BYTES_MIN ((uint64_t) 16 << 20)
@@ -142,10 +142,10 @@ static int start_threads(store_t *s, struct why *why)
                        "(ulimit -u, TasksMax, --pids-limit) and memory (ulimit -v)",
                        THREADS, strerror(error));
     }
-    error = pthread_create(&s->tables_thread, NULL, store_actor_run, s->tables_state);
+    error = threads_start(&s->tables_thread, NULL, "meshd-tables", store_actor_run, s->tables_state);
     s->is_tables_running = error == 0;
     if (error == 0) {
-        error = pthread_create(&s->journal_thread, NULL, store_appender_run, s->journal_state);
+        error = threads_start(&s->journal_thread, NULL, "meshd-journal", store_appender_run, s->journal_state);
         s->is_journal_running = error == 0;
     }
     return error == 0
