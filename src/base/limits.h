@@ -8,7 +8,7 @@
 #define HM_FRAME_BYTES_MAX 1572864  /* 1.5 MiB: one entry of the largest size and what is around it */
 #define HM_CHUNK_BYTES_MAX 262144   /* of what can be split: full exchange, repair, pages of lists */
 #define HM_QUEUE_BYTES_MAX 6291456  /* on their way to one neighbour or local client: 4 of the largest */
-#define HM_LINK_UNREAD_BYTES_MAX 50331648 /* came on a link without a whole message: it is cut */
+#define HM_LINK_UNREAD_BYTES_MAX 16777216 /* came on a link without a whole message: it is cut */
 #define HM_MPACK_DEPTH_MAX 16       /* our deepest message nests 5 levels */
 #define HM_RECORD_BYTES_MAX 300     /* an alive record must fit several times in a datagram */
 #define HM_LABELS_BYTES_MAX 4096    /* labels travel over links only */

@@ -27,7 +27,8 @@ bool flow_is_endless(struct flow *flow, int fd)
     uint64_t received = bytes_received(fd);
     if (flow->is_read) {
         flow->is_read = false;
-        flow->received = received;
+        flow->received = received - flow->looked > HM_LINK_UNREAD_BYTES_MAX ? received : flow->looked;
     }
+    flow->looked = received;
     return received > flow->received && received - flow->received > HM_LINK_UNREAD_BYTES_MAX;
 }

@@ -18,9 +18,9 @@
 
 /* Frames of one link that wait. More to send, or more bytes (HM_QUEUE_BYTES_MAX, outq.h), means
  * that the peer does not keep up; more to read, and the kernel stops it. With 1.5 MiB for the
- * largest frame a peer holds no more than 18 MiB of ours, two thirds of that to be read. */
+ * largest frame a peer holds no more than 12 MiB of ours, half each way. */
 #define OUT_FRAMES_MAX 24
-#define IN_FRAMES_MAX 8 /* libzmq wakes its other thread for each half of them that we take */
+#define IN_FRAMES_MAX 4
 #define HANDSHAKE_MS 3000
 /* What the peer's machine does not acknowledge for so long is lost: the way there is gone, and
  * another may be open. The kernel alone tries for 15 minutes. */

@@ -762,6 +762,28 @@ static void test_a_step_holds_what_it_read(void **state)
     store_close(&s);
 }
 
+static size_t descriptors(void)
+{
+    size_t count = 0;
+    for (int fd = 0; fd < 1024; fd++) {
+        count += fcntl(fd, F_GETFD) >= 0;
+    }
+    return count;
+}
+
+static void test_leaves_no_descriptor(void **state)
+{
+    (void) state;
+    size_t before = descriptors();
+    for (uint64_t n = 1; n <= 3; n++) {
+        store_t *s = open_store();
+        assert_true(descriptors() > before);
+        put(s, n);
+        store_close(&s);
+        assert_int_equal(descriptors(), before);
+    }
+}
+
 static int needed_it(void **state)
 {
     (void) state;
@@ -775,6 +797,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_killed_with_a_filled_journal, scratch_setup, remove_dir),
         cmocka_unit_test_setup_teardown(test_replayed_twice, scratch_setup, remove_dir),
+        cmocka_unit_test_setup_teardown(test_leaves_no_descriptor, scratch_setup, remove_dir),
         cmocka_unit_test_setup_teardown(test_torn_record, scratch_setup, remove_dir),
         cmocka_unit_test_setup_teardown(test_damage_is_told, scratch_setup, remove_dir),
         cmocka_unit_test_setup_teardown(test_damaged_files, scratch_setup, remove_dir),
