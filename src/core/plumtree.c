@@ -4,7 +4,7 @@
  * With up to nine members all are linked: who writes pushes to all, nobody passes anything on.
  * Beyond, what is new goes on over the links to the ring neighbours:
  *
- *     eager link   PUSH   the entries, at once, but those of PUSH_NS in one frame; such links form a tree in the end
+ *     eager link   PUSH   the entries, at once, but those of a window in one frame; such links form a tree in the end
  *     lazy link    IHAVE  their dots only, those of ANNOUNCE_NS in one frame, without those that
  *                         the neighbour has told or sent itself meanwhile
  *
@@ -21,10 +21,14 @@
 #include <string.h>
 
 #define PUSH_BYTES 131072 /* of entries in a frame that may have several */
-/* A lone write waits for nobody. Of thousands a second some go together; and rather while our own disk is busy with the
- * next one than when it has just answered: who waited for that is about to go on. */
+/* A lone write waits for nobody. What follows closely goes together, a window after the push before: a frame costs us and
+ * each neighbour the same however many entries it has. The window doubles for as long as they come that closely (DENSE_NS
+ * apart or less, on average). A little later still if we have just answered: who waited for that is about to go on, and
+ * while our own disk is busy with what comes next is a better time. */
 #define PUSH_NS (MS_NS / 2)
-#define PUSH_MAX_NS (3 * MS_NS / 4)
+#define PUSH_MAX_NS (4 * MS_NS)
+#define ANSWERING_NS (MS_NS / 4)
+#define DENSE_NS (3 * MS_NS / 4)
 #define ANNOUNCE_NS (50 * MS_NS)
 #define GRAFT_NS (150 * MS_NS) /* some round trips in a home; the tree is usually faster than that */
 #define GRAFT_MAX_NS (600 * MS_NS)
@@ -70,6 +74,16 @@ static void send_outbox(core_t *c, struct outbox *o)
     buf_fini(&push);
 }
 
+/* What comes within that time from now on waits until it is over. */
+static uint64_t next_window(const core_t *c, const struct outbox *o)
+{
+    bool is_dense = o->flushed_ns != 0 && c->now_ns - o->flushed_ns <= o->count * DENSE_NS;
+    if (!is_dense) {
+        return PUSH_NS;
+    }
+    return 2 * o->window_ns < PUSH_MAX_NS ? 2 * o->window_ns : PUSH_MAX_NS;
+}
+
 void plumtree_flush(core_t *c)
 {
     struct outbox *o = &c->outbox;
@@ -79,10 +93,11 @@ void plumtree_flush(core_t *c)
     if (!buf_failed(&o->entries)) {
         send_outbox(c, o);
     }
+    o->window_ns = next_window(c, o);
+    o->flushed_ns = c->now_ns;
     buf_clear(&o->entries);
     o->count = 0;
     o->from = (struct node_id){{0}};
-    o->flushed_ns = c->now_ns;
 }
 
 void plumtree_settle(core_t *c, bool is_answering)
@@ -90,8 +105,8 @@ void plumtree_settle(core_t *c, bool is_answering)
     const struct outbox *o = &c->outbox;
     uint64_t since_ns = o->flushed_ns == 0 ? UINT64_MAX : c->now_ns - o->flushed_ns;
     bool may_wait = c->ready && !c->leaving && !c->copy.aside;
-    if (o->count > 0 && may_wait && since_ns < (is_answering ? PUSH_MAX_NS : PUSH_NS)) {
-        core_arm_earlier(c, TIMER_PUSH, o->flushed_ns + PUSH_MAX_NS);
+    if (o->count > 0 && may_wait && since_ns < o->window_ns + (is_answering ? ANSWERING_NS : 0)) {
+        core_arm_earlier(c, TIMER_PUSH, o->flushed_ns + o->window_ns + ANSWERING_NS);
     } else {
         plumtree_flush(c);
     }

@@ -23,6 +23,7 @@ struct outbox {
     size_t count;
     struct node_id from; /* who gave it to us has it; zero: it is ours */
     uint64_t flushed_ns; /* the last time; 0: never */
+    uint64_t window_ns;  /* since then: what comes meanwhile goes together */
 };
 
 /* Here since a moment: the neighbours are about to be told so. */

@@ -184,15 +184,30 @@ static bool is_over(uint64_t now)
     return opt.count > 0 ? started >= opt.count : now - begun_ns >= opt.seconds * 1000000000;
 }
 
-static void start_some(void)
+/* For when the next one is planned. */
+static void arm(int timer)
+{
+    uint64_t at_ns = begun_ns + (planned * 1000000000 + opt.rate - 1) / opt.rate;
+    struct itimerspec at = {.it_value = {.tv_sec = (time_t) (at_ns / 1000000000),
+                                         .tv_nsec = (long) (at_ns % 1000000000)}};
+    if (timerfd_settime(timer, TFD_TIMER_ABSTIME, &at, NULL) != 0) {
+        load_die("no timer");
+    }
+}
+
+static void start_some(int timer)
 {
     uint64_t now = now_ns();
+    uint64_t planned_before = planned;
     planned = opt.rate > 0 ? (now - begun_ns) * opt.rate / 1000000000 + 1 : UINT64_MAX;
     for (size_t i = 0; i < conn_count; i++) {
         while (conns[i].under_way < opt.depth && started < planned && !is_over(now)) {
             start_one(&conns[i]);
         }
         flush(&conns[i]);
+    }
+    if (planned != planned_before && opt.rate > 0) {
+        arm(timer);
     }
 }
 
@@ -228,10 +243,10 @@ static void run_load(int epoll, int timer)
         turn(epoll, timer, 10000);
     }
     begun_ns = now_ns();
-    start_some();
+    start_some(timer);
     while (busy > 0 || !is_over(now_ns())) {
         turn(epoll, timer, 1000);
-        start_some();
+        start_some(timer);
     }
 }
 
@@ -322,7 +337,7 @@ int main(int argc, char **argv)
 {
     read_options(argc, argv);
     int epoll = epoll_create1(EPOLL_CLOEXEC);
-    int timer = timer_new(opt.rate > 0 ? 1000000000 / opt.rate - 1 : 100000000);
+    int timer = timer_new(100000000); /* so that a run ends in time; with --rate, armed for each request */
     struct epoll_event ev = {.events = EPOLLIN};
     epoll_ctl(epoll, EPOLL_CTL_ADD, timer, &ev);
     open_all(epoll);
