@@ -28,7 +28,7 @@ static const char *shown(const char *text, char to[SHOWN_BYTES_MAX + 4])
 void ops_args_init(const struct op_spec *spec, struct op_values *ret_values)
 {
     HM_ASSERT(spec->arg_count <= OPS_ARGS_MAX);
-    memset(ret_values, 0, sizeof *ret_values);
+    memset(ret_values->v, 0, spec->arg_count * sizeof ret_values->v[0]); /* all of them are many kilobytes */
     for (size_t i = 0; i < spec->arg_count; i++) {
         ret_values->v[i].number = spec->args[i].def;
     }
@@ -307,9 +307,8 @@ static int read_pair(const struct op_spec *spec, struct mp_reader *r, struct op_
 int ops_args_read(const struct op_spec *spec, struct span args, struct op_values *ret_values,
                   char why[OPS_WHY_BYTES])
 {
-    struct op_values values;
     struct mp_reader r;
-    ops_args_init(spec, &values);
+    ops_args_init(spec, ret_values);
     mp_open(&r, args);
     if (mp_check(args) != HM_OK || mp_peek(&r) != MP_MAP) {
         snprintf(why, OPS_WHY_BYTES, "the arguments of %s must be a map", spec->name);
@@ -317,16 +316,12 @@ int ops_args_read(const struct op_spec *spec, struct span args, struct op_values
     }
     size_t count = mp_read_map(&r);
     for (size_t i = 0; i < count; i++) {
-        int code = read_pair(spec, &r, &values, why);
+        int code = read_pair(spec, &r, ret_values, why);
         if (code != HM_OK) {
             return code;
         }
     }
-    int code = ops_args_complete(spec, &values, why);
-    if (code == HM_OK) {
-        *ret_values = values;
-    }
-    return code;
+    return ops_args_complete(spec, ret_values, why);
 }
 
 int ops_args_complete(const struct op_spec *spec, const struct op_values *values,

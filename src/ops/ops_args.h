@@ -26,15 +26,15 @@ struct op_value {
     size_t word_count;
 };
 
-/* One value per argument of the operation, in the table's order. */
+/* One value per argument of the operation, in the table's order; those behind are not set. */
 struct op_values {
     struct op_value v[OPS_ARGS_MAX];
 };
 
 /* All not given, with their defaults. */
 void ops_args_init(const struct op_spec *spec, struct op_values *ret_values);
-/* Reads the args of a request. HM_EINVAL with a line in why. Unknown names are refused, not
- * skipped: a misspelt argument would otherwise change what is asked. */
+/* Reads the args of a request. HM_EINVAL with a line in why; then the values are of no use. Unknown names are refused,
+ * not skipped: a misspelt argument would otherwise change what is asked. */
 int ops_args_read(const struct op_spec *spec, struct span args, struct op_values *ret_values,
                   char why[OPS_WHY_BYTES]);
 /* Sets one argument from text (a word, an option's value). HM_EINVAL with a line in why; HM_EFULL too for

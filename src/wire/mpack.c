@@ -219,45 +219,47 @@ static void head_coded(struct mp_reader *r, struct head *h, uint8_t code)
     }
 }
 
-/* Takes the head of the next value and checks what it declares against the bytes left. */
-static struct head take_head(struct mp_reader *r)
+/* Takes the head of the next value and checks what it declares against the bytes left. Not returned but filled: a copy of
+ * what was just written field by field makes the processor wait, and everything read goes through here. */
+static void take_head(struct mp_reader *r, struct head *ret)
 {
-    struct head h = {.kind = MP_NONE};
+    *ret = (struct head){.kind = MP_NONE};
     if (left(r) == 0) {
         r->failed = true;
-        return h;
+        return;
     }
     uint8_t code = *r->at++;
     if (code < 0x80) {
-        h.kind = MP_UINT;
-        h.number = code;
+        ret->kind = MP_UINT;
+        ret->number = code;
     } else if (code < 0x90) {
-        head_items(&h, MP_MAP, code & 15);
+        head_items(ret, MP_MAP, code & 15);
     } else if (code < 0xa0) {
-        head_items(&h, MP_ARRAY, code & 15);
+        head_items(ret, MP_ARRAY, code & 15);
     } else if (code < 0xc0) {
-        head_body(&h, MP_STR, code & 31);
+        head_body(ret, MP_STR, code & 31);
     } else if (code < 0xe0) {
-        head_coded(r, &h, code);
+        head_coded(r, ret, code);
     } else {
-        h.kind = MP_INT;
-        h.negative = (int64_t) code - 256;
+        ret->kind = MP_INT;
+        ret->negative = (int64_t) code - 256;
     }
-    if (r->failed || h.body > left(r) || h.items > left(r)) {
+    if (r->failed || ret->body > left(r) || ret->items > left(r)) {
         r->failed = true;
-        h.kind = MP_NONE;
+        ret->kind = MP_NONE;
     }
-    return h;
 }
 
-static struct head take_kind(struct mp_reader *r, enum mp_kind kind)
+/* A value of this kind: its number, or how many items it has; 0 if it is none. */
+static uint64_t take_number(struct mp_reader *r, enum mp_kind kind)
 {
-    struct head h = take_head(r);
+    struct head h;
+    take_head(r, &h);
     if (h.kind != kind) {
         r->failed = true;
-        memset(&h, 0, sizeof h);
+        return 0;
     }
-    return h;
+    return h.number;
 }
 
 enum mp_kind mp_peek(const struct mp_reader *r)
@@ -266,22 +268,24 @@ enum mp_kind mp_peek(const struct mp_reader *r)
         return MP_NONE;
     }
     struct mp_reader copy = *r;
-    return take_head(&copy).kind;
+    struct head h;
+    take_head(&copy, &h);
+    return h.kind;
 }
 
 size_t mp_read_array(struct mp_reader *r)
 {
-    return (size_t) take_kind(r, MP_ARRAY).number;
+    return (size_t) take_number(r, MP_ARRAY);
 }
 
 size_t mp_read_map(struct mp_reader *r)
 {
-    return (size_t) take_kind(r, MP_MAP).number;
+    return (size_t) take_number(r, MP_MAP);
 }
 
 uint64_t mp_read_uint(struct mp_reader *r, uint64_t max)
 {
-    uint64_t v = take_kind(r, MP_UINT).number;
+    uint64_t v = take_number(r, MP_UINT);
     if (v > max) {
         r->failed = true;
         return 0;
@@ -291,7 +295,8 @@ uint64_t mp_read_uint(struct mp_reader *r, uint64_t max)
 
 int64_t mp_read_int(struct mp_reader *r)
 {
-    struct head h = take_head(r);
+    struct head h;
+    take_head(r, &h);
     if (h.kind == MP_INT) {
         return h.negative;
     }
@@ -304,17 +309,18 @@ int64_t mp_read_int(struct mp_reader *r)
 
 bool mp_read_bool(struct mp_reader *r)
 {
-    return take_kind(r, MP_BOOL).number != 0;
+    return take_number(r, MP_BOOL) != 0;
 }
 
 void mp_read_nil(struct mp_reader *r)
 {
-    take_kind(r, MP_NIL);
+    (void) take_number(r, MP_NIL);
 }
 
 double mp_read_double(struct mp_reader *r)
 {
-    struct head h = take_head(r);
+    struct head h;
+    take_head(r, &h);
     if (h.kind == MP_DOUBLE) {
         return h.real;
     }
@@ -330,8 +336,9 @@ double mp_read_double(struct mp_reader *r)
 
 static struct span read_body(struct mp_reader *r, enum mp_kind kind, size_t max)
 {
-    struct head h = take_kind(r, kind);
-    if (r->failed || h.body > max) {
+    struct head h;
+    take_head(r, &h);
+    if (h.kind != kind || h.body > max) {
         r->failed = true;
         return span_of(NULL, 0);
     }
@@ -387,7 +394,8 @@ bool mp_try_nil(struct mp_reader *r)
 
 static void skip_nested(struct mp_reader *r, unsigned depth)
 {
-    struct head h = take_head(r);
+    struct head h;
+    take_head(r, &h);
     if (r->failed) {
         return;
     }
