@@ -493,7 +493,7 @@ int main(int argc, char **argv)
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow (ulimit -f) is a full disk, not our end */
     umask(077);
     m.signal_fd = -1;
-    m.paths.lock_fd = -1;
+    m.paths.lock_fd = m.paths.dir_fd = -1;
     m.service.notify.fd = -1;
     if (conf_parse(argc, argv, environ, &m.conf, &why) != HM_OK) {
         fprintf(stderr, "meshd: %s\n", why.text);

@@ -43,7 +43,7 @@ int meshd_new_identity(const struct conf *conf)
     static struct paths paths;
     struct why why = {""};
     char to[sizeof paths.identity + 16];
-    paths.lock_fd = -1;
+    paths.lock_fd = paths.dir_fd = -1;
     int rc = paths_init(&paths, conf, &why);
     if (rc == HM_OK) {
         rc = paths_lock(&paths, &why);

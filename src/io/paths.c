@@ -161,7 +161,7 @@ int paths_init(struct paths *paths, const struct conf *conf, struct why *why)
     char state[PATHS_BYTES] = "";
     int rc = HM_OK;
     memset(paths, 0, sizeof *paths);
-    paths->lock_fd = -1;
+    paths->lock_fd = paths->dir_fd = -1;
     if (conf->group[0] != '\0' && (rc = find_group(paths, conf->group, why)) != HM_OK) {
         return rc;
     }
@@ -299,8 +299,5 @@ void paths_fini(struct paths *paths)
         (void) unlink(paths->runtime_link);
         paths->runtime_link[0] = '\0';
     }
-    if (paths->lock_fd >= 0) {
-        close(paths->lock_fd); /* ends the lock; the file stays, or two could hold "the" lock */
-        paths->lock_fd = -1;
-    }
+    lock_release(paths);
 }

@@ -40,7 +40,7 @@ struct paths {
     char runtime_link[PATHS_BYTES];  /* set by paths_publish, "" if none */
     char socket_link[PATHS_BYTES];   /* so too: the short way to a long --socket */
     struct why unfindable;           /* why there is no runtime_link */
-    int lock_fd;
+    int lock_fd, dir_fd; /* both are locked; -1: not */
     bool has_group; /* --group: its members may find this node and ask it */
     gid_t group;
 };

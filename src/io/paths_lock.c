@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -93,6 +94,22 @@ int lock_write(const struct paths *paths, const char *text, struct why *why)
     return HM_OK;
 }
 
+/* Who finds a "stale" lock file removes it, under a meshd that runs, and starts a second one on the same store. The
+ * directory cannot be removed like that, so it is locked, too: with flock(), the only kind a directory has. A file system
+ * without it leaves us with the file. */
+static int hold_directory(struct paths *paths, struct why *why)
+{
+    paths->dir_fd = open(paths->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (paths->dir_fd >= 0 && flock(paths->dir_fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        return why_set(why, HM_EBUSY,
+                       "%s is in use by another meshd, whose lock file was removed while it ran: find it with "
+                       "`pgrep -a meshd` and stop it, or give this one a name or directory of its own with --name=N "
+                       "or --data-dir=D",
+                       paths->data_dir);
+    }
+    return HM_OK;
+}
+
 /* The directory of the ring, but not what is above it: a mistyped --key-file shall not leave a tree
  * of directories, and then a key that nobody else has. */
 static int make_parent(const char *path, struct why *why)
@@ -137,11 +154,24 @@ int paths_lock(struct paths *paths, struct why *why)
         return rc;
     }
     paths->lock_fd = fd;
-    snprintf(text, sizeof text, "pid %d\n", (int) getpid());
-    rc = lock_write(paths, text, why);
+    rc = hold_directory(paths, why);
+    if (rc == HM_OK) {
+        snprintf(text, sizeof text, "pid %d\n", (int) getpid());
+        rc = lock_write(paths, text, why);
+    }
     if (rc != HM_OK) {
-        close(fd);
-        paths->lock_fd = -1;
+        lock_release(paths);
     }
     return rc;
+}
+
+void lock_release(struct paths *paths)
+{
+    int *fds[] = {&paths->dir_fd, &paths->lock_fd};
+    for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++) {
+        if (*fds[i] >= 0) {
+            close(*fds[i]); /* ends the lock; the file stays, or two could hold "the" lock */
+            *fds[i] = -1;
+        }
+    }
 }

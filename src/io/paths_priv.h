@@ -23,6 +23,8 @@ int lock_look(const char *lock, bool *ret_held, char *ret_text);
 void lock_value(const char *text, const char *key, char *to, size_t max);
 /* Says this in the lock file of the lock that we hold. HM_EIO. */
 int lock_write(const struct paths *paths, const char *text, struct why *why);
+/* Lets go of what paths_lock holds; nothing held: nothing. */
+void lock_release(struct paths *paths);
 
 /* paths_running.c */
 /* Makes the link that leads others to this data directory, in the best runtime directory there is,

@@ -209,7 +209,16 @@ int running_publish(const char *data_dir, const char *id, char ret_link[PATHS_BY
 /* Why the lock cannot be read, by errno. */
 static int node_unread(const char *data_dir, const char *lock, struct why *why)
 {
-    switch (errno) {
+    int error = errno;
+    char identity[PATHS_BYTES];
+    if (error == ENOENT && file_join(identity, sizeof identity, data_dir, "identity") == 0 &&
+        access(identity, F_OK) == 0) {
+        return why_set(why, HM_ENOTFOUND,
+                       "%s is gone, by which a meshd is found; if one runs on %s (`pgrep -a meshd`), restart it: "
+                       "it makes a new one",
+                       lock, data_dir);
+    }
+    switch (errno = error) {
     case ENOENT:
     case ENOTDIR:
         return why_set(why, HM_ENOTFOUND, "no meshd has ever run on %s: cannot read %s: %s",

@@ -37,6 +37,21 @@ def test_second_on_one_directory(lab):
     expect(node.view() == {"n1": "alive"}, "the first one goes on")
 
 
+def test_removed_lock(lab):
+    """Somebody removes the lock file under a running meshd: still no second one, and the first one goes on."""
+    node = one_node(lab)
+    expect(node.ctl("kv", "put", "a", "1").returncode == 0, "it writes")
+    os.unlink(os.path.join(node.data_dir, "lock"))
+    lost = node.ctl("status")
+    expect(lost.returncode == 3 and "restart it" in lost.stderr, lambda: f"{lost.returncode} {lost.stderr}")
+    for name in ("second", "third"):
+        refused(again(node, name).process, 1, "lock file was removed")
+    node.terminate()
+    node.start()
+    node.wait_up()
+    expect(node.ctl("kv", "get", "a").stdout.strip() == "1", "what it acknowledged is there")
+
+
 def test_lock_ends_with_its_holder(lab):
     """After kill -9 the directory is free at once."""
     node = one_node(lab)

@@ -227,6 +227,24 @@ static void second_one_learns_the_pid(void **state)
     paths_fini(&second);
 }
 
+static void removing_the_lock_lets_nobody_in(void **state)
+{
+    (void) state;
+    static struct paths second;
+    assert_int_equal(paths_init(&paths, &conf, &why), 0);
+    assert_int_equal(paths_lock(&paths, &why), 0);
+    assert_int_equal(unlink(paths.lock), 0);
+    for (unsigned i = 0; i < 2; i++) { /* the first one leaves a lock file that nobody holds */
+        assert_int_equal(paths_init(&second, &conf, &why), 0);
+        assert_int_equal(paths_lock(&second, &why), HM_EBUSY);
+        assert_non_null(strstr(why.text, "removed"));
+        paths_fini(&second);
+    }
+    paths_fini(&paths);
+    assert_int_equal(paths_lock(&second, &why), 0);
+    paths_fini(&second);
+}
+
 static void lock_ends_with_its_process(void **state)
 {
     (void) state;
@@ -370,6 +388,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_the_named_group_is_let_in, setup, teardown),
         cmocka_unit_test_setup_teardown(too_long_is_said, setup, teardown),
         cmocka_unit_test_setup_teardown(second_one_learns_the_pid, setup, teardown),
+        cmocka_unit_test_setup_teardown(removing_the_lock_lets_nobody_in, setup, teardown),
         cmocka_unit_test_setup_teardown(lock_ends_with_its_process, setup, teardown),
         cmocka_unit_test_setup_teardown(unusable_directories_are_said, setup, teardown),
         cmocka_unit_test_setup_teardown(running_nodes_are_found, setup, teardown),
