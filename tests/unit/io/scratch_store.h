@@ -81,4 +81,15 @@ static inline void checkpoint(store_t *s)
     }
 }
 
+/* What store_measure found: what the thread of the tables was asked for before is done then, too. */
+static inline void wait_measure(store_t *s, struct store_measure *ret)
+{
+    struct store_report r;
+    while (store_take_measure(s, ret) != HM_OK) {
+        wait_news(s);
+        while (store_take(s, &r) == HM_OK) {
+        }
+    }
+}
+
 #endif

@@ -173,16 +173,6 @@ static void test_disk_refuses(void **state)
     store_close(&s);
 }
 
-static void wait_measure(store_t *s, struct store_measure *ret)
-{
-    struct store_report r;
-    while (store_take_measure(s, ret) != HM_OK) {
-        wait_news(s);
-        while (store_take(s, &r) == HM_OK) {
-        }
-    }
-}
-
 /* The disk is tried between batches, one try at a time; what the disk says is told. */
 static void test_disk_is_measured(void **state)
 {
