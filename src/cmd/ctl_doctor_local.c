@@ -150,6 +150,8 @@ static void look_at(json_t *lines, const char *dir)
     } else if (code == HM_EBUSY) {
         doctor_say(lines, "daemon", "fail", NULL, "wait for it: all of a large store is read first", "%s",
                    why.text);
+    } else if (code == HM_ESTALE) {
+        doctor_say(lines, "daemon", "fail", NULL, "restart it: systemctl restart meshd, or by hand", "%s", why.text);
     } else if (code == HM_ENOTFOUND) {
         doctor_say(lines, "daemon", "fail", NULL,
                    "start it: systemctl start meshd, or meshd as before; its log says why it ended",

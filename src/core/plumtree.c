@@ -23,8 +23,9 @@
 #define PUSH_BYTES 131072 /* of entries in a frame that may have several */
 /* A lone write waits for nobody. What follows closely goes together, a window after the push before: a frame costs us and
  * each neighbour the same however many entries it has. The window doubles for as long as they come that closely (DENSE_NS
- * apart or less, on average). A little later still if we have just answered: who waited for that is about to go on, and
- * while our own disk is busy with what comes next is a better time. */
+ * apart or less, on average). When it is over, the next step takes them along, or a timer ANSWERING_NS later; but not the
+ * step that answers: who waited for that is about to go on, and while our own disk is busy with what comes next is a
+ * better time. */
 #define PUSH_NS (MS_NS / 2)
 #define PUSH_MAX_NS (4 * MS_NS)
 #define ANSWERING_NS (MS_NS / 4)

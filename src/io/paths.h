@@ -4,7 +4,8 @@
  * D, the data directory, holds all of a node: identity, store/, meshd.sock, lock. The lock is
  * an open file description lock on D/lock, held while meshd lives; the file tells pid, mesh,
  * name, id, socket and key ring. The kernel ends the lock with the process, so nothing here can
- * go stale: a node runs exactly when its lock is held. For each running node the runtime
+ * go stale: a node runs exactly when its lock is held. (If the file is removed, the node is not found, but D itself is locked,
+ * too, so nobody else starts on it.) For each running node the runtime
  * directory has a link ID8 -> D. It serves two ends: meshctl finds the nodes of its user, and a
  * socket path above 107 bytes is reached through it.
  *
@@ -40,7 +41,7 @@ struct paths {
     char runtime_link[PATHS_BYTES];  /* set by paths_publish, "" if none */
     char socket_link[PATHS_BYTES];   /* so too: the short way to a long --socket */
     struct why unfindable;           /* why there is no runtime_link */
-    int lock_fd, dir_fd; /* both are locked; -1: not */
+    int lock_fd, dir_fd; /* locked; -1: not */
     bool has_group; /* --group: its members may find this node and ask it */
     gid_t group;
 };
@@ -48,8 +49,8 @@ struct paths {
 /* Works out the names; nothing is made. HM_EINVAL (too long), HM_ENOTFOUND (no home directory, no
  * such group). */
 int paths_init(struct paths *paths, const struct conf *conf, struct why *why);
-/* Makes D with all above it, and the ring's directory alone (0700), and takes the lock. HM_EBUSY:
- * why names the holder. HM_EIO. */
+/* Makes D with all above it, and the ring's directory alone (0700), and takes the lock, of D and of the
+ * file in it. HM_EBUSY: why names the holder, if the file is there to tell. HM_EDENIED, HM_EIO. */
 int paths_lock(struct paths *paths, struct why *why);
 /* Writes who we are into the lock file, sweeps stale links, makes ours, and chooses the
  * socket's path. A runtime directory that cannot be had fails (HM_EIO) only if the socket's
@@ -85,7 +86,7 @@ bool paths_find_closed(struct paths_closed *ret);
 /* Directories in which a node of this user or of the system has run or is about to, without asking any. Returns
  * how many. */
 size_t paths_guess_dirs(char (*ret_dirs)[PATHS_BYTES], size_t max);
-/* The node that runs on this data directory. HM_ENOTFOUND: none does; HM_EBUSY: it is starting. HM_EDENIED: another user's;
+/* The node that runs on this data directory. HM_ENOTFOUND: none does; HM_ESTALE: one may, its lock file is gone; HM_EBUSY: it is starting. HM_EDENIED: another user's;
  * HM_EIO: cannot be read. */
 int paths_node_at(const char *data_dir, struct paths_node *ret_node, struct why *why);
 

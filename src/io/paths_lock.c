@@ -16,7 +16,11 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define DIR_TRIES 10
+#define DIR_AGAIN_NS 100000000
 
 static struct flock whole_file(short type)
 {
@@ -94,20 +98,36 @@ int lock_write(const struct paths *paths, const char *text, struct why *why)
     return HM_OK;
 }
 
-/* Who finds a "stale" lock file removes it, under a meshd that runs, and starts a second one on the same store. The
- * directory cannot be removed like that, so it is locked, too: with flock(), the only kind a directory has. A file system
- * without it leaves us with the file. */
+/* The directory is locked besides the file in it: who takes the file for stale removes it under a meshd that runs, and a
+ * second one on the same store would write over the first one's journal. flock() is the only lock a directory has; a
+ * file system without it leaves us with the file. Nothing is made here: a start that is refused must not leave a lock
+ * file that nobody holds. Who locks it for a moment (systemd-tmpfiles; a meshd that is just being killed) is waited for. */
 static int hold_directory(struct paths *paths, struct why *why)
 {
-    paths->dir_fd = open(paths->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (paths->dir_fd >= 0 && flock(paths->dir_fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        return why_set(why, HM_EBUSY,
-                       "%s is in use by another meshd, whose lock file was removed while it ran: find it with "
-                       "`pgrep -a meshd` and stop it, or give this one a name or directory of its own with --name=N "
-                       "or --data-dir=D",
-                       paths->data_dir);
+    const struct timespec a_while = {.tv_nsec = DIR_AGAIN_NS};
+    int fd = open(paths->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int error = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 ? errno : 0;
+    for (int i = 0; error == EWOULDBLOCK && i < DIR_TRIES; i++) {
+        bool held = false;
+        if (lock_look(paths->lock, &held, NULL) == HM_OK && held) {
+            close(fd);
+            return held_by_other(paths, why);
+        }
+        nanosleep(&a_while, NULL);
+        error = flock(fd, LOCK_EX | LOCK_NB) != 0 ? errno : 0;
     }
-    return HM_OK;
+    if (fd >= 0 && error != 0) {
+        close(fd);
+        fd = -1;
+    }
+    paths->dir_fd = fd;
+    return error != EWOULDBLOCK
+               ? HM_OK
+               : why_set(why, HM_EBUSY,
+                         "%s is in use by another meshd, whose lock file was removed while it ran (or another program "
+                         "has locked that directory): find it with `pgrep -a meshd` and stop it, or give this one a "
+                         "name or directory of its own with --name=N or --data-dir=D",
+                         paths->data_dir);
 }
 
 /* The directory of the ring, but not what is above it: a mistyped --key-file shall not leave a tree
@@ -129,6 +149,23 @@ static int make_parent(const char *path, struct why *why)
                    dir, strerror(errno));
 }
 
+static int hold_file(struct paths *paths, struct why *why)
+{
+    struct flock lock = whole_file(F_WRLCK);
+    paths->lock_fd = open(paths->lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (paths->lock_fd < 0) {
+        return why_set(why, errno == EACCES ? HM_EDENIED : HM_EIO,
+                       "cannot open %s: %s; the data directory must belong to this user",
+                       paths->lock, strerror(errno));
+    }
+    if (fcntl(paths->lock_fd, F_OFD_SETLK, &lock) == 0) {
+        return HM_OK;
+    }
+    return errno == EAGAIN || errno == EACCES
+               ? held_by_other(paths, why)
+               : why_set(why, HM_EIO, "cannot lock %s: %s", paths->lock, strerror(errno));
+}
+
 int paths_lock(struct paths *paths, struct why *why)
 {
     char text[64];
@@ -136,25 +173,12 @@ int paths_lock(struct paths *paths, struct why *why)
     if (rc == HM_OK) {
         rc = make_parent(paths->ring, why);
     }
-    if (rc != HM_OK) {
-        return rc;
+    if (rc == HM_OK) {
+        rc = hold_directory(paths, why);
     }
-    int fd = open(paths->lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        return why_set(why, errno == EACCES ? HM_EDENIED : HM_EIO,
-                       "cannot open %s: %s; the data directory must belong to this user",
-                       paths->lock, strerror(errno));
+    if (rc == HM_OK) {
+        rc = hold_file(paths, why);
     }
-    struct flock lock = whole_file(F_WRLCK);
-    if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
-        rc = errno == EAGAIN || errno == EACCES
-                 ? held_by_other(paths, why)
-                 : why_set(why, HM_EIO, "cannot lock %s: %s", paths->lock, strerror(errno));
-        close(fd);
-        return rc;
-    }
-    paths->lock_fd = fd;
-    rc = hold_directory(paths, why);
     if (rc == HM_OK) {
         snprintf(text, sizeof text, "pid %d\n", (int) getpid());
         rc = lock_write(paths, text, why);

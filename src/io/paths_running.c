@@ -213,10 +213,10 @@ static int node_unread(const char *data_dir, const char *lock, struct why *why)
     char identity[PATHS_BYTES];
     if (error == ENOENT && file_join(identity, sizeof identity, data_dir, "identity") == 0 &&
         access(identity, F_OK) == 0) {
-        return why_set(why, HM_ENOTFOUND,
-                       "%s is gone, by which a meshd is found; if one runs on %s (`pgrep -a meshd`), restart it: "
-                       "it makes a new one",
-                       lock, data_dir);
+        return why_set(why, HM_ESTALE,
+                       "%s is gone, by which a meshd is found: restart the one that runs there, if any (`pgrep -a "
+                       "meshd`); it makes a new one",
+                       lock);
     }
     switch (errno = error) {
     case ENOENT:

@@ -33,7 +33,8 @@ struct op_values {
 
 /* All not given, with their defaults. */
 void ops_args_init(const struct op_spec *spec, struct op_values *ret_values);
-/* Reads the args of a request. HM_EINVAL with a line in why; then the values are of no use. Unknown names are refused,
+/* Reads the args of a request. HM_EINVAL with a line in why; then the values are of
+ * no use (they are read in place: copying them would cost more than reading). Unknown names are refused,
  * not skipped: a misspelt argument would otherwise change what is asked. */
 int ops_args_read(const struct op_spec *spec, struct span args, struct op_values *ret_values,
                   char why[OPS_WHY_BYTES]);

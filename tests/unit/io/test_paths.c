@@ -11,9 +11,13 @@
 #include "io/paths.h"
 #include "scratch.h"
 
+#include <fcntl.h>
 #include <grp.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 static char dir[SCRATCH_BYTES];
 static struct conf conf;
@@ -234,15 +238,43 @@ static void removing_the_lock_lets_nobody_in(void **state)
     assert_int_equal(paths_init(&paths, &conf, &why), 0);
     assert_int_equal(paths_lock(&paths, &why), 0);
     assert_int_equal(unlink(paths.lock), 0);
-    for (unsigned i = 0; i < 2; i++) { /* the first one leaves a lock file that nobody holds */
-        assert_int_equal(paths_init(&second, &conf, &why), 0);
-        assert_int_equal(paths_lock(&second, &why), HM_EBUSY);
-        assert_non_null(strstr(why.text, "removed"));
-        paths_fini(&second);
-    }
+    assert_int_equal(paths_init(&second, &conf, &why), 0);
+    assert_int_equal(paths_lock(&second, &why), HM_EBUSY);
+    assert_non_null(strstr(why.text, "removed"));
+    assert_int_equal(access(paths.lock, F_OK), -1); /* a lock file that nobody holds would say that nobody runs */
+    assert_int_equal(second.lock_fd, -1);
+    assert_int_equal(second.dir_fd, -1);
     paths_fini(&paths);
     assert_int_equal(paths_lock(&second, &why), 0);
     paths_fini(&second);
+}
+
+/* systemd-tmpfiles takes such a lock while it looks. */
+static void a_lock_of_a_moment_is_waited_for(void **state)
+{
+    (void) state;
+    const struct timespec a_moment = {.tv_nsec = 150000000};
+    int ready[2];
+    char byte;
+    assert_int_equal(paths_init(&paths, &conf, &why), 0);
+    assert_int_equal(paths_lock(&paths, &why), 0); /* makes it */
+    paths_fini(&paths);
+    assert_int_equal(pipe(ready), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int fd = open(conf.data_dir, O_RDONLY);
+        byte = flock(fd, LOCK_EX) == 0 ? 'l' : 'e';
+        (void) !write(ready[1], &byte, 1);
+        nanosleep(&a_moment, NULL);
+        _exit(0);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(byte, 'l');
+    assert_int_equal(paths_lock(&paths, &why), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    close(ready[0]);
+    close(ready[1]);
+    paths_fini(&paths);
 }
 
 static void lock_ends_with_its_process(void **state)
@@ -332,7 +364,8 @@ static void stale_links_are_swept(void **state)
     assert_int_equal(paths_publish(&paths, &id, &conf, &why), 0);
     text_copy(stale, sizeof stale, paths.runtime_link);
     close(paths.lock_fd); /* as if killed */
-    paths.lock_fd = -1;
+    close(paths.dir_fd);
+    paths.lock_fd = paths.dir_fd = -1;
     assert_int_equal(lstat(stale, &st), 0);
     assert_int_equal(find_node(conf.data_dir, &node), 0);
     static struct paths second;
@@ -389,6 +422,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(too_long_is_said, setup, teardown),
         cmocka_unit_test_setup_teardown(second_one_learns_the_pid, setup, teardown),
         cmocka_unit_test_setup_teardown(removing_the_lock_lets_nobody_in, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_lock_of_a_moment_is_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(lock_ends_with_its_process, setup, teardown),
         cmocka_unit_test_setup_teardown(unusable_directories_are_said, setup, teardown),
         cmocka_unit_test_setup_teardown(running_nodes_are_found, setup, teardown),
