@@ -196,6 +196,7 @@ struct registry_siblings {
     const struct entry *items;
     size_t count;
     size_t live; /* of these, not deletion marks: they come first */
+    struct span behind; /* the key of the record that comes next, of whatever key it is; data NULL: they are the last */
 };
 /* HM_ENOTFOUND: nothing, not even a mark; HM_ENOMEM. */
 int registry_get(registry_t *r, enum registry_look look, struct span key,

@@ -41,6 +41,7 @@ struct sibling_list {
     struct entry *items;
     struct span *record_keys;
     size_t count, room;
+    struct span behind; /* the record key that comes next; data NULL: there is none */
 };
 
 /* Reading all again after damage. */

@@ -274,15 +274,22 @@ int registry_find(registry_t *r, enum registry_look look, struct span key,
 {
     uint8_t head[ENTRY_RECORD_BYTES_MAX];
     size_t size = put_key_head(r, key, head);
-    struct span at = span_of(head, size);
+    struct span at = span_of(head, size), record_key, value;
     struct entry e;
     int rc = HM_OK;
     list->count = 0;
+    list->behind = span_of(NULL, 0);
     for (bool inclusive = true; rc == HM_OK; inclusive = false) {
-        if (!registry_next_within(r, look, span_of(head, size), at, inclusive, &at, &e)) {
+        if (!registry_next_record(r, look, STORE_ENTRIES, at, inclusive, &record_key, &value)) {
             break;
         }
-        if (e.key.size == key.size && memcmp(e.key.data, key.data, key.size) == 0) {
+        if (record_key.size < size || memcmp(record_key.data, head, size) != 0) {
+            list->behind = record_key;
+            break;
+        }
+        at = record_key;
+        if (entry_read(value, &e) == HM_OK && e.key.size == key.size &&
+            memcmp(e.key.data, key.data, key.size) == 0) {
             rc = sibling_add(list, at, &e);
         }
     }
@@ -313,7 +320,8 @@ int registry_get(registry_t *r, enum registry_look look, struct span key,
         return rc != HM_OK ? rc : HM_ENOTFOUND;
     }
     qsort(r->found.items, r->found.count, sizeof r->found.items[0], shown_cmp);
-    *ret_siblings = (struct registry_siblings){.items = r->found.items, .count = r->found.count};
+    *ret_siblings = (struct registry_siblings){
+        .items = r->found.items, .count = r->found.count, .behind = r->found.behind};
     while (ret_siblings->live < r->found.count && !r->found.items[ret_siblings->live].is_deleted) {
         ret_siblings->live++;
     }

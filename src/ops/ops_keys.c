@@ -295,13 +295,21 @@ bool keys_has_below(registry_t *r, enum registry_look look, struct span key)
     return w.is_there;
 }
 
+/* What is below a key comes right behind the key's own records. */
+static bool is_below(struct span record_key, struct span entry_key)
+{
+    return record_key.size > entry_key.size && record_key.data[entry_key.size] == ENTRY_BELOW &&
+           memcmp(record_key.data, entry_key.data, entry_key.size) == 0;
+}
+
 static int hold(registry_t *r, enum registry_look look, struct span key, bool with_version,
                 struct keys_held *ret_held)
 {
     uint8_t bytes[HM_KEY_BYTES_MAX];
     struct registry_siblings siblings;
+    struct span entry_key = keys_entry_key(key, bytes);
     memset(ret_held, 0, sizeof *ret_held);
-    int rc = registry_get(r, look, keys_entry_key(key, bytes), &siblings);
+    int rc = registry_get(r, look, entry_key, &siblings);
     if (rc != HM_OK && rc != HM_ENOTFOUND) {
         return rc;
     }
@@ -312,7 +320,9 @@ static int hold(registry_t *r, enum registry_look look, struct span key, bool wi
         ret_held->version = with_version ? keys_version(r, &siblings.items[0].dot) : 0;
         ret_held->bytes = keys_content(siblings.items[0].value).size;
     }
-    hold_below(r, look, key, with_version, 0, ret_held);
+    if (rc == HM_ENOTFOUND || is_below(siblings.behind, entry_key)) {
+        hold_below(r, look, key, with_version, 0, ret_held);
+    }
     size_t all = ret_held->registers;
     all += ret_held->elements > 0 ? 1 : 0;
     all += ret_held->shares > 0 ? 1 : 0;
