@@ -264,6 +264,7 @@ static void use_early_links(core_t *c)
 void core_begin(core_t *c)
 {
     c->ready = true;
+    c->wakes |= WAKE_STARTED;
     c->answered_ns = c->now_ns;
     c->answer_epoch++;
     core_note(c, NOTE_INFO, NOTE_STARTED, c->self, NULL, REASON_NONE, c->self->rec.incarnation);
@@ -286,6 +287,11 @@ void core_begin(core_t *c)
     use_early_links(c);
 }
 
+bool core_is_starting(const core_t *c)
+{
+    return !c->ready && !c->leaving && !c->copy.aside && !c->removals.is_self;
+}
+
 static void durable(core_t *c, uint64_t batch)
 {
     c->wakes |= WAKE_DURABLE;
@@ -295,7 +301,7 @@ static void durable(core_t *c, uint64_t batch)
         c->store_failed = false;
     }
     spread_durable(c, batch);
-    if (!c->ready && !c->leaving && !c->copy.aside && !c->removals.is_self && batch >= 1) {
+    if (core_is_starting(c) && batch >= 1) {
         core_begin(c);
     }
 }

@@ -49,6 +49,7 @@ enum call_wake {
     /* A batch is durable, or has failed. Alone and with the ticket of a write: the one of that write. */
     WAKE_DURABLE = 1 << 1,
     WAKE_CHANGE = 1 << 2,  /* something that the registry shows has changed */
+    WAKE_STARTED = 1 << 3, /* the node is no longer starting */
 };
 
 /* Operations, handed in by ops. `args` is a msgpack map. Writes one msgpack value to reply. When
@@ -180,6 +181,8 @@ struct core_status {
 };
 
 void core_status(const core_t *core, struct core_status *ret_status);
+/* Its incarnation is not on disk yet: nothing is written, and nobody is told anything. */
+bool core_is_starting(const core_t *core);
 /* Members that are up and reached over a link or by others only; walks the roster. */
 size_t core_not_direct(const core_t *core);
 const struct metrics *core_metrics(const core_t *core);

@@ -57,6 +57,22 @@ static void run(struct ops_call *call, enum op op)
     }
 }
 
+/* What would be refused only because the node is starting waits for that: a write right after `systemctl start`. */
+static bool waits_for_start(struct ops_call *call)
+{
+    const int *error = call->spec->errors;
+    while (error != NULL && *error != 0 && *error != HM_EBUSY) {
+        error++;
+    }
+    if (error == NULL || *error != HM_EBUSY || call->is_last || call->result->is_crowded ||
+        !core_is_starting(call->core)) {
+        return false;
+    }
+    call->result->wait = true;
+    call->result->wait_for = WAKE_STARTED;
+    return true;
+}
+
 static void handle(void *ctx, core_t *core, const char *op, struct span args, bool is_local,
                    bool is_last, struct buf *reply, struct call_result *ret_result)
 {
@@ -81,7 +97,7 @@ static void handle(void *ctx, core_t *core, const char *op, struct span args, bo
         return;
     }
     ret_result->code = ops_args_read(call.spec, args, &values, ret_result->text);
-    if (ret_result->code == HM_OK) {
+    if (ret_result->code == HM_OK && !waits_for_start(&call)) {
         run(&call, call.spec->op);
     }
 }

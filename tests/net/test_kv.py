@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 
 from lab import MESHCTL, expect, wait_for
 from mesh import Following, start_alone, start_mesh, wait_formed
@@ -151,6 +152,21 @@ def test_kv_sets_and_counters(lab):
     expect(get(node, "hits") == "41", "another life goes on where the first one was")
     kv(node, "delete", "hits")
     kv(node, "get", "hits", code=NO_SUCH)
+
+
+def test_kv_put_at_once(lab):
+    """Who writes as soon as a starting meshd answers is never told to come back later."""
+    node = start_alone(lab)
+    for number in range(10):
+        node.kill()
+        node.start()
+        done = None
+        deadline = time.monotonic() + 20
+        while done is None or done.returncode == NO_DAEMON:
+            expect(time.monotonic() < deadline, lambda: f"no answer: {done}")
+            done = node.ctl("kv", "put", "a", str(number))
+        expect(done.returncode == DONE, lambda: f"{done.returncode} {done.stderr}")
+    expect(get(node, "a") == "9", "the last one")
 
 
 def test_kv_killed(lab):

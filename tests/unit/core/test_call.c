@@ -2,9 +2,27 @@
 /* Operations that wait: here, or at another node. The handler of minimesh.h waits as long as it may. */
 #include "../unit.h"
 
-#include "minimesh.h"
+#include "base/err.h"
+#include "core/core.h"
+#include "wire/mpack.h"
 
 #include <stdio.h>
+
+/* "started" waits until the node has. */
+static bool own_op(core_t *core, const char *op, struct buf *reply, struct call_result *ret_result)
+{
+    if (strcmp(op, "started") != 0) {
+        return false;
+    }
+    ret_result->wait = core_is_starting(core);
+    ret_result->wait_for = WAKE_STARTED;
+    ret_result->code = HM_OK;
+    mp_nil(reply);
+    return true;
+}
+
+#define MESH_OWN_OP own_op
+#include "minimesh.h"
 
 static void ask_op(struct mesh *m, const char *op, size_t at, size_t about, uint64_t client,
                    uint64_t deadline_ms)
@@ -197,6 +215,21 @@ static void large_values_travel(void **state)
     mesh_free(&m);
 }
 
+static void who_waits_for_the_start_is_woken_by_it(void **state)
+{
+    (void) state;
+    struct mesh *m = mesh_new(1);
+    mesh_start(m, 0); /* the disk takes a millisecond */
+    assert_true(core_is_starting(m->node[0].core));
+    ask_op(m, "started", 0, 0, 1, 5000);
+    assert_int_equal(m->node[0].replies, 0);
+    mesh_run(m, 2 * MINI_MS);
+    assert_false(core_is_starting(m->node[0].core));
+    assert_int_equal(m->node[0].replies, 1);
+    assert_int_equal(m->node[0].reply_code, HM_OK);
+    mesh_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +240,7 @@ int main(void)
         cmocka_unit_test(who_is_behind_nat_is_asked),
         cmocka_unit_test(too_many_that_wait_are_told_to_come_again),
         cmocka_unit_test(large_values_travel),
+        cmocka_unit_test(who_waits_for_the_start_is_woken_by_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -115,6 +115,11 @@ void core_status(const core_t *core, struct core_status *ret_status)
     *ret_status = core->status;
 }
 
+bool core_is_starting(const core_t *core)
+{
+    return core->is_starting;
+}
+
 const struct metrics *core_metrics(const core_t *core)
 {
     return &core->metrics;

@@ -27,6 +27,7 @@ struct core {
     unsigned leaves;
     unsigned knocks;
     struct replica replica; /* the registry, of node a */
+    bool is_starting;       /* its incarnation is not on disk yet */
     bool is_slow;           /* writes wait until replica_commit or replica_fail */
     struct core_registry_status registry_status; /* is_syncing, divergent_ns, and bytes of it if not 0 */
     bool is_later;          /* the others hold entries of a later format */

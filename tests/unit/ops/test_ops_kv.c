@@ -234,6 +234,36 @@ static void test_the_largest_value(void **state)
 
 /* ---- the disk -------------------------------------------------------------------------------- */
 
+/* Who writes right after a start waits for its end; who reads does not. */
+static void test_writes_wait_for_the_start(void **state)
+{
+    (void) state;
+    DO("kv.put", "key", "b", "value", "1");
+    core->is_starting = true;
+    expect("b", "1");
+    assert_null(ASK("kv.put", "key", "a", "value", "1"));
+    assert_true(result.code == HM_OK && result.wait && result.wait_for == WAKE_STARTED);
+    assert_int_equal(result.ticket, 0);
+    assert_null(ASK("kv.delete", "key", "b"));
+    assert_true(result.wait && result.wait_for == WAKE_STARTED);
+    core->write_code = HM_EBUSY;
+    assert_null(run(true)); /* it took too long */
+    assert_int_equal(result.code, HM_EBUSY);
+    assert_non_null(strstr(result.text, "starting"));
+    is_crowded = true;
+    assert_null(ASK("kv.put", "key", "a", "value", "1"));
+    assert_int_equal(result.code, HM_EBUSY);
+    is_crowded = false;
+    assert_null(ASK("kv.put", "key", "a", "value", "1"));
+    assert_true(result.wait);
+    core->write_code = HM_OK;
+    core->is_starting = false;
+    json_t *json = run(false);
+    assert_non_null(json);
+    json_decref(json);
+    expect("a", "1");
+}
+
 static void test_acknowledged_when_durable(void **state)
 {
     char version[32];
@@ -1127,6 +1157,7 @@ int main(void)
         TEST(test_put_get_delete),
         TEST(test_wrong_arguments),
         TEST(test_the_largest_value),
+        TEST(test_writes_wait_for_the_start),
         TEST(test_acknowledged_when_durable),
         TEST(test_version_of_a_write_is_its_own),
         TEST(test_disk_fails),
