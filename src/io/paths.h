@@ -4,10 +4,10 @@
  * D, the data directory, holds all of a node: identity, store/, meshd.sock, lock. The lock is
  * an open file description lock on D/lock, held while meshd lives; the file tells pid, mesh,
  * name, id, socket and key ring. The kernel ends the lock with the process, so nothing here can
- * go stale: a node runs exactly when its lock is held. (If the file is removed, the node is not found, but D itself is locked,
- * too, so nobody else starts on it.) For each running node the runtime
- * directory has a link ID8 -> D. It serves two ends: meshctl finds the nodes of its user, and a
- * socket path above 107 bytes is reached through it.
+ * go stale: a node runs exactly when its lock is held. (If the file is removed, the node is not
+ * found any more; but D itself is locked, too, so nobody else starts on it.) For each running node
+ * the runtime directory has a link ID8 -> D. It serves two ends: meshctl finds the nodes of its
+ * user, and a socket path above 107 bytes is reached through it.
  *
  * A service manager says where things are with STATE_DIRECTORY and RUNTIME_DIRECTORY. /run/meshd
  * is the machine's own: only root can have let somebody make it, so links there are followed
@@ -86,8 +86,8 @@ bool paths_find_closed(struct paths_closed *ret);
 /* Directories in which a node of this user or of the system has run or is about to, without asking any. Returns
  * how many. */
 size_t paths_guess_dirs(char (*ret_dirs)[PATHS_BYTES], size_t max);
-/* The node that runs on this data directory. HM_ENOTFOUND: none does; HM_ESTALE: one may, its lock file is gone; HM_EBUSY: it is starting. HM_EDENIED: another user's;
- * HM_EIO: cannot be read. */
+/* The node that runs on this data directory. HM_ENOTFOUND: none does; HM_ESTALE: one may, its lock
+ * file is gone; HM_EBUSY: it is starting; HM_EDENIED: another user's; HM_EIO: cannot be read. */
 int paths_node_at(const char *data_dir, struct paths_node *ret_node, struct why *why);
 
 #endif

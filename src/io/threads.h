@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Starting threads, and whether they can be had. libzmq ends the process when one of its threads does not start: who is about to make
- * some asks here first, while a line can still say what is wrong. */
+/* Starting threads, and whether they can be had. libzmq ends the process when one of its threads does not start: who
+ * is about to make some asks here first, while a line can still say what is wrong. */
 #ifndef HM_IO_THREADS_H
 #define HM_IO_THREADS_H
 

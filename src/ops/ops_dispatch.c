@@ -57,15 +57,15 @@ static void run(struct ops_call *call, enum op op)
     }
 }
 
-/* What would be refused only because the node is starting waits for that: a write right after `systemctl start`. */
+/* An operation that waits for the disk, as its errors tell, waits for the start too: a write right after `systemctl start`
+ * would be refused. */
 static bool waits_for_start(struct ops_call *call)
 {
     const int *error = call->spec->errors;
-    while (error != NULL && *error != 0 && *error != HM_EBUSY) {
+    while (*error != 0 && *error != HM_ETIMEDOUT) {
         error++;
     }
-    if (error == NULL || *error != HM_EBUSY || call->is_last || call->result->is_crowded ||
-        !core_is_starting(call->core)) {
+    if (*error != HM_ETIMEDOUT || call->is_last || call->result->is_crowded || !core_is_starting(call->core)) {
         return false;
     }
     call->result->wait = true;
